@@ -1,0 +1,108 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// Callbacks are the low-level face of a channel as plain functions; nil ones
+// are skipped. All run on the loop, all slices are borrowed, each is called
+// only for a whole message.
+type Callbacks struct {
+	OnConnect     func()
+	OnSocketError func(no syscall.Errno) // once; end of file is ESHUTDOWN, a malformed frame EBADMSG
+	OnHandshake   func(uuid []byte)
+	OnHeartbeat   func()
+	OnTerminate   func(code int64, reason []byte)
+	OnInvoke      func(sid uint64, event []byte)
+	OnChunk       func(sid uint64, p []byte)
+	OnChoke       func(sid uint64)
+	OnError       func(sid uint64, code int64, msg []byte)
+}
+
+// callbackReceiver makes a Receiver of Callbacks.
+type callbackReceiver struct {
+	cb   Callbacks
+	link Link
+}
+
+var errEOF = fmt.Errorf("session: peer closed: %w", io.EOF)
+
+func (r *callbackReceiver) OnConnect() {
+	if r.cb.OnConnect != nil {
+		r.cb.OnConnect()
+	}
+}
+
+func (r *callbackReceiver) OnSocketError(err error) {
+	if r.cb.OnSocketError != nil {
+		no := errno(err)
+		if no == 0 || errors.Is(err, io.EOF) {
+			no = syscall.ESHUTDOWN
+		}
+		r.cb.OnSocketError(no)
+	}
+}
+
+// OnEOF ends the channel: this face has no half-open state.
+func (r *callbackReceiver) OnEOF() { r.link.Close(errEOF) }
+
+func (r *callbackReceiver) OnRoom() {}
+
+func (r *callbackReceiver) OnHandshake(uuid []byte, _ *heddle.Offer) error {
+	if r.cb.OnHandshake != nil {
+		r.cb.OnHandshake(uuid)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnHeartbeat() error {
+	if r.cb.OnHeartbeat != nil {
+		r.cb.OnHeartbeat()
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnTerminate(code int64, reason []byte) error {
+	if r.cb.OnTerminate != nil {
+		r.cb.OnTerminate(code, reason)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnControl(uint64, []byte) error { return nil }
+
+func (r *callbackReceiver) OnInvoke(sid uint64, event []byte, _ int64, _ []codec.Header) error {
+	if r.cb.OnInvoke != nil {
+		r.cb.OnInvoke(sid, event)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnChunk(sid uint64, p []byte) error {
+	if r.cb.OnChunk != nil {
+		r.cb.OnChunk(sid, p)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnChoke(sid uint64) error {
+	if r.cb.OnChoke != nil {
+		r.cb.OnChoke(sid)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnError(sid uint64, _, code int64, msg []byte) error {
+	if r.cb.OnError != nil {
+		r.cb.OnError(sid, code, msg)
+	}
+	return nil
+}
+
+func (r *callbackReceiver) OnExtension(uint64, uint64, []byte) error { return nil }

@@ -1,0 +1,216 @@
+package session_test
+
+import (
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/session"
+)
+
+// recorder notes what a channel's callbacks say.
+type recorder struct {
+	mu     sync.Mutex
+	events []string
+	seen   chan string
+}
+
+func newRecorder() *recorder { return &recorder{seen: make(chan string, 100)} }
+
+func (r *recorder) note(s string) {
+	r.mu.Lock()
+	r.events = append(r.events, s)
+	r.mu.Unlock()
+	r.seen <- s
+}
+
+func (r *recorder) expect(t *testing.T, want string) {
+	t.Helper()
+	select {
+	case got := <-r.seen:
+		if got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("heard nothing, want %q", want)
+	}
+}
+
+func (r *recorder) callbacks() session.Callbacks {
+	return session.Callbacks{
+		OnConnect:     func() { r.note("connect") },
+		OnSocketError: func(no syscall.Errno) { r.note("socket error " + no.Error()) },
+		OnHeartbeat:   func() { r.note("heartbeat") },
+		OnHandshake:   func(uuid []byte) { r.note("handshake " + string(uuid)) },
+		OnTerminate:   func(code int64, reason []byte) { r.note("terminate " + string(reason)) },
+		OnInvoke:      func(sid uint64, event []byte) { r.note("invoke " + string(event)) },
+		OnChunk:       func(sid uint64, p []byte) { r.note("chunk " + string(p)) },
+		OnChoke:       func(sid uint64) { r.note("choke") },
+		OnError:       func(sid uint64, code int64, msg []byte) { r.note("error " + string(msg)) },
+	}
+}
+
+// The low-level face: every message of both dialects is told when it is whole
+// and not before, byte by byte, and the first error exactly once.
+func TestChannelTellsWholeMessages(t *testing.T) {
+	for _, d := range []heddle.Dialect{heddle.V0, heddle.V1} {
+		for _, network := range []string{"unix", "tcp"} {
+			t.Run(d.String()+"/"+network, func(t *testing.T) {
+				addr := "127.0.0.1:0"
+				if network == "unix" {
+					addr = filepath.Join(t.TempDir(), "s")
+				}
+				ln, err := net.Listen(network, addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				r := newRecorder()
+				ch, err := session.Dial(startLoop(t), network, ln.Addr().String(), r.callbacks(), session.ChannelOptions{Dialect: d})
+				if err != nil {
+					t.Fatal(err)
+				}
+				nc, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				r.expect(t, "connect")
+				sid := uint64(2)
+				for _, m := range []struct {
+					frame []byte
+					want  string
+				}{
+					{codec.AppendHeartbeat(nil, d), "heartbeat"},
+					{codec.AppendInvoke(nil, d, sid, "http", -1), "invoke http"},
+					{codec.AppendChunk(nil, d, sid, []byte("data")), "chunk data"},
+					{codec.AppendError(nil, d, sid, 42, 1, "oops"), "error oops"},
+					{codec.AppendChoke(nil, d, sid), "choke"},
+					{codec.AppendTerminate(nil, d, 1, "bye"), "terminate bye"},
+				} {
+					last := len(m.frame) - 1
+					for i := range m.frame {
+						if i == last && len(r.seen) > 0 {
+							t.Fatalf("heard %q before it was whole", <-r.seen)
+						}
+						if _, err := nc.Write(m.frame[i : i+1]); err != nil {
+							t.Fatal(err)
+						}
+					}
+					r.expect(t, m.want)
+				}
+
+				// Any message to any session, from this goroutine.
+				out := codec.AppendChunk(nil, d, 77, []byte("any"))
+				if err := ch.Send(77, out); err != nil {
+					t.Fatal(err)
+				}
+				expectBytes(t, line{}, nc, out)
+				if err := ch.Send(78, out); err == nil {
+					t.Error("a frame of another session was sent")
+				}
+				if err := ch.Send(77, out[:4]); err == nil {
+					t.Error("half a frame was sent")
+				}
+
+				nc.Close()
+				r.expect(t, "socket error "+syscall.ESHUTDOWN.Error())
+				<-ch.Gone()
+				if len(r.seen) > 0 {
+					t.Errorf("heard %q after the end", <-r.seen)
+				}
+			})
+		}
+	}
+}
+
+func TestChannelReportsTheFirstErrorOnce(t *testing.T) {
+	l := startLoop(t)
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		network, addr string
+		want          syscall.Errno
+	}{
+		"nobody listens (unix)": {"unix", filepath.Join(dir, "absent"), syscall.ENOENT},
+		"nobody listens (tcp)":  {"tcp", deadPort(t), syscall.ECONNREFUSED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRecorder()
+			ch, err := session.Dial(l, c.network, c.addr, r.callbacks(), session.ChannelOptions{Dialect: heddle.V1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.expect(t, "socket error "+c.want.Error())
+			<-ch.Gone()
+			if len(r.seen) > 0 {
+				t.Errorf("heard %q besides", <-r.seen)
+			}
+		})
+	}
+}
+
+// deadPort is an address on which nobody listens any more.
+func deadPort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func TestChannelMalformedFrameIsEBADMSG(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	r := newRecorder()
+	if _, err := session.Dial(startLoop(t), "tcp", ln.Addr().String(), r.callbacks(), session.ChannelOptions{Dialect: heddle.V1}); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r.expect(t, "connect")
+	nc.Write([]byte{0x93, 0xc0, 0xc0, 0xc0})
+	r.expect(t, "socket error "+syscall.EBADMSG.Error())
+}
+
+// After Close the descriptor is gone and nothing is called.
+func TestChannelCloseIsTheEnd(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	r := newRecorder()
+	ch, err := session.Dial(startLoop(t), "tcp", ln.Addr().String(), r.callbacks(), session.ChannelOptions{Dialect: heddle.V1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r.expect(t, "connect")
+	ch.Close()
+	ch.Close()
+	nc.Write(codec.AppendHeartbeat(nil, heddle.V1))
+	<-ch.Gone()
+	if err := ch.Send(2, codec.AppendChoke(nil, heddle.V1, 2)); err == nil {
+		t.Error("a closed channel sent")
+	}
+	if len(r.seen) > 0 {
+		t.Errorf("heard %q after Close", <-r.seen)
+	}
+}

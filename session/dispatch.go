@@ -1,0 +1,226 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// What a session ends with when its peer sends more than it may. They are the
+// session's end only; the channel lives on.
+var (
+	errOverrun = errors.New("session: peer sent more than its window")
+	errBuffer  = errors.New("session: peer sent more than the stream's buffer holds")
+	errHead    = errors.New("session: peer sent a head over its limit")
+	errCredit  = errors.New("session: peer granted an impossible window")
+)
+
+// receiver is the Mux as its Channel's Receiver: step 4 of a message's walk.
+// A type of its own so that these methods are not part of Mux's face.
+type receiver Mux
+
+func (r *receiver) mux() *Mux { return (*Mux)(r) }
+
+func (r *receiver) OnConnect() { r.control.OnConnect(r.mux()) }
+
+func (r *receiver) OnSocketError(err error) {
+	m := r.mux()
+	m.lose(err)
+	m.control.OnClose(m, err)
+}
+
+// OnEOF: what the peer has not answered by now it never will.
+func (r *receiver) OnEOF() {
+	m := r.mux()
+	m.lose(io.EOF)
+	m.control.OnEOF(m)
+}
+
+func (r *receiver) OnRoom() { r.mux().wakeRoom() }
+
+func (r *receiver) OnHandshake(uuid []byte, offer *heddle.Offer) error {
+	return r.control.OnHandshake(r.mux(), uuid, offer)
+}
+
+func (r *receiver) OnHeartbeat() error {
+	r.control.OnHeartbeat(r.mux())
+	return nil
+}
+
+func (r *receiver) OnTerminate(code int64, reason []byte) error {
+	r.control.OnTerminate(r.mux(), code, reason)
+	return nil
+}
+
+func (r *receiver) OnControl(id uint64, args []byte) error {
+	return r.control.OnControl(r.mux(), id, args)
+}
+
+// OnInvoke opens a session that the peer asked for, or refuses it alone.
+func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []codec.Header) error {
+	m := r.mux()
+	if m.lookup(sid) != nil {
+		return fmt.Errorf("%w: session %d opened twice", ErrProtocol, sid)
+	}
+	if m.dialect() == heddle.V0 && !m.ch.dialed {
+		return fmt.Errorf("%w: a worker opened session %d", ErrProtocol, sid)
+	}
+	m.counters.accepted.Add(1)
+	s := &Session{m: m, id: sid, event: m.intern(event)}
+	s.ctx.base = m.base
+	m.mu.Lock()
+	s.heddle, s.full, s.credit, s.window = m.heddle, m.window, m.window, m.window
+	m.mu.Unlock()
+	if window >= 0 && s.heddle {
+		s.window = min(window, s.full)
+	}
+	for _, h := range headers {
+		s.headers = append(s.headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
+	}
+	m.active.Add(1)
+	m.sessions[sid] = s
+	switch {
+	case m.accept == nil:
+		m.refuse(s, &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"})
+	case m.active.Load() > int64(m.max)+m.limit:
+		m.refuse(s, &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()})
+	default:
+		if err := m.accept(s); err != nil {
+			m.refuse(s, err)
+		}
+	}
+	return nil
+}
+
+// refuse ends a session that was opened but will not be served.
+func (m *Mux) refuse(s *Session, err error) {
+	m.counters.refused.Add(1)
+	s.Discard()
+	s.Abort(err)
+}
+
+// intern returns event as a string, made once for each of the names seen.
+func (m *Mux) intern(event []byte) string {
+	if s, ok := m.events[string(event)]; ok {
+		return s
+	}
+	s := string(event)
+	if len(m.events) < 256 && len(s) <= 256 {
+		m.events[s] = s
+	}
+	return s
+}
+
+func (r *receiver) OnChunk(sid uint64, p []byte) error {
+	m := r.mux()
+	s := m.lookup(sid)
+	if s == nil {
+		return m.orphan(sid)
+	}
+	if err := s.push(Chunk, p, nil); err != nil {
+		m.offend(s, err)
+	}
+	return nil
+}
+
+func (r *receiver) OnChoke(sid uint64) error {
+	m := r.mux()
+	s := m.lookup(sid)
+	if s == nil {
+		return m.orphan(sid)
+	}
+	s.endRx(dirEnded, io.EOF)
+	return nil
+}
+
+func (r *receiver) OnError(sid uint64, category, code int64, msg []byte) error {
+	m := r.mux()
+	s := m.lookup(sid)
+	if s == nil {
+		return m.orphan(sid)
+	}
+	s.endRx(dirBroken, &Error{ID: sid, Category: category, Code: code, Msg: string(msg), Remote: true})
+	return nil
+}
+
+func (r *receiver) OnExtension(sid, id uint64, args []byte) error {
+	m := r.mux()
+	s := m.lookup(sid)
+	if id == heddle.ExtFiles {
+		files, err := m.takeFiles(args)
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			closeFiles(files)
+			return m.orphan(sid)
+		}
+		if err := s.push(Files, nil, files); err != nil {
+			closeFiles(files)
+			m.offend(s, err)
+		}
+		return nil
+	}
+	if s == nil {
+		return m.orphan(sid)
+	}
+	var err error
+	switch id {
+	case heddle.ExtWindow:
+		if err = codec.DecodeArgs(&m.ch.window, args, 1); err != nil {
+			return argsError("window", err)
+		}
+		err = s.onWindow(m.ch.window.Bytes)
+	case heddle.ExtCancel:
+		if err = codec.DecodeArgs(&m.ch.errorV1, args, 1); err != nil {
+			return argsError("cancel", err)
+		}
+		if s.ours {
+			return fmt.Errorf("%w: cancel of session %d, which the peer did not open", ErrProtocol, sid)
+		}
+		s.onCancel(ErrCanceled)
+		return nil
+	case heddle.ExtInfo:
+		err = s.push(Info, args, nil)
+	case heddle.ExtTrailers:
+		err = s.push(Trailers, args, nil)
+	case heddle.ExtGone:
+		if s.ours {
+			return fmt.Errorf("%w: gone on session %d, which the peer did not open", ErrProtocol, sid)
+		}
+		s.onGone()
+	default:
+		return fmt.Errorf("%w: unknown message %d on session %d", ErrProtocol, id, sid)
+	}
+	if err != nil {
+		m.offend(s, err)
+	}
+	return nil
+}
+
+// onGone cancels the handler's context; what it answers is still delivered.
+func (s *Session) onGone() {
+	s.ctx.cancel(ErrGone)
+	if s.handler != nil {
+		s.handler.OnMessage(s, Message{Kind: Gone})
+	}
+}
+
+// offend ends a session whose peer broke its rules: an error message toward
+// the peer, the same error for the reader, and nobody else is concerned. What
+// comes after the peer's own end is only counted.
+func (m *Mux) offend(s *Session, err error) {
+	if err == ErrEnded {
+		m.counters.ignored.Add(1)
+		return
+	}
+	m.counters.overrun.Add(1)
+	e := s.refused(err)
+	m.log.Warn("session ended", "session", s.id, "event", s.event, "err", e)
+	s.Abort(e)
+	s.endRx(dirBroken, e)
+	s.ctx.cancel(e)
+}

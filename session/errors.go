@@ -1,0 +1,85 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/heddle-go/heddle/codec"
+)
+
+var (
+	// ErrProtocol is wrapped by the error of a channel whose peer broke the
+	// rules of its dialect; the channel is closed with it.
+	ErrProtocol = errors.New("session: protocol violation")
+
+	// ErrLost is wrapped by what sessions get when their channel ended
+	// before they did; the cause is wrapped beside it.
+	ErrLost = errors.New("session: channel lost")
+
+	// ErrCanceled reports a session that the peer's cancel message, or our
+	// own Cancel, gave up for good.
+	ErrCanceled = errors.New("session: canceled")
+
+	// ErrGone is the cause of a context cancelled because the asker's side
+	// was half-closed; the answer is still delivered.
+	ErrGone = errors.New("session: asker half-closed")
+
+	// ErrEnded reports a write to a direction that has ended, or the cause of
+	// a context whose session has ended in order.
+	ErrEnded = errors.New("session: ended")
+
+	// ErrTooMany reports that a channel has as many open sessions as it may.
+	ErrTooMany = errors.New("session: too many open sessions")
+
+	// ErrTooLarge reports a head that may never be sent: over MaxHead.
+	ErrTooLarge = errors.New("session: head too large")
+
+	// ErrUnsupported reports an extension that the peer did not agree to.
+	ErrUnsupported = errors.New("session: not agreed with this peer")
+
+	// ErrDraining reports a channel on which no session may be opened any
+	// more, though those that are open go on.
+	ErrDraining = errors.New("session: channel is draining")
+)
+
+// codeClosedUpstream is CategoryProtocol's only code (PROTOCOL 3.8).
+const codeClosedUpstream = 1
+
+// An Error is a session's abrupt end: what the peer said in its error message
+// (Remote), or what this side says in its own.
+type Error struct {
+	ID       uint64 // session
+	Category int64  // PROTOCOL 3.8; 0 in dialect v0, which has none
+	Code     int64
+	Msg      string
+	Remote   bool // the peer's word, not ours
+}
+
+func (e *Error) Error() string {
+	who := "local"
+	if e.Remote {
+		who = "remote"
+	}
+	return fmt.Sprintf("session %d: %s error [%d,%d]: %s", e.ID, who, e.Category, e.Code, e.Msg)
+}
+
+// errno is the system error number that stands for err, for callers who want
+// one: end of file is ESHUTDOWN and a frame that cannot be decoded EBADMSG,
+// as the Cocaine framework for Node.js had it (PROTOCOL 5).
+func errno(err error) syscall.Errno {
+	var no syscall.Errno
+	var syn *codec.SyntaxError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &no):
+		return no
+	case errors.Is(err, io.EOF):
+		return syscall.ESHUTDOWN
+	case errors.As(err, &syn), errors.Is(err, codec.ErrTooLarge), errors.Is(err, ErrProtocol):
+		return syscall.EBADMSG
+	}
+	return syscall.EIO
+}

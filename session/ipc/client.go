@@ -1,0 +1,242 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// DialOptions configure a Client; the zero value works.
+type DialOptions struct {
+	Loop *loop.Loop // does the I/O; nil: one of the client's own, until Close
+
+	Kind string // what asks, for the server's log: "cli"
+	Name string // and who
+
+	Timeout time.Duration // from connect to welcome; default 5 s
+	Logger  *slog.Logger  // nil: discards
+}
+
+// closeWait is how long Close waits for the connection to end in order.
+const closeWait = time.Second
+
+var (
+	errTimeout = fmt.Errorf("no welcome in time: %w", os.ErrDeadlineExceeded)
+	errStopped = errors.New("ipc: the asker stopped reading")
+)
+
+// A Client asks the server behind one connection. Its methods may be called
+// from any goroutine but the loop's.
+type Client struct {
+	// Immutable after Dial.
+	own *loop.Loop // to be closed with the client; nil if it was given
+	mux *session.Mux
+
+	kind, name string
+
+	ready chan struct{} // closed by the welcome
+	done  chan struct{} // closed when the connection has ended
+
+	err error // why it ended; written before done is closed
+
+	closing sync.Once
+}
+
+// Dial connects to the server on the unix socket path and greets it. Its error
+// wraps ErrUnreachable when nobody answers there.
+func Dial(ctx context.Context, path string, o DialOptions) (*Client, error) {
+	if o.Timeout <= 0 {
+		o.Timeout = 5 * time.Second
+	}
+	c := newClient(o)
+	l := o.Loop
+	if l == nil {
+		var err error
+		if l, err = loop.New(loop.Options{Logger: o.Logger}); err != nil {
+			return nil, fmt.Errorf("ipc: dial: %w", err)
+		}
+		c.own = l
+		go l.Run() // ends when Close closes the loop
+	}
+	conn, err := l.Dial("unix", path, func(lc *loop.Conn) loop.Handler { return c.attach(lc, o.Logger) }, loop.DialOptions{Timeout: o.Timeout})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrUnreachable, path, err), c.closeLoop())
+	}
+	err = c.await(ctx, o.Timeout)
+	if err == nil {
+		return c, nil
+	}
+	conn.Abort(err)
+	if ctx.Err() == nil {
+		err = fmt.Errorf("%w: %s: %w", ErrUnreachable, path, err)
+	} else {
+		err = fmt.Errorf("ipc: dial %s: %w", path, err)
+	}
+	return nil, errors.Join(err, c.closeLoop())
+}
+
+func newClient(o DialOptions) *Client {
+	return &Client{kind: o.Kind, name: o.Name, ready: make(chan struct{}), done: make(chan struct{})}
+}
+
+// attach makes the client's handler for link.
+func (c *Client) attach(link session.Link, log *slog.Logger) loop.Handler {
+	c.mux = session.NewMux(link, session.Options{
+		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Dialed: true, Limits: limits()},
+		Control:        clientControl{c},
+		MaxSessions:    maxSessions,
+		Logger:         log,
+	})
+	return c.mux
+}
+
+// await waits for the welcome.
+func (c *Client) await(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.ready:
+		return nil
+	case <-c.done:
+		if c.err == nil {
+			return io.EOF
+		}
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return errTimeout
+	}
+}
+
+// Request asks topic and returns the one reply, nil if there was none. What
+// the server refuses or fails with is an *session.Error; an error that wraps
+// session.ErrLost says that the connection ended first. When ctx ends, the
+// server is told and the context's cause returned.
+func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]byte, error) {
+	var reply []byte
+	n := 0
+	for p, err := range c.Stream(ctx, topic, payload) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > 1 {
+			return nil, fmt.Errorf("ipc: request %q: %w", topic, ErrReplies)
+		}
+		reply = p
+	}
+	return reply, nil
+}
+
+// Stream asks topic and yields each reply, owned by whoever ranges over it. A
+// non-nil error is the last thing yielded; its kinds are those of Request.
+// Leaving the range early tells the server that nobody listens any more.
+func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		fail := func(err error) { yield(nil, fmt.Errorf("ipc: request %q: %w", topic, err)) }
+		if len(payload) > MaxMessage {
+			fail(ErrTooLarge)
+			return
+		}
+		if payload == nil {
+			payload = []byte{} // so that there is a first chunk
+		}
+		if err := ctx.Err(); err != nil {
+			fail(context.Cause(ctx))
+			return
+		}
+		s, err := c.mux.Open(session.OpenOptions{Event: topic, First: payload, Last: true})
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer s.Discard()
+		defer context.AfterFunc(ctx, func() { s.Cancel(context.Cause(ctx)) })()
+		for {
+			p, err := receive(s)
+			switch {
+			case err == io.EOF:
+				return
+			case errors.Is(err, session.ErrCanceled) && ctx.Err() != nil:
+				fail(context.Cause(ctx))
+				return
+			case err != nil:
+				fail(err)
+				return
+			case !yield(p, nil):
+				s.Cancel(errStopped)
+				return
+			}
+		}
+	}
+}
+
+// Done is closed when the connection has ended, whoever ended it.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Close ends the connection; requests that wait fail. Not on the loop.
+func (c *Client) Close() error {
+	var err error
+	c.closing.Do(func() {
+		c.mux.Close(nil)
+		t := time.NewTimer(closeWait)
+		defer t.Stop()
+		select {
+		case <-c.done:
+		case <-t.C:
+			c.mux.Abort(ErrClosed)
+		}
+		err = c.closeLoop()
+	})
+	return err
+}
+
+func (c *Client) closeLoop() error {
+	if c.own == nil {
+		return nil
+	}
+	return c.own.Close()
+}
+
+// clientControl is a Client as its Mux's Control. All methods run on the loop.
+type clientControl struct{ *Client }
+
+func (c clientControl) OnConnect(m *session.Mux) {
+	_ = m.Send(appendOffer(nil, c.kind, c.name, os.Getpid())) // a closed channel is told by OnClose
+}
+
+func (c clientControl) OnControl(m *session.Mux, id uint64, args []byte) error {
+	if id != heddle.CtlWelcome || m.Heddle() {
+		return errControl
+	}
+	var w heddle.Welcome
+	if _, err := w.UnmarshalMsg(args); err != nil {
+		return fmt.Errorf("%w: arguments of welcome: %w", session.ErrProtocol, err)
+	}
+	if !enough(w.Welcome.Features) {
+		return errNoOffer
+	}
+	m.Agree(int(min(w.Welcome.Window, window)), int(min(w.Welcome.Sessions, maxSessions)))
+	close(c.ready)
+	return nil
+}
+
+func (c clientControl) OnHandshake(*session.Mux, []byte, *heddle.Offer) error { return errControl }
+func (c clientControl) OnHeartbeat(*session.Mux)                              {}
+func (c clientControl) OnTerminate(m *session.Mux, _ int64, _ []byte)         { m.Abort(errControl) }
+func (c clientControl) OnEOF(m *session.Mux)                                  { m.Close(io.EOF) }
+
+func (c clientControl) OnClose(_ *session.Mux, err error) {
+	c.err = err
+	close(c.done)
+}

@@ -1,0 +1,29 @@
+// Package ipc carries requests between processes of one user on one machine,
+// over a unix socket: a [Server] answers topics, a [Client] asks.
+//
+// # On the wire
+//
+// A channel speaks v1 frames with the extensions of PROTOCOL 9. The client
+// sends the handshake with its offer on channel 1 (kind and name say who asks);
+// the server answers welcome, and from then on each request is a session: its
+// event is the topic, its first chunk the payload, the chunks that come back
+// are the replies, choke is their end and error their abrupt one. A message is
+// at most [MaxMessage] bytes long.
+//
+//	client                                  server
+//	[1,0,["",{kind,name,features…}]]   →
+//	                                   ←    [1,16,[{features,frame,window…}]]
+//	[3,0,["status"]] [3,0,[""]] [3,2,[]] →
+//	                                   ←    [3,0,["{…}"]] [3,2,[]]
+//
+// A connection whose first byte is '{' is not a frame (PROTOCOL 1: frames are
+// msgpack arrays); it is reserved for JSON lines and answered by one that says
+// so.
+//
+// # Who may ask
+//
+// The socket's mode is 0600, and the kernel's word (SO_PEERCRED) that the peer
+// runs as the same user is asked for besides. Strangers, malformed frames and
+// clients that do not greet in time lose their connection, with a logged error;
+// nobody else notices.
+package ipc

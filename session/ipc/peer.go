@@ -1,0 +1,179 @@
+package ipc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A peer is the server's side of one connection. It stands before the Mux to
+// look at the first byte. All methods run on the loop.
+type peer struct {
+	// Immutable after newPeer.
+	srv  *Server
+	link session.Link
+	mux  *session.Mux
+	cred func() (pid, uid, gid int, err error) // the kernel's word about the other end
+
+	// Loop goroutine only.
+	pid     int
+	began   bool   // the first byte was seen
+	refused bool   // nothing more is read
+	greeted bool   // the handshake has come
+	kind    string // as the client calls itself
+	name    string
+	stop    func() // the handshake's timer
+}
+
+// newPeer makes the handler of a connection; cred may be asked from OnOpen on.
+func (s *Server) newPeer(link session.Link, cred func() (pid, uid, gid int, err error)) *peer {
+	p := &peer{srv: s, link: link, cred: cred}
+	p.mux = session.NewMux(link, session.Options{
+		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Limits: limits()},
+		Accept:         p.accept,
+		Control:        peerControl{p},
+		MaxSessions:    maxSessions,
+		Logger:         s.log,
+	})
+	s.mu.Lock()
+	s.peers[p] = struct{}{}
+	s.mu.Unlock()
+	return p
+}
+
+// OnOpen: see loop.Handler. Of who is not of our user nothing is read.
+func (p *peer) OnOpen() {
+	pid, uid, _, err := p.cred()
+	p.pid = pid
+	p.srv.mu.Lock()
+	closing := p.srv.closing
+	p.srv.mu.Unlock()
+	switch {
+	case err != nil:
+		p.refuse(fmt.Errorf("%w: %w", errStranger, err))
+	case uid != p.srv.uid:
+		p.refuse(fmt.Errorf("%w: its user id is %d", errStranger, uid))
+	case closing:
+		p.refuse(nil)
+	default:
+		p.stop = p.link.After(p.srv.o.HandshakeTimeout, func() { p.link.Abort(errHandshake) })
+		p.mux.OnOpen()
+	}
+}
+
+// refuse closes the connection at once; nothing more is read.
+func (p *peer) refuse(err error) {
+	p.refused = true
+	p.link.Abort(err)
+}
+
+// OnBytes gives frames to the Mux, and refuses JSON lines.
+func (p *peer) OnBytes(b []byte) (int, error) {
+	if p.refused {
+		return len(b), nil
+	}
+	if !p.began && len(b) > 0 {
+		p.began = true
+		if b[0] == '{' {
+			p.refused = true
+			if _, err := p.link.Send(jsonRefusal(), nil); err != nil {
+				return 0, err
+			}
+			p.link.Close(errJSON)
+			return len(b), nil
+		}
+	}
+	return p.mux.OnBytes(b)
+}
+
+// jsonRefusal is the one line that who speaks JSON gets.
+//
+// {"error":"…"} newline
+func jsonRefusal() []byte {
+	line, err := json.Marshal(map[string]string{"error": errJSON.Error() + "; use the heddle command"})
+	if err != nil {
+		panic(err) // a map of strings has a JSON form
+	}
+	return append(line, '\n')
+}
+
+// OnEOF: see loop.Handler.
+func (p *peer) OnEOF() { p.mux.OnEOF() }
+
+// OnDrain: see loop.Handler.
+func (p *peer) OnDrain() { p.mux.OnDrain() }
+
+// OnClose: see loop.Handler.
+func (p *peer) OnClose(err error) {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.mux.OnClose(err)
+	if !ordinary(err) {
+		p.srv.log.Warn("connection closed", "err", err, "pid", p.pid, "kind", p.kind, "name", p.name)
+	}
+	p.srv.mu.Lock()
+	delete(p.srv.peers, p)
+	p.srv.changedLocked()
+	p.srv.mu.Unlock()
+}
+
+// ordinary says whether err is how connections end when nothing is wrong.
+func ordinary(err error) bool {
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, loop.ErrClosed) || errors.Is(err, ErrClosed) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// accept gives a request to a goroutine. Loop only.
+func (p *peer) accept(s *session.Session) error {
+	h, err := p.srv.admit(s.Event())
+	if err != nil {
+		return err
+	}
+	go p.srv.serve(h, s) // ends when the handler returns, whose context ends with the session or the server
+	return nil
+}
+
+// peerControl is a peer as its Mux's Control.
+type peerControl struct{ *peer }
+
+func (c peerControl) OnConnect(*session.Mux) {}
+
+func (c peerControl) OnHandshake(m *session.Mux, _ []byte, offer *heddle.Offer) error {
+	switch {
+	case c.greeted:
+		return errAgain
+	case !enough(offer.Features):
+		return errNoOffer
+	}
+	c.greeted = true
+	c.kind, c.name = short(offer.Kind), short(offer.Name)
+	c.stop()
+	m.Agree(window, maxSessions)
+	return m.Send(appendWelcome(nil, offer.Features))
+}
+
+// OnHeartbeat answers at once, so that a client may find out whether the
+// server lives.
+func (c peerControl) OnHeartbeat(m *session.Mux) {
+	if !c.greeted {
+		m.Abort(errControl)
+		return
+	}
+	_ = m.SendControl(codec.AppendHeartbeat(nil, heddle.V1)) // a closed channel is told by OnClose
+}
+
+func (c peerControl) OnTerminate(m *session.Mux, _ int64, _ []byte)      { m.Abort(errControl) }
+func (c peerControl) OnControl(_ *session.Mux, _ uint64, _ []byte) error { return errControl }
+func (c peerControl) OnEOF(m *session.Mux)                               { m.Close(nil) }
+func (c peerControl) OnClose(*session.Mux, error)                        {}
+
+// short is a client's word as it goes into the log.
+func short(r heddle.Raw) string { return string(r[:min(len(r), 64)]) }

@@ -1,0 +1,87 @@
+package ipc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"runtime/debug"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A Request is one question that a Handler answers. It is the handler's until
+// it returns.
+type Request struct {
+	Topic   string
+	Payload []byte // owned by the handler
+
+	s       *session.Session
+	timeout time.Duration
+}
+
+// Reply sends p, at most MaxMessage bytes, as one of the replies; it may be
+// called any number of times. It waits for a client that is slow to read, at
+// most Options.ReplyTimeout, and fails with os.ErrDeadlineExceeded then, or
+// with why the client is gone.
+func (r *Request) Reply(p []byte) error {
+	if len(p) > MaxMessage {
+		return ErrTooLarge
+	}
+	_ = r.s.SetWriteDeadline(time.Now().Add(r.timeout)) // never fails
+	return r.s.WriteChunk(p)
+}
+
+// serve answers one session; it ends the session whatever happens.
+func (s *Server) serve(h Handler, sess *session.Session) {
+	defer s.left()
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		// A panic, or runtime.Goexit by the handler.
+		s.log.Error("handler panicked", "topic", sess.Event(), "session", sess.ID(), "panic", recover(), "stack", string(debug.Stack()))
+		sess.Discard()
+		sess.Abort(&session.Error{Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: "the handler panicked; the server's log has the stack"})
+	}()
+	err := s.answer(h, sess)
+	ended = true
+	sess.Discard()
+	if err != nil {
+		sess.Abort(failure(err))
+		return
+	}
+	_ = sess.Close() // fails only if the channel has ended, and with it the session
+}
+
+// answer reads the payload and runs the handler.
+func (s *Server) answer(h Handler, sess *session.Session) error {
+	_ = sess.SetReadDeadline(time.Now().Add(s.o.PayloadTimeout)) // never fails
+	payload, err := receive(sess)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(sess.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(s.base, func() { cancel(context.Cause(s.base)) })()
+	return h(ctx, &Request{Topic: sess.Event(), Payload: payload, s: sess, timeout: s.o.ReplyTimeout})
+}
+
+// receive returns the next chunk, owned; io.EOF at the end of the stream.
+func receive(s *session.Session) ([]byte, error) {
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind == session.Chunk {
+			return bytes.Clone(m.Data), nil
+		}
+		for _, f := range m.Files {
+			_ = f.Close() // nobody asked for descriptors
+		}
+	}
+}

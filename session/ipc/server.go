@@ -1,0 +1,217 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// Options configure a Server; the zero value works.
+type Options struct {
+	MaxConns    int // connections open at once; accepting rests at the limit; default 256
+	MaxHandlers int // handlers running at once, over all connections; default 256
+
+	HandshakeTimeout time.Duration // from connect to handshake; default 5 s
+	PayloadTimeout   time.Duration // from a request's begin to its payload; default 10 s
+	ReplyTimeout     time.Duration // how long one reply waits for a client that does not read; default 10 s
+
+	Logger *slog.Logger // nil: discards
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxConns <= 0 {
+		o.MaxConns = 256
+	}
+	if o.MaxHandlers <= 0 {
+		o.MaxHandlers = 256
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = 5 * time.Second
+	}
+	if o.PayloadTimeout <= 0 {
+		o.PayloadTimeout = 10 * time.Second
+	}
+	if o.ReplyTimeout <= 0 {
+		o.ReplyTimeout = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// closeGrace is how long Close waits, once its context has ended, for handlers
+// whose contexts it has then cancelled.
+const closeGrace = time.Second
+
+// A Handler answers one request. When it returns, the request has ended: in
+// order for nil, else with an error message (an *session.Error keeps its
+// category and code). ctx ends when the client gives up or is gone, and when
+// the server is closed.
+type Handler func(ctx context.Context, r *Request) error
+
+// A Server answers the requests that arrive on a unix socket.
+type Server struct {
+	// Immutable after NewServer.
+	o    Options
+	uid  int // of whom we accept connections
+	log  *slog.Logger
+	base context.Context // ends when Close gives up waiting
+	end  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	topics  map[string]Handler
+	ln      *loop.Listener
+	peers   map[*peer]struct{}
+	running int           // handlers
+	closing bool          // no connection and no request is accepted any more
+	changed chan struct{} // closed and renewed when peers or running shrink
+}
+
+// NewServer returns a server without topics that does not listen yet.
+func NewServer(o Options) *Server {
+	o = o.withDefaults()
+	s := &Server{
+		o:       o,
+		uid:     os.Getuid(),
+		log:     o.Logger,
+		topics:  make(map[string]Handler),
+		peers:   make(map[*peer]struct{}),
+		changed: make(chan struct{}),
+	}
+	s.base, s.end = context.WithCancelCause(context.Background())
+	return s
+}
+
+// Handle makes h answer topic, in place of who did before. Any goroutine; a
+// request for a topic that nobody handles is refused with error (42,200).
+func (s *Server) Handle(topic string, h Handler) {
+	s.mu.Lock()
+	s.topics[topic] = h
+	s.mu.Unlock()
+}
+
+// Listen begins to answer on the unix socket path (mode 0600), with l doing
+// the I/O. A socket on which nobody answers any more is replaced; one that is
+// served makes an error that satisfies errors.Is(err, syscall.EADDRINUSE).
+func (s *Server) Listen(l *loop.Loop, path string) error {
+	ln, err := l.Listen("unix", path, s.accept, loop.ListenOptions{Mode: 0o600, MaxConns: s.o.MaxConns})
+	if err != nil {
+		return fmt.Errorf("ipc: listen: %w", err)
+	}
+	s.mu.Lock()
+	if s.closing || s.ln != nil {
+		s.mu.Unlock()
+		return errors.Join(ErrClosed, ln.Close())
+	}
+	s.ln = ln
+	s.mu.Unlock()
+	return nil
+}
+
+// accept makes the handler of one connection. Loop only.
+func (s *Server) accept(c *loop.Conn) loop.Handler { return s.newPeer(c, c.PeerCred) }
+
+// admit books a handler for a request of topic, or says why not.
+func (s *Server) admit(topic string) (Handler, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.topics[topic]
+	switch {
+	case s.closing:
+		return nil, &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodeQueueFull, Msg: "the server is closing"}
+	case h == nil:
+		return nil, &session.Error{Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: fmt.Sprintf("no topic %.64q here", topic)}
+	case s.running >= s.o.MaxHandlers:
+		return nil, &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", s.running)}
+	}
+	s.running++
+	return h, nil
+}
+
+// left counts a handler out.
+func (s *Server) left() {
+	s.mu.Lock()
+	s.running--
+	s.changedLocked()
+	s.mu.Unlock()
+}
+
+func (s *Server) changedLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Close stops accepting connections and requests, waits for the handlers that
+// run until ctx ends, then cancels their contexts and waits one second more.
+// It returns an error if some are running even then. Not on the loop.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	ln := s.ln
+	s.mu.Unlock()
+	var err error
+	if ln != nil {
+		err = ln.Close()
+	}
+	idle := func() bool { return s.running == 0 }
+	if !s.await(ctx, idle) {
+		s.end(ErrClosed)
+	}
+	grace, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	if !s.await(grace, idle) {
+		s.mu.Lock()
+		err = errors.Join(err, fmt.Errorf("ipc: close: %d handlers still run", s.running))
+		s.mu.Unlock()
+	}
+	s.end(ErrClosed)
+
+	// What the handlers wrote is delivered to clients that take it in time.
+	s.eachPeer(func(p *peer) { p.link.Close(nil) })
+	gone := func() bool { return len(s.peers) == 0 }
+	if !s.await(grace, gone) {
+		s.eachPeer(func(p *peer) { p.link.Abort(ErrClosed) })
+		last, cancel := context.WithTimeout(context.Background(), closeGrace)
+		defer cancel()
+		s.await(last, gone)
+	}
+	return err
+}
+
+// await waits until cond, which is asked under mu, holds.
+func (s *Server) await(ctx context.Context, cond func() bool) bool {
+	for {
+		s.mu.Lock()
+		ok, changed := cond(), s.changed
+		s.mu.Unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (s *Server) eachPeer(f func(*peer)) {
+	s.mu.Lock()
+	peers := make([]*peer, 0, len(s.peers))
+	for p := range s.peers {
+		peers = append(peers, p)
+	}
+	s.mu.Unlock()
+	for _, p := range peers {
+		f(p)
+	}
+}

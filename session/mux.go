@@ -1,0 +1,522 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/loop"
+)
+
+// DefaultMaxSessions is how many sessions each side may have open on a
+// channel unless Options say otherwise.
+const DefaultMaxSessions = 64 << 10
+
+// Control is told of what happens on a channel beside its sessions. All calls
+// are on the loop; slices are borrowed. An error ends the channel.
+type Control interface {
+	OnConnect(m *Mux)
+	OnHandshake(m *Mux, uuid []byte, offer *heddle.Offer) error
+	OnHeartbeat(m *Mux)
+	OnTerminate(m *Mux, code int64, reason []byte)
+
+	// OnControl: any other message of channel 1; args is its whole array.
+	OnControl(m *Mux, id uint64, args []byte) error
+
+	// OnEOF: the peer has half-closed. Sessions that wait for it are lost;
+	// the channel itself is closed by whoever implements this.
+	OnEOF(m *Mux)
+
+	// OnClose: the channel has ended, or never came to be; once, last, after
+	// every session was told. err is nil when this side closed it in order.
+	OnClose(m *Mux, err error)
+}
+
+// Options configure a Mux; the zero value is a plain v0 acceptor.
+type Options struct {
+	ChannelOptions
+
+	// Accept is called on the loop for each session that the peer opens. It
+	// may SetHandler, or pass the session to a goroutine. Without it, or for
+	// an error returned, the session is refused with an error message.
+	Accept func(s *Session) error
+
+	// Control hears channel 1; nil answers nothing and closes at EOF.
+	Control Control
+
+	// Window is a stream's credit in bytes (default DefaultWindow, at least
+	// 8 KiB) between Heddle ends; Buffer bounds a stream toward others
+	// (default DefaultBuffer).
+	Window int
+	Buffer int
+
+	// MaxSessions bounds the sessions that each side has open.
+	MaxSessions int
+
+	// TraceHeaders makes every frame of a plain v1 channel carry the three
+	// trace headers, zero-filled, which some real workers need (PROTOCOL 3.2).
+	TraceHeaders bool
+
+	Budget  *Budget         // shared by the channels of a loop; nil: one of its own
+	Context context.Context // values of every session's context; never waited for
+	OnIdle  func()          // the last open session ended; any goroutine
+	OnEnd   func(*Session)  // a session, accepted or opened, has ended; any goroutine
+	Logger  *slog.Logger
+}
+
+// Counters are what a channel has seen; each only grows.
+type Counters struct {
+	Opened   uint64 // sessions that we opened
+	Accepted uint64 // sessions that the peer opened
+	Refused  uint64 // of those, refused
+	Ignored  uint64 // frames for sessions that had ended
+	Overrun  uint64 // sessions ended because the peer sent more than it may
+}
+
+// A Mux carries every session of one channel.
+type Mux struct {
+	// Immutable after NewMux.
+	link    Link
+	ch      *Channel
+	accept  func(s *Session) error
+	control Control
+	max     int
+	buffer  int
+	trace   []byte // the fourth element of every frame; nil for none
+	base    context.Context
+	budget  *Budget
+	idle    func()
+	end     func(*Session)
+	log     *slog.Logger
+
+	// Loop goroutine only.
+	owner    loop.Owner
+	sessions map[uint64]*Session // by id; absent once both directions ended
+	events   map[string]string   // names seen, so that each is allocated once
+
+	active   atomic.Int64 // sessions open, of either side
+	load     atomic.Int64 // of those, the ones that we opened
+	counters struct{ opened, accepted, refused, ignored, overrun atomic.Uint64 }
+
+	mu       sync.Mutex
+	heddle   bool       // extensions agreed
+	window   int64      // credit a stream begins with
+	limit    int64      // sessions that we may have open: ours and the peer's limit
+	next     uint64     // id of the next session that we open
+	step     uint64     // 2 between Heddle ends, 1 toward others
+	fresh    []*Session // opened off the loop and not yet in the table
+	finished []*Session // ended off the loop and still in the table
+	waiting  []*Session // their writers wait for room in the outbox
+	draining bool       // no new sessions of ours
+	err      error      // why the channel ended; nil while it lives
+	buf      []byte     // for encoding, under mu
+}
+
+// NewMux returns a Mux on link; it is the link's loop.Handler.
+func NewMux(link Link, o Options) *Mux {
+	m := &Mux{
+		link:     link,
+		accept:   o.Accept,
+		control:  o.Control,
+		max:      o.MaxSessions,
+		buffer:   o.Buffer,
+		base:     o.Context,
+		budget:   o.Budget,
+		idle:     o.OnIdle,
+		end:      o.OnEnd,
+		log:      o.Logger,
+		sessions: make(map[uint64]*Session),
+		events:   make(map[string]string),
+		window:   int64(o.Window),
+	}
+	if m.max <= 0 {
+		m.max = DefaultMaxSessions
+	}
+	if m.buffer <= 0 {
+		m.buffer = DefaultBuffer
+	}
+	if m.window <= 0 {
+		m.window = DefaultWindow
+	}
+	m.window = max(m.window, 8<<10)
+	m.limit = int64(m.max)
+	if m.budget == nil {
+		m.budget = new(Budget)
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	if m.control == nil {
+		m.control = bare{}
+	}
+	m.ch = NewChannel(link, (*receiver)(m), o.ChannelOptions)
+	if o.TraceHeaders && !o.Heddle && !o.Dialed {
+		m.trace = traceHeaders()
+	}
+	m.setIDs(o.Heddle, o.Dialed)
+	return m
+}
+
+// traceHeaders is the fourth element of a frame that carries the three trace
+// headers, all zero.
+func traceHeaders() []byte {
+	zero := make([]byte, 8)
+	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, []codec.Header{
+		{Name: []byte("trace_id"), Value: zero},
+		{Name: []byte("span_id"), Value: zero},
+		{Name: []byte("parent_id"), Value: zero},
+	})
+	return f[4:] // behind array head, channel, id and the empty arguments
+}
+
+// traced gives the v1 frame that begins at buf[at:] its fourth element.
+func (m *Mux) traced(buf []byte, at int) []byte {
+	if m.trace == nil || m.dialect() != heddle.V1 {
+		return buf
+	}
+	buf[at]++ // array(3) to array(4)
+	return append(buf, m.trace...)
+}
+
+// setIDs chooses which ids we open: between Heddle ends the side that dialled
+// odd ones from 3, the other even ones from 2; toward others the acceptor
+// counts from 2 in v1 and from 1 in v0.
+func (m *Mux) setIDs(agreed, dialed bool) {
+	m.heddle = agreed
+	m.step = 1
+	m.next = 2
+	if m.dialect() == heddle.V0 {
+		m.next = 1
+	}
+	if agreed {
+		m.step = 2
+		if dialed {
+			m.next = 3
+		}
+	}
+}
+
+// Agree turns the extensions on, once handshake and welcome have said so:
+// window and sessions are what both sides offered. Before it the channel is
+// plain. Loop only, and before any session is opened.
+func (m *Mux) Agree(window, sessions int) {
+	m.owner.Check()
+	m.ch.heddle = true
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.setIDs(true, m.ch.dialed)
+	if window > 0 {
+		m.window = max(int64(window), 8<<10)
+	}
+	if sessions > 0 {
+		m.limit = min(m.limit, int64(sessions))
+	}
+}
+
+// Heddle says whether the extensions were agreed. Any goroutine.
+func (m *Mux) Heddle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heddle
+}
+
+// Link is the channel's. Any goroutine.
+func (m *Mux) Link() Link { return m.link }
+
+// Dialect is the channel's. Any goroutine.
+func (m *Mux) Dialect() heddle.Dialect { return m.dialect() }
+
+func (m *Mux) dialect() heddle.Dialect { return m.ch.Dialect() }
+
+// Load is how many sessions that we opened have not ended. Any goroutine.
+func (m *Mux) Load() int { return int(m.load.Load()) }
+
+// Sessions is how many sessions are open, of either side. Any goroutine.
+func (m *Mux) Sessions() int { return int(m.active.Load()) }
+
+// Counters returns what the channel has seen. Any goroutine.
+func (m *Mux) Counters() Counters {
+	c := &m.counters
+	return Counters{c.opened.Load(), c.accepted.Load(), c.refused.Load(), c.ignored.Load(), c.overrun.Load()}
+}
+
+// OpenOptions say how a session begins. Only Event is needed.
+type OpenOptions struct {
+	Event   string
+	Headers []codec.Header // v1; toward peers that read them
+
+	// First is the first chunk (the head), sent in one batch with the invoke.
+	// Last says that it is the only one: the choke follows in the same batch.
+	First []byte
+	Last  bool
+
+	// NoCredit makes our direction begin without credit: the peer's first
+	// read grants (a request that expects 100-continue).
+	NoCredit bool
+
+	// Handler uses the session on the loop; Open must then be called there.
+	Handler Handler
+}
+
+// Open opens a session. Any goroutine, except with a Handler: then the loop
+// only. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
+// or what the link said.
+func (m *Mux) Open(o OpenOptions) (*Session, error) {
+	s := &Session{m: m, event: o.Event, ours: true, handler: o.Handler, headers: o.Headers}
+	s.ctx.base = m.base
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.err != nil:
+		return nil, m.err
+	case m.draining:
+		return nil, ErrDraining
+	case m.load.Load() >= m.limit:
+		return nil, ErrTooMany
+	case m.ch.dialed && !m.heddle:
+		return nil, ErrUnsupported // a worker opens nothing toward a real engine
+	}
+	s.id, s.heddle, s.full = m.next, m.heddle, m.window
+	s.window, s.credit = m.window, m.window
+	window := int64(-1)
+	if o.NoCredit && m.heddle {
+		s.credit, window = 0, 0
+	}
+	d := m.dialect()
+	buf := codec.AppendInvoke(m.buf[:0], d, s.id, o.Event, window)
+	switch {
+	case len(o.Headers) > 0 && d == heddle.V1:
+		buf = codec.AppendHeaders(buf, 0, o.Headers)
+	default:
+		buf = m.traced(buf, 0)
+	}
+	if o.First != nil {
+		if len(o.First) > MaxHead && m.heddle {
+			return nil, ErrTooLarge
+		}
+		at := len(buf)
+		buf = m.traced(codec.AppendChunk(buf, d, s.id, o.First), at)
+		s.txHead = true
+	}
+	if o.Last {
+		at := len(buf)
+		buf = m.traced(codec.AppendChoke(buf, d, s.id), at)
+		s.tx, s.txErr = dirEnded, ErrEnded
+	}
+	if m.buf = buf[:0]; cap(buf) > keepSize {
+		m.buf = nil
+	}
+	end, err := m.link.Send(buf, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.opened = end
+	m.next += m.step
+	m.active.Add(1)
+	m.load.Add(1)
+	m.counters.opened.Add(1)
+	if o.Handler != nil {
+		m.owner.Check()
+		m.sessions[s.id] = s
+	} else {
+		m.fresh = append(m.fresh, s)
+	}
+	return s, nil
+}
+
+// Drain refuses new sessions of ours from now on, and sends frame (if any)
+// behind every invoke that was sent. Any goroutine.
+func (m *Mux) Drain(frame []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	m.draining = true
+	if frame == nil {
+		return nil
+	}
+	_, err := m.link.Send(frame, nil)
+	return err
+}
+
+// SendControl sends a frame of channel 1 that may overtake queued data.
+func (m *Mux) SendControl(frame []byte) error { return m.link.SendControl(m.traced(frame, 0)) }
+
+// Send sends a frame of channel 1 behind the data that is queued.
+func (m *Mux) Send(frame []byte) error {
+	_, err := m.link.Send(m.traced(frame, 0), nil)
+	return err
+}
+
+// Close delivers what is queued and closes the channel; Abort drops it. Any
+// goroutine; Control.OnClose gets err.
+func (m *Mux) Close(err error) { m.link.Close(err) }
+
+// Abort closes the channel at once.
+func (m *Mux) Abort(err error) { m.link.Abort(err) }
+
+// OnOpen, OnBytes, OnEOF, OnDrain and OnClose make a Mux a loop.Handler.
+func (m *Mux) OnOpen() { m.ch.OnOpen() }
+
+// OnBytes takes every whole frame at the front of p and returns their length.
+func (m *Mux) OnBytes(p []byte) (n int, err error) {
+	m.owner.Check()
+	m.reap()
+	return m.ch.OnBytes(p)
+}
+
+// OnEOF: see loop.Handler.
+func (m *Mux) OnEOF() { m.ch.OnEOF() }
+
+// OnDrain: see loop.Handler.
+func (m *Mux) OnDrain() { m.ch.OnDrain() }
+
+// OnClose: see loop.Handler.
+func (m *Mux) OnClose(err error) { m.ch.OnClose(err) }
+
+// lookup finds an open session by id, or nil. Loop only.
+func (m *Mux) lookup(sid uint64) *Session {
+	if s := m.sessions[sid]; s != nil {
+		return s
+	}
+	m.mu.Lock()
+	for i, s := range m.fresh {
+		m.sessions[s.id] = s
+		m.fresh[i] = nil
+	}
+	m.fresh = m.fresh[:0]
+	m.mu.Unlock()
+	return m.sessions[sid]
+}
+
+// reap takes the sessions that ended off the loop out of the table.
+func (m *Mux) reap() {
+	m.mu.Lock()
+	for i, s := range m.finished {
+		if m.sessions[s.id] == s {
+			delete(m.sessions, s.id)
+		}
+		m.finished[i] = nil
+	}
+	m.finished = m.finished[:0]
+	m.mu.Unlock()
+}
+
+// forget takes an ended session out of the table. Loop only.
+func (m *Mux) forget(s *Session) {
+	m.lookup(s.id) // it may be fresh still
+	delete(m.sessions, s.id)
+	m.ended(s)
+}
+
+// finish is forget from any goroutine; the table follows later.
+func (m *Mux) finish(s *Session) {
+	m.mu.Lock()
+	m.finished = append(m.finished, s)
+	m.mu.Unlock()
+	m.ended(s)
+}
+
+// ended counts a session out and ends its context.
+func (m *Mux) ended(s *Session) {
+	s.ctx.cancel(ErrEnded)
+	if s.ours {
+		m.load.Add(-1)
+	}
+	if m.active.Add(-1) == 0 && m.idle != nil {
+		m.idle()
+	}
+	if m.end != nil {
+		m.end(s)
+	}
+}
+
+// orphan decides about a frame for a session that is not in the table: one
+// that has ended is ignored and counted; one that never was breaks the rules.
+func (m *Mux) orphan(sid uint64) error {
+	m.counters.ignored.Add(1)
+	if m.dialect() == heddle.V0 {
+		return nil // the real runtime drops orphans
+	}
+	m.mu.Lock()
+	ours := m.next
+	m.mu.Unlock()
+	if sid <= m.ch.highest || sid < ours {
+		return nil
+	}
+	return fmt.Errorf("%w: message on session %d, which was never opened", ErrProtocol, sid)
+}
+
+// waitRoom has s woken once the outbox is below its low-water mark.
+func (m *Mux) waitRoom(s *Session) {
+	m.mu.Lock()
+	m.waiting = append(m.waiting, s)
+	m.mu.Unlock()
+	if m.link.Queued() < HighWater {
+		// It drained in between, and OnDrain may not come again. An error
+		// means that the loop has ended: lose wakes everybody then.
+		_ = m.link.Do(m.wakeRoom)
+	}
+}
+
+// wakeRoom wakes everybody who waits for room. Loop only.
+func (m *Mux) wakeRoom() {
+	m.mu.Lock()
+	waiting := m.waiting
+	m.waiting = nil
+	m.mu.Unlock()
+	for _, s := range waiting {
+		s.wakeWriter()
+	}
+}
+
+// lose ends every session because the channel cannot answer any more.
+func (m *Mux) lose(err error) {
+	if err == nil {
+		err = io.EOF
+	}
+	lost := fmt.Errorf("%w: %w", ErrLost, err)
+	m.mu.Lock()
+	if m.err != nil {
+		m.mu.Unlock()
+		return
+	}
+	m.err = lost
+	m.mu.Unlock()
+	m.lookup(0)
+	for _, s := range m.sessions {
+		s.lose(lost)
+	}
+	m.wakeRoom()
+	m.reap()
+}
+
+// bare is the Control of a Mux that was given none.
+type bare struct{}
+
+func (bare) OnConnect(*Mux)                                {}
+func (bare) OnHandshake(*Mux, []byte, *heddle.Offer) error { return nil }
+func (bare) OnHeartbeat(*Mux)                              {}
+func (bare) OnTerminate(*Mux, int64, []byte)               {}
+func (bare) OnControl(*Mux, uint64, []byte) error          { return nil }
+func (bare) OnEOF(m *Mux)                                  { m.Close(nil) }
+func (bare) OnClose(*Mux, error)                           {}
+
+// takeFiles takes n descriptors from the link, for a session or to drop them.
+func (m *Mux) takeFiles(args []byte) ([]*os.File, error) {
+	f := &m.ch.files
+	if err := codec.DecodeArgs(f, args, 1); err != nil {
+		return nil, argsError("files", err)
+	}
+	if f.Count < 1 || f.Count > 16 {
+		return nil, fmt.Errorf("%w: files message with %d descriptors", ErrProtocol, f.Count)
+	}
+	return m.link.TakeFiles(int(f.Count))
+}

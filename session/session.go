@@ -1,0 +1,429 @@
+package session
+
+import (
+	"context"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// A Handler receives what arrives on a session, on the loop, instead of the
+// blocking methods. Slices are borrowed; nothing may block.
+type Handler interface {
+	// OnMessage: a chunk, info, trailers or files; on the side that was
+	// asked also Gone. The bytes of chunks come back as credit by Grant.
+	OnMessage(s *Session, m Message)
+
+	// OnWritable: a TryWrite that took less than all may be tried again.
+	OnWritable(s *Session)
+
+	// OnEnd: the peer's direction has ended; once, last of what arrives.
+	// err is nil after a choke, an *Error after an error message,
+	// ErrCanceled after a cancel, and wraps ErrLost when the channel ended.
+	OnEnd(s *Session, err error)
+}
+
+// A Session is one numbered conversation on a channel. Its blocking methods
+// are for one reading and one writing goroutine at a time; ends (Close,
+// Abort, Cancel, Gone) and deadlines may come from any.
+type Session struct {
+	// Immutable after the session was opened.
+	m       *Mux
+	id      uint64
+	event   string
+	headers []codec.Header
+	ours    bool  // we opened it
+	heddle  bool  // windows and extensions hold on it
+	full    int64 // bytes of credit that the peer has when all is read
+
+	// Loop goroutine only.
+	handler Handler // nil: the blocking methods are used
+
+	// The reader's.
+	readHead bool  // the peer's first chunk was read
+	consumed int64 // bytes read and not yet granted again
+
+	mu       sync.Mutex
+	rx, tx   direction
+	rxErr    error // why rx is not open: io.EOF after choke
+	txErr    error // writes fail with it; tx itself may still be open for its end
+	q        queue
+	reader   waiter
+	writer   waiter
+	credit   int64 // bytes that the peer lets us send
+	window   int64 // bytes that we still let the peer send
+	rxHead   bool  // the peer's first chunk has arrived
+	txHead   bool  // our first chunk was sent
+	discard  bool  // nobody reads any more: what arrives is dropped
+	canceled bool  // by our Cancel
+	over     bool  // both directions ended and the mux knows
+	wanting  bool  // a TryWrite fell short: OnWritable is owed
+	charged  int64 // bytes counted in the budget
+	opened   int64 // the data lane's offset behind our invoke
+	scratch  [96]byte
+
+	ctx sessionContext
+}
+
+// ID is the session's number on its channel.
+func (s *Session) ID() uint64 { return s.id }
+
+// Event is the name that the session was opened with.
+func (s *Session) Event() string { return s.event }
+
+// Headers are those of the invoke message, owned by the session.
+func (s *Session) Headers() []codec.Header { return s.headers }
+
+// Mux is the channel's.
+func (s *Session) Mux() *Mux { return s.m }
+
+// Context ends when the peer cancels or is gone, when the channel ends, and
+// when the session has ended; Cause tells which. Its values are those of
+// Options.Context.
+func (s *Session) Context() context.Context { return &s.ctx }
+
+// Cause is why Context ended: ErrCanceled, ErrGone, ErrEnded, an *Error, or
+// one that wraps ErrLost. Nil while it has not.
+func (s *Session) Cause() error {
+	s.ctx.mu.Lock()
+	defer s.ctx.mu.Unlock()
+	return s.ctx.cause
+}
+
+// SetHandler makes h the session's handler. Only within Options.Accept.
+func (s *Session) SetHandler(h Handler) {
+	s.m.owner.Check()
+	s.handler = h
+}
+
+// Recv returns the next message, waiting for it. After the last one it
+// returns io.EOF (choke), an *Error (error message), ErrCanceled, or an error
+// that wraps ErrLost; os.ErrDeadlineExceeded at the read deadline.
+func (s *Session) Recv() (Message, error) {
+	for {
+		if k, p, ok := s.q.peek(); ok {
+			s.q.skip(len(p))
+			s.consume(k, len(p))
+			m := Message{Kind: k, Data: p}
+			if k == Files {
+				s.mu.Lock()
+				m.Data, m.Files = nil, s.q.files[0]
+				s.q.files = s.q.files[1:]
+				s.mu.Unlock()
+			}
+			return m, nil
+		}
+		if err := s.await(); err != nil {
+			return Message{}, err
+		}
+	}
+}
+
+// Read reads the bytes of chunks, like an io.Reader. It returns io.EOF at the
+// choke and before a message that is no chunk, which Recv then returns.
+func (s *Session) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		k, data, ok := s.q.peek()
+		switch {
+		case !ok:
+			if err := s.await(); err != nil {
+				return 0, err
+			}
+		case k != Chunk:
+			return 0, io.EOF
+		case len(data) <= len(p):
+			n := copy(p, data)
+			s.q.skip(n)
+			s.consume(k, n)
+			if n > 0 {
+				return n, nil
+			}
+		default:
+			n := copy(p, data)
+			s.q.trim(n)
+			if s.readHead {
+				s.consumed += int64(n) // the chunk's own cost comes with its end
+			}
+			return n, nil
+		}
+	}
+}
+
+// await waits until the reader has a message, or says why none will come.
+func (s *Session) await() error {
+	for {
+		s.mu.Lock()
+		switch {
+		case s.canceled:
+			s.mu.Unlock()
+			return ErrCanceled
+		case s.q.fillLocked():
+			s.mu.Unlock()
+			return nil
+		case s.rx != dirOpen:
+			err := s.rxErr
+			s.m.budget.add(-s.charged) // all was read
+			s.charged = 0
+			s.mu.Unlock()
+			return err
+		case s.reader.expired():
+			s.mu.Unlock()
+			return os.ErrDeadlineExceeded
+		}
+		// All that came was read, so the peer may have its whole window
+		// back; a session that began with none gets its first here.
+		var due int64
+		if s.heddle && s.readHead && s.full-s.window >= s.full/2 {
+			due = s.full - s.window
+			s.consumed = 0
+		}
+		ch, deadline := s.reader.armLocked(), s.reader.deadline
+		s.mu.Unlock()
+		if due > 0 {
+			s.grant(due)
+		}
+		wait(ch, deadline)
+	}
+}
+
+// consume counts a message as read and grants its cost again once half the
+// window is due.
+func (s *Session) consume(k Kind, n int) {
+	if k != Chunk {
+		return
+	}
+	if !s.readHead {
+		s.readHead = true
+		return
+	}
+	if s.consumed += int64(n) + ChunkCost; s.consumed >= s.full/2 {
+		due := s.consumed
+		s.consumed = 0
+		s.grant(due)
+	}
+}
+
+// Grant gives the peer n more bytes of credit. For handlers on the loop, which
+// return with it what the chunks given to OnMessage cost (their length plus
+// ChunkCost each, the first one nothing) once they have dealt with them.
+func (s *Session) Grant(n int64) {
+	if s.heddle {
+		s.grant(n)
+	}
+}
+
+// grant raises the peer's window by n, or by less when the budget is spent;
+// the rest is granted after the next read.
+func (s *Session) grant(n int64) {
+	s.mu.Lock()
+	if k := min(n, s.charged); k > 0 {
+		s.m.budget.add(-k)
+		s.charged -= k
+	}
+	now := s.m.budget.cut(n)
+	if s.rx != dirOpen || s.discard || !s.heddle {
+		s.mu.Unlock()
+		return
+	}
+	now = min(now, s.full-s.window)
+	if now <= 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.window += now
+	frame := codec.AppendWindow(s.scratch[:0], s.id, uint64(now))
+	_ = s.m.link.SendControl(frame) // a closed channel is told by OnSocketError
+	s.mu.Unlock()
+}
+
+// Discard says that nobody will read any more: what is queued is dropped and
+// its memory given back, and so is what still arrives. No reader may be in
+// Recv or Read, nor hold what they lent. Every session used with the blocking
+// methods is read to its end or discarded.
+func (s *Session) Discard() {
+	s.mu.Lock()
+	s.discard = true
+	s.q.releaseLocked()
+	s.m.budget.add(-s.charged)
+	s.charged = 0
+	s.mu.Unlock()
+}
+
+// Buffered says whether Recv would return at once: because a message has
+// arrived, or because none will come any more. For the reading goroutine.
+func (s *Session) Buffered() bool {
+	if s.q.off < len(s.q.out) {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.q.in) > 0 || s.rx != dirOpen || s.canceled
+}
+
+// SetReadDeadline makes Recv and Read fail with os.ErrDeadlineExceeded from t
+// on; the zero time means never.
+func (s *Session) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	s.reader.deadline = t
+	s.reader.wakeLocked()
+	s.mu.Unlock()
+	return nil
+}
+
+// push takes in a message of the peer's stream. A non-nil error is the
+// session's, not the channel's: the peer overran its window or wrote after
+// its end. Loop only.
+func (s *Session) push(k Kind, p []byte, files []*os.File) error {
+	s.mu.Lock()
+	if _, err := next(s.rx, k); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if err := s.chargeLocked(k, len(p)); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if s.discard || s.canceled {
+		s.mu.Unlock()
+		closeFiles(files)
+		return nil
+	}
+	if s.handler != nil {
+		s.mu.Unlock()
+		s.handler.OnMessage(s, Message{Kind: k, Data: p, Files: files})
+		return nil
+	}
+	s.q.pushLocked(k, p)
+	if k == Files {
+		s.q.files = append(s.q.files, files)
+	}
+	n := int64(len(p)) + ChunkCost
+	s.charged += n
+	s.m.budget.add(n)
+	s.reader.wakeLocked()
+	s.mu.Unlock()
+	return nil
+}
+
+// chargeLocked takes the cost of a message from the peer's window.
+func (s *Session) chargeLocked(k Kind, n int) error {
+	first := k == Chunk && !s.rxHead
+	if k == Chunk {
+		s.rxHead = true
+	}
+	if !s.heddle {
+		if s.q.sizeLocked()+n > s.m.buffer {
+			return errBuffer
+		}
+		return nil
+	}
+	if k != Chunk || first {
+		// Exempt from credit, so bounded by themselves.
+		if n > MaxHead || s.q.sizeLocked()+n > int(s.full)+2*MaxHead {
+			return errHead
+		}
+		return nil
+	}
+	if s.window -= int64(n) + ChunkCost; s.window < 0 {
+		return errOverrun
+	}
+	return nil
+}
+
+// endRx ends the peer's direction. The side that opened the session ends its
+// own at once (PROTOCOL 9), which frees the session on both. Loop only.
+func (s *Session) endRx(d direction, err error) {
+	s.mu.Lock()
+	if s.rx != dirOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.rx, s.rxErr = d, err
+	s.reader.wakeLocked()
+	if s.ours && s.tx == dirOpen {
+		_ = s.sendChokeLocked()
+		s.endTxLocked(dirEnded, ErrEnded)
+	}
+	over := s.overLocked()
+	s.mu.Unlock()
+	if over {
+		s.m.forget(s)
+	}
+	if s.handler != nil {
+		if err == io.EOF {
+			err = nil
+		}
+		s.handler.OnEnd(s, err)
+	}
+}
+
+// onCancel is the peer's cancel: nothing more is worth sending, though the
+// end of our direction is still owed. Loop only.
+func (s *Session) onCancel(err error) {
+	s.mu.Lock()
+	open := s.rx == dirOpen
+	if open {
+		s.rx, s.rxErr = dirBroken, ErrCanceled
+		s.reader.wakeLocked()
+	}
+	s.txErr = ErrCanceled
+	s.writer.wakeLocked()
+	over := s.overLocked()
+	s.mu.Unlock()
+	s.ctx.cancel(err)
+	if over {
+		s.m.forget(s)
+	}
+	if s.handler != nil {
+		s.handler.OnEnd(s, ErrCanceled)
+	}
+}
+
+// lose ends both directions because the channel has ended. Loop only.
+func (s *Session) lose(err error) {
+	s.mu.Lock()
+	open := s.rx == dirOpen
+	if open {
+		s.rx, s.rxErr = dirBroken, err
+		s.reader.wakeLocked()
+	}
+	if s.tx == dirOpen {
+		s.endTxLocked(dirBroken, err)
+	}
+	over := s.overLocked()
+	s.mu.Unlock()
+	s.ctx.cancel(err)
+	if over {
+		s.m.forget(s)
+	}
+	if open && s.handler != nil {
+		s.handler.OnEnd(s, err)
+	}
+}
+
+// overLocked says, once, that both directions have ended.
+func (s *Session) overLocked() bool {
+	if s.over || s.rx == dirOpen || s.tx == dirOpen {
+		return false
+	}
+	s.over = true
+	return true
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// refused makes the session's error of what push refused.
+func (s *Session) refused(err error) *Error {
+	return &Error{ID: s.id, Category: heddle.CategoryProtocol, Code: codeClosedUpstream, Msg: err.Error()}
+}

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Credit, PROTOCOL 9: between Heddle ends a chunk costs its payload plus
+// ChunkCost, so that empty ones are not free; the first chunk of each
+// direction is its head and costs nothing.
+const (
+	DefaultWindow = 64 << 10  // bytes of credit a stream begins with
+	ChunkCost     = 64        // bytes beside a chunk's payload
+	MaxChunk      = 32 << 10  // bytes; Write cuts at this
+	MaxHead       = 1 << 20   // bytes of a first chunk, info or trailers
+	DefaultBuffer = 16 << 20  // bytes a stream may queue where there are no windows
+	DefaultBudget = 256 << 20 // bytes that all streams of a loop may have queued
+	leastWrite    = 4 << 10   // bytes; less credit than this is waited out, if more is due
+	maxCredit     = 1 << 40   // bytes; more was never granted in good faith
+)
+
+// HighWater is how many bytes may wait in a channel's outbox before writers
+// wait although they have credit, and before the channel should not be chosen
+// for new sessions. Its low-water mark is half of it.
+const HighWater = 1 << 20
+
+// A Budget bounds what all streams that share it have queued. Over it, readers
+// are granted only a little at a time, so that nobody stands still; nothing
+// already granted is taken away. The zero value has DefaultBudget.
+type Budget struct {
+	Limit int64 // bytes; 0 means DefaultBudget
+
+	used atomic.Int64
+}
+
+// Used is how many bytes are queued now.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// add counts n bytes as queued, or as read when n is negative.
+func (b *Budget) add(n int64) { b.used.Add(n) }
+
+// cut is how much of a grant of n bytes may be given now.
+func (b *Budget) cut(n int64) int64 {
+	limit := b.Limit
+	if limit <= 0 {
+		limit = DefaultBudget
+	}
+	if b.used.Load() < limit {
+		return n
+	}
+	return min(n, leastWrite+ChunkCost)
+}
+
+// A waiter is one goroutine's place to wait for its session to change. The
+// channel is made on the first wait, so a session that never waits has none.
+type waiter struct {
+	ch       chan struct{}
+	waiting  bool
+	deadline time.Time
+}
+
+// armLocked returns the channel that the next wake sends on.
+func (w *waiter) armLocked() <-chan struct{} {
+	if w.ch == nil {
+		w.ch = make(chan struct{}, 1)
+	}
+	w.waiting = true
+	return w.ch
+}
+
+// wakeLocked wakes the goroutine that waits, if one does.
+func (w *waiter) wakeLocked() {
+	if w.waiting {
+		w.waiting = false
+		select {
+		case w.ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// expired says whether the deadline has passed.
+func (w *waiter) expired() bool {
+	return !w.deadline.IsZero() && !time.Now().Before(w.deadline)
+}
+
+// wait blocks until a wake or the deadline.
+func wait(ch <-chan struct{}, deadline time.Time) {
+	if deadline.IsZero() {
+		<-ch
+		return
+	}
+	t := time.NewTimer(time.Until(deadline))
+	defer t.Stop()
+	select {
+	case <-ch:
+	case <-t.C:
+	}
+}

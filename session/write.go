@@ -1,0 +1,398 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// Write sends p as chunks of at most MaxChunk bytes, waiting for credit and
+// for room in the outbox. When it returns, what it took is queued, in order.
+// It fails with the error that ended the session, or at the write deadline.
+func (s *Session) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		k, err := s.writeSome(p[n:], false, true)
+		n += k
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// WriteChunk sends p as exactly one chunk, also when it is empty. The first
+// chunk of a direction is its head: it needs no credit and may be MaxHead
+// bytes long; a later one may not cost more than the window.
+func (s *Session) WriteChunk(p []byte) error {
+	_, err := s.writeSome(p, true, true)
+	return err
+}
+
+// TryWrite sends what credit and room allow now, and no more than MaxChunk
+// bytes, without waiting. If that is less than all, the handler's OnWritable
+// tells when to try again. For handlers on the loop.
+func (s *Session) TryWrite(p []byte) (n int, err error) {
+	return s.writeSome(p, false, false)
+}
+
+// WaitCredit waits until a Write would send something. Between Heddle ends it
+// tells, before a byte of the body was read, that the peer wants the body.
+func (s *Session) WaitCredit() error {
+	_, err := s.writeSome(nil, false, true)
+	return err
+}
+
+// writeSome sends one chunk from the front of p and returns its length. whole
+// means all of p or nothing. A nil p that need not be whole waits for the
+// moment it could be sent and sends nothing.
+func (s *Session) writeSome(p []byte, whole, block bool) (int, error) {
+	for {
+		s.mu.Lock()
+		if err := s.writableLocked(); err != nil {
+			s.mu.Unlock()
+			return 0, err
+		}
+		k, ok, err := s.roomLocked(len(p), whole)
+		if err != nil {
+			s.mu.Unlock()
+			return 0, err
+		}
+		full := ok && s.m.link.Queued() >= HighWater
+		if ok && !full {
+			if p == nil && !whole {
+				s.mu.Unlock()
+				return 0, nil
+			}
+			err := s.sendChunkLocked(p[:k:k])
+			s.mu.Unlock()
+			return k, err
+		}
+		if !block {
+			s.wanting = true
+			s.mu.Unlock()
+			if full {
+				s.m.waitRoom(s)
+			}
+			return 0, nil
+		}
+		if s.writer.expired() {
+			s.mu.Unlock()
+			return 0, os.ErrDeadlineExceeded
+		}
+		ch, deadline := s.writer.armLocked(), s.writer.deadline
+		s.mu.Unlock()
+		if full {
+			s.m.waitRoom(s)
+		}
+		wait(ch, deadline)
+	}
+}
+
+// writableLocked is why nothing may be written, or nil.
+func (s *Session) writableLocked() error {
+	if s.txErr != nil {
+		return s.txErr
+	}
+	if s.tx != dirOpen {
+		return ErrEnded
+	}
+	return nil
+}
+
+// roomLocked is how much of n bytes may be sent as one chunk now, and whether
+// anything may.
+func (s *Session) roomLocked(n int, whole bool) (k int, ok bool, err error) {
+	want := n
+	if !whole {
+		want = min(n, MaxChunk)
+	}
+	if !s.txHead || !s.heddle {
+		if whole && n > MaxHead && s.heddle {
+			return 0, false, ErrTooLarge
+		}
+		return want, true, nil
+	}
+	if whole && int64(n)+ChunkCost > s.full {
+		return 0, false, ErrTooLarge
+	}
+	room := s.credit - ChunkCost
+	switch {
+	case room >= int64(want) && room > 0:
+		return want, true, nil
+	case !whole && room >= leastWrite:
+		return int(room), true, nil
+	}
+	return 0, false, nil
+}
+
+// sendChunkLocked queues one chunk and pays for it.
+func (s *Session) sendChunkLocked(p []byte) error {
+	if s.txHead && s.heddle {
+		s.credit -= int64(len(p)) + ChunkCost
+	}
+	s.txHead = true
+	head := codec.AppendChunkHead(s.scratch[:0], s.m.dialect(), s.id, len(p))
+	return s.sendLocked(head, p)
+}
+
+// Finish sends each of chunks as one chunk (long ones cut) and ends this
+// direction, all in one batch when credit allows.
+func (s *Session) Finish(chunks ...[]byte) error {
+	s.mu.Lock()
+	if err := s.writableLocked(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if !s.batchLocked(chunks) {
+		s.mu.Unlock()
+		for _, p := range chunks {
+			if _, err := s.Write(p); err != nil {
+				return err
+			}
+		}
+		return s.Close()
+	}
+	d := s.m.dialect()
+	buf := getBuffer()
+	for _, p := range chunks {
+		if s.txHead && s.heddle {
+			s.credit -= int64(len(p)) + ChunkCost
+		}
+		s.txHead = true
+		at := len(buf)
+		buf = s.m.traced(codec.AppendChunk(buf, d, s.id, p), at)
+	}
+	at := len(buf)
+	buf = s.m.traced(codec.AppendChoke(buf, d, s.id), at)
+	_, err := s.m.link.Send(buf, nil)
+	putBuffer(buf)
+	s.endTxLocked(dirEnded, ErrEnded)
+	over := s.overLocked()
+	s.mu.Unlock()
+	if over {
+		s.m.finish(s)
+	}
+	return err
+}
+
+// batchLocked says whether all chunks may be sent at once.
+func (s *Session) batchLocked(chunks [][]byte) bool {
+	var size, cost int64
+	for i, p := range chunks {
+		if len(p) > MaxChunk && (s.txHead || i > 0) || len(p) > MaxHead {
+			return false
+		}
+		size += int64(len(p))
+		if s.txHead || i > 0 {
+			cost += int64(len(p)) + ChunkCost
+		}
+	}
+	return size <= 2*MaxChunk && (!s.heddle || cost <= s.credit) && s.m.link.Queued() < HighWater
+}
+
+// SendInfo sends a 1xx head; args is heddle.Info's whole array.
+func (s *Session) SendInfo(args []byte) error { return s.sendExtension(heddle.ExtInfo, args) }
+
+// SendTrailers sends the trailers; args is heddle.Trailers' whole array.
+func (s *Session) SendTrailers(args []byte) error { return s.sendExtension(heddle.ExtTrailers, args) }
+
+// sendExtension sends a message that is exempt from credit.
+func (s *Session) sendExtension(id uint64, args []byte) error {
+	if !s.heddle {
+		return ErrUnsupported
+	}
+	if len(args) > MaxHead {
+		return ErrTooLarge
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writableLocked(); err != nil {
+		return err
+	}
+	buf := codec.AppendExtension(getBuffer(), s.id, id, args)
+	err := s.sendLocked(buf, nil)
+	putBuffer(buf)
+	return err
+}
+
+// SendFiles sends descriptors (1 to 16) that belong to the next chunk. The
+// caller keeps its files. Unix channels between Heddle ends only.
+func (s *Session) SendFiles(files []*os.File) error {
+	if !s.heddle {
+		return ErrUnsupported
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writableLocked(); err != nil {
+		return err
+	}
+	return s.m.link.SendFiles(codec.AppendFiles(s.scratch[:0], s.id, uint64(len(files))), files)
+}
+
+// Close ends this direction in order, with a choke. What was written before
+// arrives first. A direction that has ended already is left as it is.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.tx != dirOpen {
+		s.mu.Unlock()
+		return nil
+	}
+	err := s.sendChokeLocked()
+	s.endTxLocked(dirEnded, ErrEnded)
+	over := s.overLocked()
+	s.mu.Unlock()
+	if over {
+		s.m.finish(s)
+	}
+	return err
+}
+
+// Abort ends this direction with an error message: an *Error's own category
+// and code, else a framework exception with err's text.
+func (s *Session) Abort(err error) {
+	category, code, msg := words(err)
+	s.mu.Lock()
+	if s.tx != dirOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.sendErrorLocked(category, code, msg)
+	s.endTxLocked(dirBroken, ErrEnded)
+	over := s.overLocked()
+	s.mu.Unlock()
+	if over {
+		s.m.finish(s)
+	}
+}
+
+// Cancel gives up a session that we opened: nothing more will be read or
+// written. The session is kept, as load, until the peer has ended its
+// direction too. Toward peers without extensions the direction ends with an
+// error message if it is still open.
+func (s *Session) Cancel(err error) {
+	category, code, msg := words(err)
+	s.mu.Lock()
+	if !s.ours || s.canceled || s.rx != dirOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.canceled = true
+	s.reader.wakeLocked()
+	if s.heddle {
+		buf := codec.AppendCancel(getBuffer(), s.id, category, code, msg)
+		// The control lane overtakes data, and must not overtake our invoke.
+		if s.m.link.Written() >= s.opened {
+			_ = s.m.link.SendControl(buf)
+		} else {
+			_, _ = s.m.link.Send(buf, nil)
+		}
+		putBuffer(buf)
+	} else if s.tx == dirOpen {
+		s.sendErrorLocked(category, code, msg)
+	}
+	if s.tx == dirOpen {
+		s.endTxLocked(dirBroken, ErrCanceled)
+	}
+	s.txErr = ErrCanceled
+	s.mu.Unlock()
+	s.ctx.cancel(ErrCanceled)
+}
+
+// Gone tells the peer that the asker's side was half-closed: it cancels the
+// handler's context and still delivers what the handler answers.
+func (s *Session) Gone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ours || !s.heddle || s.canceled || s.rx != dirOpen {
+		return
+	}
+	_, _ = s.m.link.Send(codec.AppendGone(s.scratch[:0], s.id), nil)
+}
+
+// SetWriteDeadline makes writes that wait fail with os.ErrDeadlineExceeded
+// from t on; the zero time means never.
+func (s *Session) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	s.writer.deadline = t
+	s.writer.wakeLocked()
+	s.mu.Unlock()
+	return nil
+}
+
+// onWindow is the peer's grant. Loop only.
+func (s *Session) onWindow(n uint64) error {
+	s.mu.Lock()
+	if n > maxCredit || s.credit+int64(n) > maxCredit {
+		s.mu.Unlock()
+		return errCredit
+	}
+	s.credit += int64(n)
+	s.mu.Unlock()
+	s.wakeWriter()
+	return nil
+}
+
+// wakeWriter tells whoever waits to write to try again. OnWritable is only
+// called from the loop; elsewhere the loop is asked to.
+func (s *Session) wakeWriter() {
+	s.mu.Lock()
+	s.writer.wakeLocked()
+	owed := s.wanting
+	s.wanting = false
+	s.mu.Unlock()
+	if owed && s.handler != nil {
+		s.handler.OnWritable(s)
+	}
+}
+
+// sendLocked queues a frame of this session on the data lane.
+func (s *Session) sendLocked(head, body []byte) error {
+	if s.m.trace == nil {
+		_, err := s.m.link.Send(head, body)
+		return err
+	}
+	buf := append(append(getBuffer(), head...), body...)
+	buf = s.m.traced(buf, 0)
+	_, err := s.m.link.Send(buf, nil)
+	putBuffer(buf)
+	return err
+}
+
+func (s *Session) sendChokeLocked() error {
+	return s.sendLocked(codec.AppendChoke(s.scratch[:0], s.m.dialect(), s.id), nil)
+}
+
+// sendErrorLocked queues an error message; v0 wants a choke behind it.
+func (s *Session) sendErrorLocked(category, code int64, msg string) {
+	d := s.m.dialect()
+	buf := codec.AppendError(getBuffer(), d, s.id, category, code, msg)
+	_ = s.sendLocked(buf, nil)
+	putBuffer(buf)
+	if d == heddle.V0 {
+		_ = s.sendChokeLocked()
+	}
+}
+
+// endTxLocked ends our direction; err is what later writes get.
+func (s *Session) endTxLocked(d direction, err error) {
+	s.tx = d
+	if s.txErr == nil {
+		s.txErr = err
+	}
+	s.writer.wakeLocked()
+}
+
+// words are the category, code and text that an error message says err with.
+func words(err error) (category, code int64, msg string) {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Category, e.Code, e.Msg
+	}
+	if err == nil {
+		return heddle.CategoryFramework, heddle.CodeException, "aborted"
+	}
+	return heddle.CategoryFramework, heddle.CodeException, err.Error()
+}
