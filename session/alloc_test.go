@@ -90,7 +90,7 @@ func testAllocs(t *testing.T, d heddle.Dialect, agreed bool) {
 				return nil
 			},
 		})
-		feed(t, m, codec.AppendInvoke(nil, d, 2, "event", -1))
+		feed(t, m, codec.AppendInvoke(nil, d, 6, "event", -1))
 		if got == nil {
 			t.Fatal("the session was not accepted")
 		}
@@ -104,23 +104,23 @@ func testAllocs(t *testing.T, d heddle.Dialect, agreed bool) {
 		"heartbeat": codec.AppendHeartbeat(nil, d),
 		"handshake": codec.AppendHandshake(nil, d, "2f6b9b0e-0000-4000-8000-000000000000", nil),
 		"terminate": codec.AppendTerminate(nil, d, 1, "normal"),
-		"chunk":     codec.AppendChunk(nil, d, 2, body),
+		"chunk":     codec.AppendChunk(nil, d, 6, body),
 		"orphan":    codec.AppendChoke(nil, d, 1<<40),
 	}
 	if d == heddle.V1 {
-		frames["orphan"] = codec.AppendChoke(nil, d, 0)
-		frames["chunk with headers"] = codec.AppendHeaders(codec.AppendChunk(nil, d, 2, body), 0, []codec.Header{trace, trace, trace})
+		frames["orphan"] = codec.AppendChoke(nil, d, 4)
+		frames["chunk with headers"] = codec.AppendHeaders(codec.AppendChunk(nil, d, 6, body), 0, []codec.Header{trace, trace, trace})
 		frames["control"] = codec.AppendControl(nil, heddle.CtlOnline)
 		frames["drain"] = codec.AppendDrain(nil, 1000)
 		frames["leaving"] = codec.AppendReason(nil, heddle.CtlLeaving, "SIGTERM")
 	}
 	if agreed {
 		args, _ := (&heddle.Trailers{Headers: []heddle.Header{{Name: heddle.Raw("A"), Value: heddle.Raw("b")}}}).MarshalMsg(nil)
-		frames["window"] = codec.AppendWindow(nil, 2, 100)
-		frames["trailers"] = codec.AppendExtension(nil, 2, heddle.ExtTrailers, args)
-		frames["info"] = codec.AppendExtension(nil, 2, heddle.ExtInfo, args)
-		frames["gone"] = codec.AppendGone(nil, 2)
-		frames["cancel of an ended one"] = codec.AppendCancel(nil, 2, 42, 100, "gone")
+		frames["window"] = codec.AppendWindow(nil, 6, 100)
+		frames["trailers"] = codec.AppendExtension(nil, 6, heddle.ExtTrailers, args)
+		frames["info"] = codec.AppendExtension(nil, 6, heddle.ExtInfo, args)
+		frames["gone"] = codec.AppendGone(nil, 6)
+		frames["cancel of an ended one"] = codec.AppendCancel(nil, 6, 42, 100, "gone")
 	}
 	for what, f := range frames {
 		if what == "cancel of an ended one" {
@@ -139,9 +139,9 @@ func testAllocs(t *testing.T, d heddle.Dialect, agreed bool) {
 		s.mu.Lock()
 		s.rx, s.tx, s.over, s.txErr, s.rxErr = dirOpen, dirOpen, false, nil, nil
 		s.mu.Unlock()
-		m.sessions[2] = s
+		m.sessions[6] = s
 	}
-	choke := codec.AppendChoke(nil, d, 2)
+	choke := codec.AppendChoke(nil, d, 6)
 	allocs(t, "choke", func() { reopen(s, m); feed(t, m, choke) })
 	if f := frames["cancel of an ended one"]; f != nil {
 		allocs(t, "cancel", func() { reopen(s, m); feed(t, m, f) })

@@ -274,7 +274,10 @@ func (ch *Channel) dispatchV1(f *codec.Frame) (err error) {
 			return err
 		}
 	}
-	if f.Session == heddle.ControlChannel {
+	if f.Session <= heddle.ControlChannel {
+		if f.Session == 0 {
+			return errSessionZero
+		}
 		return ch.controlV1(f)
 	}
 	if f.Session > ch.highest && ch.peerOpens(f.Session) {
@@ -353,6 +356,9 @@ func (ch *Channel) chunkArgs(sid uint64, args []byte) error {
 	}
 	return ch.recv.OnChunk(sid, ch.chunk.Data)
 }
+
+// errSessionZero: v1 has no session 0 (PROTOCOL 3.1).
+var errSessionZero = fmt.Errorf("%w: message on session 0", ErrProtocol)
 
 // argsError is the channel's error for arguments of the wrong shape.
 func argsError(what string, err error) error {

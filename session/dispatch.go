@@ -100,6 +100,9 @@ func (m *Mux) refuse(s *Session, err error) {
 	m.counters.refused.Add(1)
 	s.Discard()
 	s.Abort(err)
+	// Nothing of it is awaited: a peer that opens and never ends must not
+	// fill the table. What still comes for it is ignored.
+	s.endRx(dirBroken, err)
 }
 
 // intern returns event as a string, made once for each of the names seen.

@@ -1,0 +1,52 @@
+# make test needs nothing but Go. What else a target needs stands beside it.
+
+GO        ?= go
+TESTFLAGS ?=
+FUZZTIME  ?= 20000x
+
+.DEFAULT_GOAL := help
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill lint cross examples ci
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
+
+gen: ## write the generated files anew
+	$(GO) generate ./...
+
+test: ## all tests
+	$(GO) test $(TESTFLAGS) ./...
+
+race: ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+loopcheck: ## all tests with the check that loop-only code runs on its loop
+	$(GO) test -tags loopcheck $(TESTFLAGS) ./...
+
+fuzz: ## every fuzz target for FUZZTIME, a count (20000x) or a duration
+	@FUZZTIME='$(FUZZTIME)' TESTFLAGS='$(TESTFLAGS)' .ci/fuzz
+
+fuzz-long: ## every fuzz target for five minutes
+	@FUZZTIME=5m TESTFLAGS='$(TESTFLAGS)' .ci/fuzz
+
+bench: ## the benchmarks of the packages
+	$(GO) test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
+
+bench-hello: ## CPU per request beside net/http alone (needs wrk)
+	$(GO) run ./bench/hello
+
+bench-kill: ## what a killed worker costs under load (needs wrk)
+	$(GO) run ./bench/kill
+
+lint: ## the linters, each named with its reason in .ci/lint
+	.ci/lint
+
+cross: ## builds for the systems and processors that we do not test on
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+examples: ## the examples that have a module of their own
+	cd examples/apps && $(GO) test $(TESTFLAGS) ./...
+
+ci: ## everything that CI runs
+	.ci/run

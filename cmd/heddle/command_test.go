@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/heddle-go/heddle/worker/engine"
+)
+
+func TestExitCode(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("x"), 1},
+		{usage("run", "x"), 2},
+		{fmt.Errorf("wrapped: %w", &failure{code: exitRefused, err: errors.New("x")}), 3},
+		{errors.Join(errors.New("x"), &failure{code: exitTimeout, err: errors.New("y")}), 6},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%v: got %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestStatusTable(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	raw, err := json.Marshal(statusReply{
+		Name: "shop", Release: "r1", State: stateServing, Pid: 7, Started: now.Add(-50 * time.Hour), Listen: []string{"http://127.0.0.1:8080", "unix:/s"},
+		Workers: []engine.WorkerStatus{
+			{Index: 0, ID: "0123456789abcdef", Pid: 8, State: "online", Since: now.Add(-90 * time.Minute), Sessions: 12, Restarts: 1},
+			{Index: 11, ID: "fedcba9876543210", Pid: 123456, State: "starting", Since: now.Add(time.Second)},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := printStatus(&b, raw, false, now); err != nil {
+		t.Fatal(err)
+	}
+	want := `shop r1, serving, up 2d2h, pid 7, http://127.0.0.1:8080 unix:/s
+INDEX  ID        PID     STATE     SINCE  SESSIONS  RESTARTS
+0      01234567  8       online    1h30m  12        1
+11     fedcba98  123456  starting  0s     0         0
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+	b.Reset()
+	if err := printStatus(&b, raw, true, now); err != nil || b.String() != string(raw)+"\n" {
+		t.Errorf("--json: got %s, %v, want what the daemon said", &b, err)
+	}
+	if err := printStatus(&b, []byte("no JSON"), true, now); err == nil {
+		t.Error("an answer that is no JSON is passed on")
+	}
+}
+
+func TestVersionOf(t *testing.T) {
+	if v := versionOf(nil); v.Version != "(devel)" || v.Commit != "" {
+		t.Errorf("without build info: got %+v", v)
+	}
+	v := versionOf(&debug.BuildInfo{
+		Main:     debug.Module{Version: "v1.2.3"},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}},
+	})
+	var b bytes.Buffer
+	if err := printVersion(&b, v, false); err != nil || !strings.HasPrefix(b.String(), "heddle v1.2.3\ncommit abc (modified)\ngo") {
+		t.Errorf("got %q, %v", &b, err)
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:0": true, ":8080": true, "localhost:http": true, "[::1]:80": true, "unix:/a": true, "unix:@a": true, "unix:rel": true,
+		"": false, "8080": false, "localhost": false, "::1:80": false, "a:b": false, "a:65536": false, "unix:": false, "unix:/" + strings.Repeat("x", 107): false,
+	} {
+		if err := checkListen(addr); (err == nil) != ok {
+			t.Errorf("%q: got %v, want ok %v", addr, err, ok)
+		}
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"hello": true, "a.b-c_9": true, "_x": true,
+		"": false, ".": false, "..": false, ".x": false, "-x": false, "a/b": false, "a b": false, "ä": false, strings.Repeat("x", 65): false,
+	} {
+		if err := checkName(name); (err == nil) != ok {
+			t.Errorf("%q: got %v, want ok %v", name, err, ok)
+		}
+	}
+}
+
+// TestStateDir: no directory that is not ours alone.
+func TestStateDir(t *testing.T) {
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "mine")
+	if err := os.Mkdir(mine, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func(path string) error{
+		"file":    func(p string) error { return os.WriteFile(p, nil, 0o600) },
+		"symlink": func(p string) error { return os.Symlink(mine, p) },
+		"open":    func(p string) error { return errors.Join(os.Mkdir(p, 0o700), os.Chmod(p, 0o750)) },
+		"other's": func(p string) error {
+			if os.Getuid() != 0 {
+				return os.Symlink("/", p) // only root can make one; any refusal will do
+			}
+			return errors.Join(os.Mkdir(p, 0o700), os.Chown(p, 1, 1))
+		},
+	} {
+		path := filepath.Join(dir, name)
+		if err := make(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkStateDir(path); err == nil || !strings.Contains(err.Error(), "control sockets are not kept there") {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+	}
+	if err := checkStateDir(mine); err != nil {
+		t.Errorf("our own: %v", err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", mine)
+	if got, want := stateDir(), filepath.Join(mine, "heddle"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, v := range []string{"", "relative"} {
+		t.Setenv("XDG_RUNTIME_DIR", v)
+		if got, want := stateDir(), fmt.Sprintf("/tmp/heddle-%d", os.Getuid()); got != want {
+			t.Errorf("XDG_RUNTIME_DIR=%q: got %s, want %s", v, got, want)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-go/heddle/session/ipc"
+)
+
+const (
+	controlSuffix = ".sock" // of the control socket, behind the daemon's name
+	probeTimeout  = time.Second
+	maxSocketPath = 107 // bytes: sun_path without its final zero, unix(7)
+)
+
+// A controlFlags say which daemon a verb talks to.
+type controlFlags struct {
+	name string // --name
+	path string // --control
+}
+
+func (c *controlFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&c.name, "name", "", "name of the daemon (default: the only one that runs)")
+	fs.StringVar(&c.path, "control", "", "the daemon's control socket (default: by its name)")
+}
+
+// stateDir is where daemons of this user keep their sockets and releases:
+// $XDG_RUNTIME_DIR/heddle, else /tmp/heddle-UID. It need not exist.
+func stateDir() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "heddle")
+	}
+	return fmt.Sprintf("/tmp/heddle-%d", os.Getuid())
+}
+
+// checkStateDir refuses a directory that others could have prepared or could
+// look into.
+func checkStateDir(dir string) error {
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	uid, known := ownerOf(fi)
+	var what string
+	switch {
+	case !fi.IsDir():
+		what = "is not a directory"
+	case known && uid != os.Getuid():
+		what = fmt.Sprintf("belongs to user %d, not to us (%d)", uid, os.Getuid())
+	case fi.Mode().Perm()&0o077 != 0:
+		what = fmt.Sprintf("can be entered by others (mode %04o, want 0700)", fi.Mode().Perm())
+	default:
+		return nil
+	}
+	return &failure{
+		code: exitError,
+		err:  fmt.Errorf("%s %s; control sockets are not kept there", dir, what),
+		try:  fmt.Sprintf("try: look who made it (ls -ld %s); chmod 0700 or remove it, or point XDG_RUNTIME_DIR to a directory of yours", dir),
+	}
+}
+
+// socketPath is the control socket of the daemon called name.
+func socketPath(name string) string { return filepath.Join(stateDir(), name+controlSuffix) }
+
+// running lists the names of the daemons that answer in the state directory.
+func running(ctx context.Context) ([]string, error) {
+	dir := stateDir()
+	if err := checkStateDir(dir); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), controlSuffix)
+		if ok && e.Type() == os.ModeSocket && answers(ctx, filepath.Join(dir, e.Name())) {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// answers says whether somebody listens on the unix socket path.
+func answers(ctx context.Context, path string) bool {
+	d := net.Dialer{Timeout: probeTimeout}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// find is the control socket of the daemon that the flags mean, and its name
+// if that is known.
+func (c *controlFlags) find(ctx context.Context, verb string) (path, name string, err error) {
+	switch {
+	case c.path != "" && c.name != "":
+		return "", "", usage(verb, "--control and --name both say which daemon; give one")
+	case c.path != "":
+		return c.path, "", nil
+	case c.name != "":
+		if err := checkName(c.name); err != nil {
+			return "", "", usage(verb, "--name: %s", err)
+		}
+		return socketPath(c.name), c.name, nil
+	}
+	found, err := running(ctx)
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(found) == 0:
+		return "", "", &failure{
+			code: exitUnreachable,
+			err:  fmt.Errorf("no daemon is running (looked in %s)", stateDir()),
+			try:  "try: heddle run TARGET; or, if one was started with --control PATH, give the same here",
+		}
+	case len(found) > 1:
+		return "", "", &failure{
+			code: exitUsage,
+			err:  fmt.Errorf("%d daemons are running: %s", len(found), strings.Join(found, ", ")),
+			fine: "none was asked.",
+			try:  fmt.Sprintf("try: heddle %s --name %s", verb, found[0]),
+		}
+	}
+	return socketPath(found[0]), found[0], nil
+}
+
+// dial connects to the daemon that the flags mean.
+func (c *controlFlags) dial(ctx context.Context, verb string) (*ipc.Client, error) {
+	path, name, err := c.find(ctx, verb)
+	if err != nil {
+		return nil, err
+	}
+	client, err := ipc.Dial(ctx, path, ipc.DialOptions{Kind: "heddle", Name: verb})
+	if err == nil {
+		return client, nil
+	}
+	if !errors.Is(err, ipc.ErrUnreachable) {
+		return nil, err
+	}
+	f := &failure{code: exitUnreachable, err: fmt.Errorf("no daemon answers on %s: %w", path, err), try: "try: heddle run TARGET"}
+	if name != "" {
+		f.err = fmt.Errorf("no daemon named %s answers: %w", name, err)
+		f.try = "try: heddle run --name " + name + " TARGET"
+		if others, err := running(ctx); err == nil && len(others) > 0 {
+			f.fine = "running: " + strings.Join(others, ", ") + "."
+			f.try = fmt.Sprintf("try: heddle %s --name %s", verb, others[0])
+		}
+	}
+	return nil, f
+}

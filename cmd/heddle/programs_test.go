@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/heddle-go/heddle/httpcompat"
+)
+
+// app is a worker with a page for whatever a script wants to see. Started by
+// hand it serves alone on -addr.
+func app() {
+	addr := flag.String("addr", "127.0.0.1:0", "address when started by hand")
+	say := flag.String("say", "up", "word on standard output")
+	flag.Parse()
+	fmt.Println("app says", *say)
+	fmt.Fprintln(os.Stderr, "app warns")
+	sigs := make(chan os.Signal, 1)
+	signal.Notify(sigs, os.Interrupt)
+	go func() { // ends with the process
+		for range sigs {
+			fmt.Println("app got an interrupt")
+		}
+	}()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from app") })
+	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getpid()) })
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		d, err := time.ParseDuration(r.FormValue("d"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		fmt.Println("app begins", d)
+		select {
+		case <-time.After(d):
+			fmt.Fprintln(w, "slept", d)
+		case <-r.Context().Done():
+			fmt.Println("app was canceled")
+		}
+	})
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		h := sha256.New()
+		n, err := io.Copy(h, r.Body)
+		fmt.Fprintf(w, "%d bytes %x error %v\n", n, h.Sum(nil), err)
+	})
+	mux.HandleFunc("/bytes", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		_, _ = io.Copy(w, pattern(n)) // the client may leave
+	})
+	mux.HandleFunc("/tea", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("X-Leaf", "green")
+		w.Header().Add("X-Leaf", "black")
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintln(w, "short and stout", r.Method, r.Host != "", r.Header.Get("X-Asked"))
+	})
+	log.Fatal(httpcompat.ListenAndServe(*addr, mux))
+}
+
+// fails is a worker that cannot start.
+func fails() {
+	fmt.Fprintln(os.Stderr, "no database at db.example:5432")
+	os.Exit(3)
+}
+
+// mute is a program that never speaks: any server that is no worker.
+func mute() {
+	fmt.Fprintln(os.Stderr, "serving alone")
+	time.Sleep(time.Minute)
+}
+
+// pattern is n bytes that do not repeat soon.
+func pattern(n int64) io.Reader {
+	var block bytes.Buffer
+	for i := range 4099 {
+		fmt.Fprintf(&block, "%05d,", i)
+	}
+	return io.LimitReader(&endless{p: block.Bytes()}, n)
+}
+
+type endless struct {
+	p   []byte
+	off int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.p[e.off:])
+	e.off = (e.off + n) % len(e.p)
+	return n, nil
+}
+
+// client asks over HTTP, for scripts:
+//
+//	client get URL          the body; fails unless the status is 2xx
+//	client dump URL...      status, headers and body of several requests each
+//	client put URL N        sends N bytes, compares the sum that comes back
+//	client fetch URL N      gets URL/bytes?n=N, compares
+//	client json SOCKET      sends a JSON line, prints what comes back
+//
+// URL may be unix:/path, whose root is asked.
+func client() {
+	flag.Parse()
+	if err := ask(flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "client:", err)
+		os.Exit(1)
+	}
+}
+
+func ask(args []string) error {
+	switch {
+	case len(args) < 2:
+		return fmt.Errorf("got %q", args)
+	case args[0] == "get":
+		resp, err := do("GET", args[1], nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode/100 != 2 {
+			return fmt.Errorf("%s: status %s", args[1], resp.Status)
+		}
+		_, err = io.Copy(os.Stdout, resp.Body)
+		return err
+	case args[0] == "dump":
+		for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
+			for _, path := range []string{"/", "/tea", "/sum", "/bytes?n=100000", "/nobody"} {
+				if err := dump(method, args[1]+path); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	case args[0] == "json":
+		return askJSON(args[1])
+	}
+	n, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, pattern(n)); err != nil {
+		return err
+	}
+	var got, want string
+	if args[0] == "put" {
+		want = fmt.Sprintf("%d bytes %x error <nil>\n", n, h.Sum(nil))
+		resp, err := do("POST", args[1]+"/sum", pattern(n))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		got = string(b)
+	} else {
+		want = fmt.Sprintf("%d %x", n, h.Sum(nil))
+		resp, err := do("GET", fmt.Sprintf("%s/bytes?n=%d", args[1], n), nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		h.Reset()
+		k, err := io.Copy(h, resp.Body)
+		if err != nil {
+			return err
+		}
+		got = fmt.Sprintf("%d %x", k, h.Sum(nil))
+	}
+	if got != want {
+		return fmt.Errorf("got %s, want %s", got, want)
+	}
+	fmt.Println(args[0], n, "ok")
+	return nil
+}
+
+func do(method, url string, body io.Reader) (*http.Response, error) {
+	tr := &http.Transport{DisableCompression: true}
+	if path, ok := strings.CutPrefix(url, "unix:"); ok {
+		url = "http://unix/"
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
+	req, err := http.NewRequest(method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Close = true
+	req.Header.Set("X-Asked", "yes")
+	return (&http.Client{Transport: tr, Timeout: time.Minute}).Do(req)
+}
+
+// dump prints all of an answer but what must differ: the date and the address.
+func dump(method, url string) error {
+	var body io.Reader
+	if method == "POST" {
+		body = pattern(70_000)
+	}
+	resp, err := do(method, url, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	resp.Header.Del("Date")
+	fmt.Println(method, resp.Request.URL.RequestURI(), resp.Proto, resp.Status, resp.ContentLength, resp.TransferEncoding)
+	var lines []string
+	for k, vs := range resp.Header {
+		for _, v := range vs {
+			lines = append(lines, k+": "+v)
+		}
+	}
+	slices.Sort(lines)
+	fmt.Printf("%s\n\n%.80q %x\n\n", strings.Join(lines, "\n"), b, sha256.Sum256(b))
+	return nil
+}
+
+func askJSON(path string) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(c, `{"topic":"status"}`); err != nil {
+		return err
+	}
+	_, err = io.Copy(os.Stdout, c)
+	return err
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot makes the command tree; one file per verb.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "heddle",
+		Short: "Run Go web programs as supervised workers behind one fast front",
+		Long: `Heddle runs any program that serves with httpcompat.ListenAndServe as several
+supervised worker processes behind one front. Requests travel to the workers as
+numbered sessions, so a worker that dies costs only the requests it had.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 refused or not ready, 4 daemon not
+reachable, 5 threshold failed, 6 timed out.`,
+		Example: `  heddle run ./examples/hello        build it, start workers, serve on 127.0.0.1:8080
+  heddle status                      from another terminal`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return usage("", "%q is no command of heddle; did you mean %s?", args[0], strings.Join(near, " or "))
+			}
+			return usage("", "%q is no command of heddle", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		verb := ""
+		if cmd.HasParent() {
+			verb = cmd.Name()
+		}
+		return usage(verb, "%s", err)
+	})
+	root.SetHelpCommand(newHelp(root))
+	root.AddCommand(newRun(), newStatus(), newVersion())
+	return root
+}
+
+// noArgs refuses arguments of a verb that takes none.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage(cmd.Name(), "%s takes no arguments; got %q", cmd.Name(), args)
+	}
+	return nil
+}
+
+// newHelp is cobra's help, which however takes an unknown verb for an order well
+// done.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [VERB]",
+		Short:   "Explain a verb",
+		Long:    "Help explains what a verb does, its flags, and shows examples.",
+		Example: `  heddle help run`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("", "there is no help on %q", args)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// runOptions are run's command line, checked.
+type runOptions struct {
+	target string
+	args   []string // the program's
+	name   string   // "" until the target is known
+
+	control string   // "": by the name
+	listen  []string // as given
+
+	workers     int
+	loops       int
+	concurrency int // sessions of one worker on one loop; 0: no limit
+	queue       int // requests
+	queueAge    time.Duration
+
+	startTimeout     time.Duration
+	heartbeatTimeout time.Duration
+	drainTimeout     time.Duration
+}
+
+func newRun() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [flags] TARGET [-- ARGS]",
+		Short: "Start a program as workers and serve it",
+		Long: `Run starts TARGET as several worker processes and serves their answers over HTTP.
+
+TARGET is a Go package (a directory such as ./examples/hello, or an import path),
+which is built first in its own module, or an executable. It must serve with
+httpcompat.ListenAndServe(addr, handler). Its arguments go behind --.
+
+The ports are taken at once; requests that come before the workers are ready wait.
+When the front serves, a line that begins with "ready" and the URL appears on
+standard error. What workers write appears there too, prefixed with the worker's
+index and release. Ctrl-C (or SIGTERM) drains: no new requests, those that are
+being answered are finished. A second one stops at once.`,
+		Example: `  heddle run ./examples/hello
+  heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
+  heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.take(args, cmd.ArgsLenAtDash()); err != nil {
+				return err
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			if runtime.GOOS != "linux" {
+				return &failure{
+					code: exitError,
+					err:  fmt.Errorf("run needs Linux; this is %s", runtime.GOOS),
+					fine: "the program itself runs anywhere: httpcompat.ListenAndServe is net/http here.",
+					try:  "try: go run " + o.target,
+				}
+			}
+			return serve(cmd.Context(), &o)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port or unix:/path; repeatable")
+	fs.IntVar(&o.workers, "workers", runtime.NumCPU(), "number of worker processes")
+	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
+	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
+	fs.IntVar(&o.loops, "loops", max(1, runtime.NumCPU()/2), "number of I/O loops")
+	fs.IntVar(&o.concurrency, "concurrency", 0, "requests a worker answers at once, on each loop; 0: no limit")
+	fs.IntVar(&o.queue, "queue", 1024, "requests that wait while every worker is busy; more get 503")
+	fs.DurationVar(&o.queueAge, "queue-age", 10*time.Second, "how long a request waits there before it gets 503")
+	fs.DurationVar(&o.startTimeout, "start-timeout", time.Minute, "how long a worker may take until it is ready")
+	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive")
+	fs.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish after Ctrl-C")
+	return cmd
+}
+
+// take sorts the arguments; dash is how many stand before --, or -1.
+func (o *runOptions) take(args []string, dash int) error {
+	before := args
+	if dash >= 0 {
+		before, o.args = args[:dash], args[dash:]
+	}
+	switch len(before) {
+	case 0:
+		return usage("run", "run needs a TARGET: a Go package such as ./examples/hello, or an executable")
+	case 1:
+		o.target = before[0]
+		if o.target == "" {
+			return usage("run", "TARGET is empty")
+		}
+		return nil
+	}
+	return usage("run", "run takes one TARGET; got %q (the program's own arguments go behind --)", before)
+}
+
+// check refuses what cannot be meant.
+func (o *runOptions) check() error {
+	for _, n := range []struct {
+		flag       string
+		value, min int
+		max        int
+	}{
+		{"workers", o.workers, 1, 10_000},
+		{"loops", o.loops, 1, 256},
+		{"concurrency", o.concurrency, 0, 1 << 20},
+		{"queue", o.queue, 1, 1 << 20},
+	} {
+		if n.value < n.min || n.value > n.max {
+			return usage("run", "--%s %d: want a number from %d to %d", n.flag, n.value, n.min, n.max)
+		}
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"queue-age", o.queueAge}, {"start-timeout", o.startTimeout}, {"heartbeat-timeout", o.heartbeatTimeout}, {"drain-timeout", o.drainTimeout},
+	} {
+		if d.value <= 0 {
+			return usage("run", "--%s %v: want a duration above zero, such as 30s", d.flag, d.value)
+		}
+	}
+	if o.name != "" {
+		if err := checkName(o.name); err != nil {
+			return usage("run", "--name: %s", err)
+		}
+	}
+	for _, a := range o.listen {
+		if err := checkListen(a); err != nil {
+			return usage("run", "--listen %s: %s", a, err)
+		}
+	}
+	if len(o.control) > maxSocketPath {
+		return usage("run", "--control: the path has %d bytes; a unix socket's path has at most %d", len(o.control), maxSocketPath)
+	}
+	return nil
+}
+
+// checkListen says why addr is neither host:port nor unix:/path.
+func checkListen(addr string) error {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		switch {
+		case path == "":
+			return errors.New("the path is missing; want unix:/path")
+		case len(path) > maxSocketPath:
+			return fmt.Errorf("the path has %d bytes; a unix socket's path has at most %d", len(path), maxSocketPath)
+		}
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return errors.New("want host:port or unix:/path")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q is no port", port)
+	}
+	return nil
+}
+
+// errInterrupted is the cause of contexts that a signal has ended.
+var errInterrupted = errors.New("interrupted")
+
+// interrupted is the failure of what Ctrl-C ended before the front served.
+func interrupted(ctx context.Context) error {
+	return &failure{code: exitError, err: fmt.Errorf("%w before it served", context.Cause(ctx)), fine: "nothing is left running."}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// Signals are what SIGINT and SIGTERM ask of a daemon: the first one ends ctx,
+// whose cause names it, and the second one hard. SIGHUP is ignored for now, and
+// so is SIGPIPE: a daemon whose standard error goes into a pipe outlives its
+// reader. They are caught, not set to be ignored, because workers would inherit
+// that. SIGQUIT is the Go runtime's.
+type signals struct {
+	ctx  context.Context
+	hard <-chan struct{}
+	stop func()
+}
+
+func watchSignals(parent context.Context) signals {
+	ctx, cancel := context.WithCancelCause(parent)
+	asked := make(chan os.Signal, 2)
+	signal.Notify(asked, syscall.SIGINT, syscall.SIGTERM)
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGPIPE)
+	hard, quit := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with stop
+		defer cancel(nil)
+		select {
+		case s := <-asked:
+			cancel(fmt.Errorf("%w (%v)", errInterrupted, s))
+		case <-quit:
+			return
+		}
+		select {
+		case <-asked:
+			close(hard)
+		case <-quit:
+			return
+		}
+		<-quit
+	})
+	var once sync.Once
+	return signals{ctx, hard, func() {
+		once.Do(func() {
+			signal.Stop(asked)
+			signal.Stop(ignored)
+			close(quit)
+			wg.Wait()
+		})
+	}}
+}
