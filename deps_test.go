@@ -88,6 +88,7 @@ var rooms = map[string]room{
 	"bench/internal/stack": {},
 	"bench/hello":          {below: []string{"bench/internal/stack"}},
 	"bench/kill":           {below: []string{"bench/internal/stack"}},
+	"bench/big":            {below: []string{"bench/internal/stack"}},
 }
 
 // workerRooms are what a program links that calls httpcompat.ListenAndServe.

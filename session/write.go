@@ -253,7 +253,7 @@ func (s *Session) Close() error {
 // Abort ends this direction with an error message: an *Error's own category
 // and code, else a framework exception with err's text.
 func (s *Session) Abort(err error) {
-	category, code, msg := words(err)
+	category, code, msg := s.words(err)
 	s.mu.Lock()
 	if s.tx != dirOpen {
 		s.mu.Unlock()
@@ -273,7 +273,7 @@ func (s *Session) Abort(err error) {
 // direction too. Toward peers without extensions the direction ends with an
 // error message if it is still open.
 func (s *Session) Cancel(err error) {
-	category, code, msg := words(err)
+	category, code, msg := s.words(err)
 	s.mu.Lock()
 	if !s.ours || s.canceled || s.rx != dirOpen {
 		s.mu.Unlock()
@@ -386,13 +386,17 @@ func (s *Session) endTxLocked(d direction, err error) {
 }
 
 // words are the category, code and text that an error message says err with.
-func words(err error) (category, code int64, msg string) {
+func (s *Session) words(err error) (category, code int64, msg string) {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Category, e.Code, e.Msg
 	}
-	if err == nil {
-		return heddle.CategoryFramework, heddle.CodeException, "aborted"
+	msg = "aborted"
+	if err != nil {
+		msg = err.Error()
 	}
-	return heddle.CategoryFramework, heddle.CodeException, err.Error()
+	if s.m.dialect() == heddle.V0 {
+		return 0, heddle.CodeV0Invocation, msg
+	}
+	return heddle.CategoryFramework, heddle.CodeException, msg
 }

@@ -1,0 +1,140 @@
+package httpcompat
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A body is a request's body, read from the session as it arrives. The first
+// Read of a request that waits for 100-continue is what lets the client send.
+//
+// The handler may keep it beyond its return, even in a Read; the session may
+// not be touched then, so all use of it is under mu.
+type body struct {
+	over atomic.Bool // the handler has returned: an end that comes now is not the body's
+
+	mu     sync.Mutex
+	s      *session.Session
+	req    *http.Request
+	plain  []byte // the whole body, borrowed from the session; only if whole
+	whole  bool
+	left   int64 // bytes of the declared length still to come; -1 if unknown
+	err    error // what every further Read returns
+	closed bool
+}
+
+var past = time.Unix(1, 0)
+
+// Read reads what has arrived, waiting for it. A body that ends before its
+// declared length, or because client or channel have gone, fails with
+// io.ErrUnexpectedEOF; a closed one, or one whose handler has returned, with
+// http.ErrBodyReadAfterClose.
+func (b *body) Read(p []byte) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return 0, http.ErrBodyReadAfterClose
+	case b.err != nil:
+		return 0, b.err
+	case len(p) == 0:
+		return 0, nil
+	case b.whole:
+		n = copy(p, b.plain)
+		if b.plain = b.plain[n:]; len(b.plain) == 0 {
+			b.err = io.EOF
+		}
+		return n, b.err
+	}
+	if b.left >= 0 && int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err = b.s.Read(p)
+	if b.left >= 0 {
+		if b.left -= int64(n); b.left == 0 {
+			b.err = io.EOF
+			return n, b.err
+		}
+	}
+	switch {
+	case err == nil || err == os.ErrDeadlineExceeded:
+		return n, err
+	case b.over.Load():
+		b.err = http.ErrBodyReadAfterClose
+	case err == io.EOF:
+		b.err = b.end()
+	default:
+		b.err = io.ErrUnexpectedEOF
+	}
+	return n, b.err
+}
+
+// end takes what follows the last chunk: trailers, then the choke.
+func (b *body) end() error {
+	for {
+		m, err := b.s.Recv()
+		if err == io.EOF && b.left <= 0 {
+			return io.EOF
+		}
+		if err != nil {
+			return io.ErrUnexpectedEOF
+		}
+		for _, f := range m.Files {
+			_ = f.Close() // nobody could ask for it
+		}
+		if m.Kind == session.Trailers {
+			if err := b.trailers(m.Data); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// trailers enters what came after the body into the request.
+func (b *body) trailers(args []byte) error {
+	var t heddle.Trailers
+	if err := codec.DecodeArgs(&t, args, 1); err != nil {
+		return errHead
+	}
+	a := newArena(args)
+	if b.req.Trailer == nil {
+		b.req.Trailer = make(http.Header, len(t.Headers))
+	}
+	for _, f := range t.Headers {
+		name, ok := canonical(a.cut(f.Name))
+		value := a.cut(f.Value)
+		if !ok || !validValue(value) {
+			return errHead
+		}
+		b.req.Trailer[name] = append(b.req.Trailer[name], value)
+	}
+	return nil
+}
+
+// Close makes further reads fail; what still arrives is dropped when the
+// handler has returned.
+func (b *body) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	return nil
+}
+
+// release ends the body because its handler has returned. A goroutine that the
+// handler left behind in Read is woken first.
+func (b *body) release() {
+	if !b.mu.TryLock() {
+		_ = b.s.SetReadDeadline(past)
+		b.mu.Lock()
+	}
+	b.closed, b.plain = true, nil
+	b.mu.Unlock()
+}

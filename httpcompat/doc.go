@@ -1,0 +1,31 @@
+// Package httpcompat puts net/http on sessions, both ways.
+//
+// [Handler] makes a worker.Handler of an http.Handler: each session is one
+// request, its first chunk the request's head, the rest its body, and what the
+// http.Handler writes travels back. [Proxy] is the other end, an http.Handler
+// that asks: it opens a session for each request and copies what comes back to
+// its client. Both agree on the heads, which are root messages; head.go alone
+// turns them into net/http and back.
+//
+// Programs call [ListenAndServe], or [Serve] with an http.Server of their own,
+// in place of net/http's: started by an engine they answer sessions, started
+// by hand they are plain net/http servers.
+//
+// # What differs from net/http alone
+//
+//   - The connection is the front's: Hijack is refused, and a request that
+//     asks for an upgrade is answered with 501.
+//   - A handler may always read the body while it writes the response
+//     (EnableFullDuplex is a no-op), and a request body that the handler left
+//     unread does not delay the response.
+//   - A handler that sets Transfer-Encoding has no effect on framing.
+//   - Names of headers reach the client in canonical form. Of Connection only
+//     "close" does.
+//   - A MaxBytesReader that was exceeded does not close the client's connection.
+//   - Header changes after the first Write of the body are ignored without
+//     exception; so is every write once the handler has returned.
+//   - A worker that dies before it has sent a head is a 502. A handler that
+//     panics breaks the client's connection, as ever.
+//   - A client's certificate is known by its subject alone, and only if the
+//     front has verified it.
+package httpcompat

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package httpcompat_test
+
+func program() {}

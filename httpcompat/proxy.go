@@ -1,0 +1,176 @@
+package httpcompat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/session"
+)
+
+// DefaultEvent names the sessions that carry requests (PROTOCOL 4).
+const DefaultEvent = "http"
+
+// DefaultMaxBody is how many bytes a request's body may have toward a plain
+// Cocaine worker, where it travels whole.
+const DefaultMaxBody = 8 << 20
+
+// An Opener opens sessions on whoever is to answer: an engine, a channel, a
+// service. An error with a method RetryAfter() time.Duration says that it is
+// too busy just now, and when to come again.
+type Opener interface {
+	Open(ctx context.Context, o session.OpenOptions) (*session.Session, error)
+}
+
+// An OpenerFunc is a function as an Opener.
+type OpenerFunc func(ctx context.Context, o session.OpenOptions) (*session.Session, error)
+
+// Open calls f.
+func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.Session, error) {
+	return f(ctx, o)
+}
+
+// A Proxy is an http.Handler that asks for each answer through a session. Only
+// Opener is needed. It answers by itself with
+//
+//   - 501, if the request asks for an upgrade,
+//   - 413, if its body is too long for a plain worker,
+//   - 503 with Retry-After, if the Opener is busy,
+//   - 502, if there is nobody to ask, or the answer broke off before its head.
+//
+// It flushes, and reads the body while it writes: a ResponseWriter that wraps the
+// server's has a method Unwrap, as http.ResponseController wants it.
+//
+// An answer that breaks off later, or whose handler gave it up, breaks the
+// client's connection, as it would have without sessions in between.
+type Proxy struct {
+	Opener Opener
+	Event  string       // of the sessions; "" means DefaultEvent
+	Logger *slog.Logger // nil: slog.Default()
+
+	// Plain says that the workers are real Cocaine's: the request's body
+	// travels in its head, at most MaxBody bytes (0 means DefaultMaxBody).
+	Plain   bool
+	MaxBody int64
+}
+
+// ServeHTTP asks and copies the answer to w.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "" && hasToken(r.Header["Connection"], "upgrade") {
+		fail(w, r, http.StatusNotImplemented, "upgrades are not supported here yet")
+		return
+	}
+	sc := getScratch()
+	o, ok := p.options(w, r, sc)
+	if !ok {
+		putScratch(sc)
+		return
+	}
+	s, err := p.Opener.Open(r.Context(), o)
+	sc.head = o.First[:0]
+	if err != nil {
+		putScratch(sc)
+		p.refused(w, r, err)
+		return
+	}
+	a := &asking{p: p, w: w, r: r, s: s, sc: sc, heddle: s.Mux().Heddle(), expect: o.NoCredit, v0: s.Mux().Dialect() == heddle.V0}
+	// The client may have gone or half-closed: nobody here can tell. The
+	// handler's context ends, and what it still says is written until that
+	// fails, as net/http alone would have it.
+	stop := context.AfterFunc(r.Context(), func() {
+		if a.heddle {
+			s.Gone()
+		} else {
+			s.Cancel(context.Cause(r.Context()))
+		}
+	})
+	if !o.Last {
+		a.startUpload()
+	}
+	err = a.copyAnswer()
+	stop()
+	if err != nil {
+		s.Cancel(err) // no-op if it was the session that ended
+	}
+	a.stopUpload()
+	s.Discard()
+	putScratch(sc)
+	if err != nil {
+		a.broken(err)
+	}
+}
+
+// options are those of r's session; its head is encoded into sc. It has
+// answered by itself if the body cannot be carried.
+func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o session.OpenOptions, ok bool) {
+	o = session.OpenOptions{Event: p.Event, Last: true}
+	if o.Event == "" {
+		o.Event = DefaultEvent
+	}
+	if !p.Plain {
+		o.Last = r.Body == nil || r.Body == http.NoBody
+		o.NoCredit = !o.Last && hasToken(r.Header["Expect"], "100-continue")
+		var local string
+		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+			local = addr.String()
+		}
+		o.First = AppendRequestHead(sc.head[:0], r, local)
+		return o, true
+	}
+	var body []byte
+	if r.Body != nil {
+		limit := p.MaxBody
+		if limit <= 0 {
+			limit = DefaultMaxBody
+		}
+		var err error
+		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+			code := http.StatusBadRequest
+			if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
+				code = http.StatusRequestEntityTooLarge
+			}
+			fail(w, r, code, err.Error())
+			return o, false
+		}
+	}
+	o.First = appendPlainHead(sc.head[:0], r, body)
+	return o, true
+}
+
+// refused answers a request for which no session could be opened.
+func (p *Proxy) refused(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // there is nobody to tell
+	}
+	var busy interface{ RetryAfter() time.Duration }
+	if errors.As(err, &busy) {
+		after := max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))
+		w.Header().Set("Retry-After", decimal(after))
+		fail(w, r, http.StatusServiceUnavailable, "every worker is busy; come again later")
+		return
+	}
+	p.log().Error("httpcompat: no session for a request", "method", r.Method, "uri", r.RequestURI, "err", err)
+	fail(w, r, http.StatusBadGateway, "no worker could be asked")
+}
+
+func (p *Proxy) log() *slog.Logger {
+	if p.Logger != nil {
+		return p.Logger
+	}
+	return slog.Default()
+}
+
+// fail answers with a plain text that names the request, if it has a name.
+func fail(w http.ResponseWriter, r *http.Request, code int, why string) {
+	text := fmt.Sprintf("%d %s: %s", code, http.StatusText(code), why)
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		text += " (request " + id + ")"
+	}
+	http.Error(w, text, code)
+}

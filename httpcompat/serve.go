@@ -1,0 +1,205 @@
+package httpcompat
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/heddle-go/heddle/worker"
+)
+
+// ListenAndServe is http.ListenAndServe for programs that an engine may start:
+// then addr is not used and requests come as sessions.
+//
+// It returns only on failure. When the engine has drained this worker, which
+// is how every deploy ends it, the process exits with status 0, so that
+// log.Fatal around this call does not turn an orderly end into a failure. A
+// program that has things left to do calls Serve.
+func ListenAndServe(addr string, h http.Handler) error {
+	err := Serve(&http.Server{Addr: addr, Handler: h})
+	if _, launched := worker.Launched(); launched && errors.Is(err, http.ErrServerClosed) {
+		os.Exit(0)
+	}
+	return err
+}
+
+// Serve serves srv: started by an engine it answers sessions until the engine
+// drains it or srv is shut down, else it is srv.ListenAndServe. After an
+// orderly end it returns http.ErrServerClosed; other errors are the worker's,
+// such as worker.ErrDisowned.
+//
+// Under an engine these parts of srv have a meaning:
+//
+//   - Handler, ErrorLog, DisableGeneralOptionsHandler: as ever.
+//   - BaseContext: called once, with a listener whose address is the engine's
+//     endpoint.
+//   - ConnContext: called for each request, with a connection that has the
+//     client's addresses and nothing else; the connection itself is the front's.
+//   - ReadTimeout: from the request's start until its body was read;
+//     ReadHeaderTimeout: until its head has come; WriteTimeout: from its head
+//     until the last write. Each is the request's own.
+//   - MaxHeaderBytes: a longer head is answered with 431. The front's own limit
+//     comes first.
+//   - RegisterOnShutdown, Shutdown: Shutdown asks the engine for no more
+//     requests and returns when those at hand are answered, within 30 s; of its
+//     context it only knows this.
+//   - Close: ends at once, and breaks what is being answered.
+//
+// Addr, TLSConfig, TLSNextProto, IdleTimeout, ConnState, Protocols, HTTP2 and
+// SetKeepAlivesEnabled concern the front's connections, and have none here.
+func Serve(srv *http.Server) error {
+	launch, ok := worker.Launched()
+	if !ok {
+		return srv.ListenAndServe()
+	}
+	return serveSessions(srv, launch, worker.Options{})
+}
+
+// serveSessions serves srv as the worker that launch describes.
+func serveSessions(srv *http.Server, launch *worker.Launch, o worker.Options) error {
+	if srv.ErrorLog != nil && o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(srv.ErrorLog.Writer(), nil))
+	}
+	w, err := worker.New(o)
+	if err != nil {
+		return err
+	}
+	h := &handler{server: srv}
+	if launch.Heddle {
+		w.Handle(DefaultEvent, h)
+	} else {
+		w.HandleFallback(h) // real applications name their events as they like
+	}
+
+	l := newListener(launch.Endpoint)
+	if base := srv.BaseContext; base != nil {
+		srv.BaseContext = func(nl net.Listener) context.Context {
+			ctx := base(nl)
+			if nl == net.Listener(l) {
+				h.base = ctx // before Accept, which we wait for
+			}
+			return ctx
+		}
+	}
+	srv.RegisterOnShutdown(l.shutdown)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }() // ends when l.finish was called
+	select {
+	case <-l.accepting:
+	case err := <-served: // srv was shut down before
+		_ = w.Close()
+		return err
+	}
+
+	ctx, leave := context.WithCancel(context.Background())
+	defer leave()
+	ran := make(chan error, 1)
+	go func() { ran <- w.Run(ctx) }() // ends with the worker
+	select {
+	case err = <-ran:
+	case <-l.closed:
+		shutdown := l.wasShutdown()
+		leave() // Run asks to be drained, and returns within ShutdownTimeout
+		if shutdown {
+			err = <-ran
+		} else {
+			err = abandon(w, ran)
+		}
+	}
+	l.finish()
+	<-served
+	if err == nil || errors.Is(err, worker.ErrClosed) {
+		return http.ErrServerClosed
+	}
+	return err
+}
+
+// abandon closes w until Run has noticed: it may only now be connecting.
+func abandon(w *worker.Worker, ran <-chan error) error {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		_ = w.Close() // never fails
+		select {
+		case <-ran:
+			return nil
+		case <-again.C:
+		}
+	}
+}
+
+// shutdownNotice is how long a Close may wait to be told from a Shutdown. The
+// function that Shutdown calls runs on a goroutine that was started before;
+// only its turn has to come.
+const shutdownNotice = 200 * time.Millisecond
+
+// A listener stands in for the worker's channels in front of an http.Server,
+// so that the server's own Shutdown and Close reach the worker. It accepts
+// nothing. Both close it and then wait until the server's Serve has returned,
+// that is, until Accept has: after the worker's end.
+type listener struct {
+	addr      net.Addr
+	accepting chan struct{} // closed at the first Accept
+	closed    chan struct{} // closed by Close
+	down      chan struct{} // closed by Shutdown
+	over      chan struct{} // closed when the worker has ended
+
+	acceptOnce, closeOnce, downOnce, overOnce sync.Once
+}
+
+func newListener(endpoint string) *listener {
+	return &listener{
+		addr:      parseAddr(trimUnix(endpoint)),
+		accepting: make(chan struct{}),
+		closed:    make(chan struct{}),
+		down:      make(chan struct{}),
+		over:      make(chan struct{}),
+	}
+}
+
+// Accept returns net.ErrClosed when the worker has ended, and nothing before.
+func (l *listener) Accept() (net.Conn, error) {
+	l.acceptOnce.Do(func() { close(l.accepting) })
+	<-l.over
+	return nil, net.ErrClosed
+}
+
+// Close is called by the server's Shutdown and Close, under its lock.
+func (l *listener) Close() error {
+	l.closeOnce.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is the engine's endpoint.
+func (l *listener) Addr() net.Addr { return l.addr }
+
+// shutdown is called by the server's Shutdown, after Close.
+func (l *listener) shutdown() { l.downOnce.Do(func() { close(l.down) }) }
+
+// finish lets Accept return.
+func (l *listener) finish() { l.overOnce.Do(func() { close(l.over) }) }
+
+// wasShutdown says whether it was Shutdown that called Close.
+func (l *listener) wasShutdown() bool {
+	t := time.NewTimer(shutdownNotice)
+	defer t.Stop()
+	select {
+	case <-l.down:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+func trimUnix(endpoint string) string {
+	const scheme = "unix:"
+	if len(endpoint) > len(scheme) && endpoint[:len(scheme)] == scheme {
+		return endpoint[len(scheme):]
+	}
+	return endpoint
+}

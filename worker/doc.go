@@ -1,0 +1,35 @@
+// Package worker is the answering side: it lives inside the user's process,
+// connects to the engine that started it, and gives each session the engine
+// opens to a [Handler] by the name of its event.
+//
+// # A worker's life
+//
+// [Worker.Connect] dials the engine, shakes hands and says online. From then
+// on the worker serves, and beats on every channel so that the engine knows it
+// lives and it knows that the engine does. It ends in one of these ways:
+//
+//   - drained: the engine announced that no new session comes, every session
+//     has ended, and the worker leaves ([Worker.Shutdown], and SIGTERM under
+//     [Worker.Run], ask the engine for just that);
+//   - terminated: the engine said so, the worker finished what it had within
+//     [Options.TerminateTimeout], or said so itself ([Worker.Terminate]);
+//   - disowned: the engine has not answered a heartbeat in time;
+//   - lost: a channel broke. The others end with it, since sessions of one
+//     request never move;
+//   - closed: [Worker.Close].
+//
+// Lifecycle returns the table of states and events.
+//
+// # How a process learns that it is a worker
+//
+// A Heddle engine says everything in HEDDLE_ variables of the environment, a
+// Cocaine runtime in five flags. This package takes both away before main
+// runs, so that the program's own flags, and its children, see neither; what
+// they said is returned by [Launched]. It is the only package-level state.
+//
+// # Whose goroutine
+//
+// Frames are read on the loop. Each session's handler runs on a goroutine of
+// its own, taken from parked ones. Callbacks of Options run one after the
+// other on a goroutine that is neither.
+package worker

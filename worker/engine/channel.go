@@ -1,0 +1,319 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// How many connections may be open that have not greeted: those of strangers,
+// and all together.
+const (
+	maxStrangers = 64
+	maxPending   = 1024
+)
+
+// features are what a worker must offer; both ends of an engine's channel are
+// Heddle's, so nothing less is worth supporting.
+var features = [...]string{"window", "cancel", "files", "info", "trailers", "gone"}
+
+// errTwice ends a channel that greets again. Whoever is refused sees its
+// connection closed; the reason is logged.
+var errTwice = errors.New("second handshake on a channel")
+
+// A channel is one accepted connection: a stranger's until its handshake was
+// checked, then one of a worker's channels.
+type channel struct {
+	// Immutable after newChannel.
+	e    *Engine
+	lane *lane
+	link session.Link
+	cred func() (pid, uid int, err error) // of the peer
+	mux  *session.Mux
+
+	// Loop goroutine only.
+	pid      int    // of the peer
+	kin      *child // in whose process group the peer is; nil: a stranger
+	greeted  bool
+	pending  bool // counted in the engine's pending connections
+	stranger bool // and in its strangers
+	stop     func()
+
+	child  atomic.Pointer[child] // whose channel it is; nil until admitted
+	beat   atomic.Int64          // when the last heartbeat came, since the engine's base
+	closed atomic.Bool
+}
+
+// newChannel returns the handler of a connection that a lane accepted.
+func newChannel(e *Engine, l *lane, link session.Link, cred func() (pid, uid int, err error)) loop.Handler {
+	ch := &channel{e: e, lane: l, link: link, cred: cred, stop: func() {}}
+	ch.mux = session.NewMux(link, session.Options{
+		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Detect: true},
+		Control:        ch,
+		Window:         e.opt.Window,
+		OnEnd:          ch.onEnd,
+		Budget:         &e.budgets[l.index],
+		Logger:         e.log,
+	})
+	return handler{ch.mux, e}
+}
+
+// A handler is a channel's Mux that also lets waiting requests go when there
+// is room in the outbox again.
+type handler struct {
+	*session.Mux
+	e *Engine
+}
+
+func (h handler) OnDrain() {
+	h.Mux.OnDrain()
+	h.e.queue.release()
+}
+
+// room is how many sessions the channel has, and whether it may have one more.
+func (ch *channel) room() (load int, ok bool) {
+	load = ch.mux.Load()
+	limit := ch.e.opt.Concurrency
+	return load, (limit == 0 || load < limit) && ch.link.Queued() < session.HighWater
+}
+
+// OnConnect begins the wait for the handshake. Nobody but our own user may
+// connect, and few at a time who belong to no worker.
+func (ch *channel) OnConnect(m *session.Mux) {
+	pid, uid, err := ch.cred()
+	switch {
+	case err != nil:
+		m.Abort(err)
+		return
+	case uid != os.Geteuid():
+		m.Abort(fmt.Errorf("user %d, and this is user %d", uid, os.Geteuid()))
+		return
+	}
+	ch.pid = pid
+	ch.pending = true
+	n := ch.e.pending.Add(1)
+	if ch.kin = ch.e.member(pid); ch.kin == nil {
+		ch.stranger = true
+		if ch.e.strangers.Add(1) > maxStrangers {
+			m.Abort(fmt.Errorf("%d others have not greeted yet", maxStrangers))
+			return
+		}
+	}
+	if n > maxPending {
+		m.Abort(fmt.Errorf("%d others have not greeted yet", maxPending))
+		return
+	}
+	timeout := ch.e.opt.HandshakeTimeout
+	ch.stop = ch.link.After(timeout, func() {
+		m.Abort(fmt.Errorf("no handshake within %v", timeout))
+	})
+}
+
+// OnHandshake checks who it is. A worker may be faster than the return of the
+// call that started it; its handshake is then looked at when its pid is known.
+func (ch *channel) OnHandshake(m *session.Mux, uuid []byte, offer *heddle.Offer) error {
+	if ch.greeted {
+		return errTwice
+	}
+	ch.greeted = true
+	c := ch.e.find(string(uuid))
+	if c == nil {
+		return fmt.Errorf("no live worker has the id %.64q", uuid)
+	}
+	if err := supports(offer); err != nil {
+		c.hint(err.Error())
+		return err
+	}
+	number := offer.Channel
+	if c.started(func() {
+		_ = ch.link.Do(func() { ch.admit(m, c, number) }) // an error: the loop has ended, and the channel with it
+	}) {
+		ch.admit(m, c, number)
+	}
+	return nil
+}
+
+// supports says whether a worker can do what the engine needs.
+func supports(offer *heddle.Offer) error {
+	if len(offer.Features) == 0 {
+		return fmt.Errorf("worker speaks the plain protocol %w; this engine starts Heddle workers only", errors.ErrUnsupported)
+	}
+next:
+	for _, f := range features {
+		for _, o := range offer.Features {
+			if string(o) == f {
+				continue next
+			}
+		}
+		return fmt.Errorf("worker's Heddle (version %.32q) lacks %q: build it with this engine's version: %w", offer.Version, f, errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// admit makes the connection c's channel of this lane, or ends it. Loop only.
+func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
+	if ch.closed.Load() {
+		return
+	}
+	if err := c.admit(ch, number); err != nil {
+		c.hint(err.Error())
+		m.Abort(err)
+		return
+	}
+	ch.settle()
+	ch.beat.Store(ch.e.now())
+	ch.child.Store(c)
+	sessions := ch.e.opt.Concurrency
+	if sessions == 0 {
+		sessions = session.DefaultMaxSessions
+	}
+	m.Agree(ch.e.opt.Window, sessions)
+	if err := m.Send(codec.AppendWelcome(nil, ch.e.welcome(c))); err != nil {
+		m.Abort(err)
+		return
+	}
+	c.tell(func(f *facts) { f.greeted++ })
+}
+
+// settle takes the connection out of those that have not greeted.
+func (ch *channel) settle() {
+	ch.stop()
+	if ch.pending {
+		ch.pending = false
+		ch.e.pending.Add(-1)
+	}
+	if ch.stranger {
+		ch.stranger = false
+		ch.e.strangers.Add(-1)
+	}
+}
+
+// OnHeartbeat answers at once.
+func (ch *channel) OnHeartbeat(m *session.Mux) {
+	if !ch.greeted {
+		m.Abort(errors.New("heartbeat before the handshake"))
+		return
+	}
+	ch.beat.Store(ch.e.now())
+	_ = m.SendControl(codec.AppendHeartbeat(nil, heddle.V1)) // a closed channel is told by OnClose
+}
+
+// OnTerminate: the worker leaves.
+func (ch *channel) OnTerminate(m *session.Mux, code int64, reason []byte) {
+	c := ch.child.Load()
+	if c == nil {
+		m.Abort(errors.New("terminate before the handshake"))
+		return
+	}
+	text := clip(reason)
+	c.tell(func(f *facts) {
+		if f.ended == "" {
+			f.ended = fmt.Sprintf("said terminate (%d, %q)", code, text)
+		}
+	})
+}
+
+// OnControl hears online, broken and leaving.
+func (ch *channel) OnControl(m *session.Mux, id uint64, args []byte) error {
+	c := ch.child.Load()
+	if c == nil {
+		return fmt.Errorf("message %d before the welcome", id)
+	}
+	switch id {
+	case heddle.CtlOnline:
+		if ch.lane.index != 0 || !c.complete() {
+			return fmt.Errorf("%w: online before the welcome of every channel", session.ErrProtocol)
+		}
+		c.tell(func(f *facts) { f.online = true })
+	case heddle.CtlBroken, heddle.CtlLeaving:
+		var r heddle.Reason
+		if _, err := r.UnmarshalMsg(args); err != nil {
+			return fmt.Errorf("%w: arguments of message %d: %w", session.ErrProtocol, id, err)
+		}
+		text := clip(r.Reason)
+		c.tell(func(f *facts) {
+			if id == heddle.CtlBroken {
+				f.broken, f.why = true, text
+			} else {
+				f.leaving, f.why = true, text
+			}
+		})
+	default:
+		return fmt.Errorf("%w: a worker does not send control message %d", session.ErrProtocol, id)
+	}
+	return nil
+}
+
+// clip makes a peer's text fit for logs.
+func clip(p []byte) string { return string(p[:min(len(p), 256)]) }
+
+// OnEOF: what was sent is delivered, and the channel ends.
+func (ch *channel) OnEOF(m *session.Mux) { m.Close(nil) }
+
+// OnClose tells the worker's child, or logs a stranger.
+func (ch *channel) OnClose(_ *session.Mux, err error) {
+	ch.settle()
+	n := ch.mux.Counters()
+	ch.e.stats.ignored.Add(n.Ignored)
+	ch.e.stats.overrun.Add(n.Overrun)
+	ch.e.stats.refusedOpen.Add(n.Refused)
+	ch.closed.Store(true)
+	c := ch.child.Load()
+	if c == nil {
+		ch.e.refused(ch, err)
+		return
+	}
+	if !ordinary(err) {
+		ch.e.log.Warn("engine: channel ended", "worker", c.index, "id", c.id, "loop", ch.lane.index, "err", err)
+	}
+	c.lost(ch, err)
+}
+
+// ordinary says whether err is how the channel of a process that ended may
+// end; a reset when it died with bytes unread.
+func ordinary(err error) bool {
+	for _, usual := range []error{nil, io.EOF, syscall.ECONNRESET, syscall.EPIPE, loop.ErrClosed, errOutlived} {
+		if errors.Is(err, usual) {
+			return true
+		}
+	}
+	return false
+}
+
+// onEnd hears of every session that has ended: a waiting request may have its
+// place, and one that had no answer is lost. Any goroutine.
+func (ch *channel) onEnd(s *session.Session) {
+	ours := s.ID()%2 == 0 // the side that accepted opens even ids, PROTOCOL 9
+	if err := s.Cause(); ours && err != session.ErrEnded && errors.Is(err, session.ErrLost) {
+		if c := ch.child.Load(); c != nil {
+			c.lose(ch, s)
+		}
+	}
+	ch.e.queue.release()
+}
+
+// refused logs a connection that never became a worker's, at most one each
+// second. Any loop.
+func (e *Engine) refused(ch *channel, err error) {
+	if err == nil {
+		err = io.EOF
+	}
+	if ch.kin != nil {
+		ch.kin.hint(err.Error())
+	}
+	n := e.stats.strangers.Add(1)
+	now, last := e.now()+1, e.lastRefused.Load() // 0 is never
+	if last != 0 && now-last < int64(time.Second) || !e.lastRefused.CompareAndSwap(last, now) {
+		return
+	}
+	e.log.Warn("engine: connection refused; workers are not concerned", "loop", ch.lane.index, "pid", ch.pid, "err", err, "refused", n)
+}

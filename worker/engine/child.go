@@ -1,0 +1,365 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/session"
+	"github.com/looplab/fsm"
+)
+
+// How long a child waits for what should come by itself.
+const (
+	leaveGrace   = time.Second      // for the death of a process that closed a channel
+	channelGrace = time.Second      // after a death, for the ends of its channels
+	doubtGrace   = time.Second      // for heartbeats that came and were not read yet
+	killGrace    = 10 * time.Second // after SIGKILL, for the death
+)
+
+// A child is one worker, from exec to reaping.
+type child struct {
+	// Immutable after newChild.
+	e        *Engine
+	index    int
+	id       string // uuid
+	release  string
+	restarts int // processes that had this index before
+	begun    time.Time
+	log      *slog.Logger
+	tail     tail // of standard error
+
+	wake   chan struct{} // facts have changed
+	online chan struct{} // closed when it begins to serve
+	broken chan struct{} // closed when it asks to be replaced
+	out    chan struct{} // closed when it serves no more, or never will
+	dead   chan struct{} // closed when death is complete
+
+	// Goroutine run only, until dead is closed.
+	life     *fsm.FSM
+	deadline time.Time // of the state; zero: none
+	doubt    time.Time // until when a silent worker has the benefit of it; zero: not silent
+	came     time.Time // online
+	served   time.Duration
+	outDone  bool
+	drained  bool   // drain was sent
+	asked    bool   // the engine wanted it to leave
+	reason   string // why it has to end, if it is not for its own doing
+	death    Death
+
+	mu       sync.Mutex
+	proc     process // nil until started
+	peer     int     // pid that its channels came from; 0: none came yet
+	over     bool    // no channel is admitted any more
+	held     []func()
+	channels []*channel // by loop; nil: not admitted
+	facts    facts
+	hinted   string // why a handshake was refused
+	lostOnes []LostSession
+	state    string // of life
+	since    time.Time
+}
+
+// facts are what a child was told and its goroutine has to act on.
+type facts struct {
+	greeted int   // channels admitted
+	closed  int   // of those, ended
+	fault   error // why the first of them did, if it was the worker's doing
+
+	online  bool   // it said so
+	broken  bool   // likewise
+	leaving bool   // likewise: drain me
+	why     string // of broken or leaving
+	ended   string // it said terminate
+
+	drain bool // the engine wants it to leave, in order
+	kill  bool // at once
+}
+
+func newChild(e *Engine, index, restarts int, id string) *child {
+	c := &child{
+		e: e, index: index, id: id, release: e.opt.Release, restarts: restarts, begun: time.Now(),
+		log:      e.log.With("worker", index, "id", id, "release", e.opt.Release),
+		tail:     tail{size: e.opt.StderrLines},
+		wake:     make(chan struct{}, 1),
+		online:   make(chan struct{}),
+		broken:   make(chan struct{}),
+		out:      make(chan struct{}),
+		dead:     make(chan struct{}),
+		channels: make([]*channel, len(e.lanes)),
+	}
+	c.state, c.since = stateStarting, c.begun
+	c.life = newLife(func(state string) {
+		c.mu.Lock()
+		c.state, c.since = state, time.Now()
+		c.mu.Unlock()
+	})
+	return c
+}
+
+// tell changes the facts and wakes the child's goroutine. Any goroutine.
+func (c *child) tell(change func(*facts)) {
+	c.mu.Lock()
+	change(&c.facts)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+func (c *child) told() facts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.facts
+}
+
+// run is the child's life. It ends with the process, or killGrace after the
+// SIGKILL that could not end that.
+func (c *child) run() {
+	defer close(c.dead)
+	proc, err := c.start()
+	if err != nil {
+		c.reason = "could not be started: " + cause(err).Error()
+		c.serveNoMore()
+		c.move(eventDie)
+		c.record(exit{code: -1})
+		return
+	}
+	c.deadline = c.begun.Add(c.e.opt.StartTimeout)
+	timer := time.NewTimer(c.e.opt.StartTimeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-proc.exited():
+			c.bury(proc)
+			return
+		case <-c.wake:
+		case <-timer.C:
+		}
+		for c.advance() {
+		}
+		if c.overdue() && !c.expire() {
+			c.abandon(proc)
+			return
+		}
+		timer.Reset(c.next())
+	}
+}
+
+// start runs the process and lets handshakes in that came before it returned.
+func (c *child) start() (process, error) {
+	o := &c.e.opt
+	c.begun = time.Now()
+	proc, err := c.e.world.start(spec{
+		path:   o.Path,
+		args:   append([]string{filepath.Base(o.Path)}, o.Args...),
+		env:    environment(o, c.e.lanes[0].endpoint, c.id, c.index),
+		dir:    o.Dir,
+		output: c.output,
+	})
+	c.mu.Lock()
+	c.proc = proc
+	c.over = err != nil
+	held := c.held
+	c.held = nil
+	c.mu.Unlock()
+	for _, fn := range held {
+		fn()
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.e.stats.spawned.Add(1)
+	c.log.Debug("engine: worker started", "pid", proc.pid())
+	return proc, nil
+}
+
+// cause is err without the path that an error of os.StartProcess repeats.
+func cause(err error) error {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		return no
+	}
+	return err
+}
+
+// output takes a line that the worker wrote.
+func (c *child) output(s Stream, text string, more bool) {
+	if s == Stderr {
+		c.tail.add(text)
+	}
+	if c.e.opt.Output != nil {
+		c.e.opt.Output(Line{Index: c.index, Release: c.release, Pid: c.pid(), Stream: s, Text: text, More: more})
+	}
+}
+
+// pid is the process's, or 0.
+func (c *child) pid() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc == nil {
+		return 0
+	}
+	return c.proc.pid()
+}
+
+// started says whether the process's number is known. If not, fn is called
+// once it is, or once it is known that there will be none.
+func (c *child) started(fn func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc != nil || c.over {
+		return true
+	}
+	c.held = append(c.held, fn)
+	return false
+}
+
+// admit makes ch the child's channel on its lane, or says why not.
+func (c *child) admit(ch *channel, number uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return fmt.Errorf("worker %d has ended", c.index)
+	}
+	group, err := c.e.world.group(ch.pid)
+	switch {
+	case err != nil:
+		return fmt.Errorf("process group of pid %d: %w", ch.pid, err)
+	case group != c.proc.pid():
+		return fmt.Errorf("pid %d is not in the process group of worker %d", ch.pid, c.index)
+	case c.peer != 0 && ch.pid != c.peer:
+		return fmt.Errorf("pid %d greets for worker %d, whose other channels are of pid %d", ch.pid, c.index, c.peer)
+	case number != uint64(ch.lane.index):
+		return fmt.Errorf("%w: channel %d of worker %d on the endpoint of channel %d", session.ErrProtocol, number, c.index, ch.lane.index)
+	case c.channels[ch.lane.index] != nil:
+		return fmt.Errorf("%w: channel %d of worker %d is there already: %w", session.ErrProtocol, number, c.index, errTwice)
+	}
+	c.peer = ch.pid
+	c.channels[ch.lane.index] = ch
+	return nil
+}
+
+// hint keeps why a handshake was refused, for the error of a worker that never
+// comes online.
+func (c *child) hint(text string) {
+	c.mu.Lock()
+	c.hinted = text
+	c.mu.Unlock()
+}
+
+// complete says whether every channel was admitted.
+func (c *child) complete() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.channels {
+		if ch == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// lost is told by a channel that it has ended.
+func (c *child) lost(ch *channel, err error) {
+	c.tell(func(f *facts) {
+		f.closed++
+		if f.fault == nil && !ordinary(err) {
+			f.fault = fmt.Errorf("channel %d: %w", ch.lane.index, err)
+		}
+	})
+}
+
+// lose is told of a session that had no answer when its channel ended.
+func (c *child) lose(ch *channel, s *session.Session) {
+	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event()}
+	if c.e.opt.Describe != nil {
+		l.RequestID = c.e.opt.Describe(s)
+	}
+	c.e.stats.lost.Add(1)
+	c.mu.Lock()
+	c.lostOnes = append(c.lostOnes, l)
+	c.mu.Unlock()
+}
+
+// sessions is how many are open on all channels.
+func (c *child) sessions() (n int) {
+	for _, ch := range c.all() {
+		n += ch.mux.Load()
+	}
+	return n
+}
+
+// all are the channels admitted so far.
+func (c *child) all() (list []*channel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.channels {
+		if ch != nil {
+			list = append(list, ch)
+		}
+	}
+	return list
+}
+
+// serves says whether it gets new sessions.
+func (c *child) serves() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == stateOnline || c.state == stateBroken
+}
+
+// status is the child's part of Status.
+func (c *child) status() WorkerStatus {
+	n := c.sessions()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := WorkerStatus{
+		Index: c.index, ID: c.id, State: visible(c.state, !c.facts.drain && !c.facts.kill && !c.facts.leaving),
+		Since: c.since, Release: c.release, Sessions: n, Restarts: c.restarts,
+	}
+	if c.proc != nil {
+		w.Pid = c.proc.pid()
+	}
+	return w
+}
+
+// move changes the state if the table allows it.
+func (c *child) move(event string) bool {
+	if !c.life.Can(event) {
+		return false
+	}
+	if err := c.life.Event(context.Background(), event); err != nil {
+		// Only a broken table can say so (LIBRARIES 3).
+		c.log.Error("engine: worker's state machine", "event", event, "err", err)
+		return false
+	}
+	return true
+}
+
+// welcome is the engine's answer to c's handshakes.
+func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
+	w := &heddle.WelcomeInfo{
+		Frame:    codec.DefaultFrame,
+		Head:     session.MaxHead,
+		Sessions: session.DefaultMaxSessions,
+		Window:   uint64(e.opt.Window),
+		Index:    uint64(c.index),
+		Release:  heddle.Raw(c.release),
+	}
+	for _, f := range features {
+		w.Features = append(w.Features, heddle.Raw(f))
+	}
+	for _, l := range e.lanes {
+		w.Endpoints = append(w.Endpoints, heddle.Raw(l.endpoint))
+	}
+	return w
+}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+)
+
+// A Death is the record of one worker's end, expected or not.
+type Death struct {
+	Index    int
+	ID       string // uuid
+	Pid      int    // 0: the process could not be started
+	Release  string
+	ExitCode int    // -1 when ended by a signal or never started
+	Signal   string // such as "SIGKILL"; empty when it exited
+	Reason   string // one line: what happened, as far as the engine knows
+	Expected bool   // the engine had asked it to leave, and it did
+	Stderr   []string
+	Lost     []LostSession
+	Uptime   time.Duration // since exec
+	Served   time.Duration // since it came online; 0: it never did
+}
+
+// A LostSession is one that had no answer yet when its worker's channel ended.
+type LostSession struct {
+	Loop      int    // which of the worker's channels
+	ID        uint64 // session, on that channel
+	Event     string
+	RequestID string // as Options.Describe said
+}
+
+// LogValue gives the record its structure in logs.
+func (d Death) LogValue() slog.Value {
+	attrs := []slog.Attr{
+		slog.Int("index", d.Index), slog.String("id", d.ID), slog.Int("pid", d.Pid), slog.String("release", d.Release),
+		slog.Int("exit", d.ExitCode), slog.String("signal", d.Signal), slog.String("reason", d.Reason), slog.Bool("expected", d.Expected),
+		slog.Duration("uptime", d.Uptime), slog.Duration("served", d.Served),
+		slog.Int("lost", len(d.Lost)), slog.Any("sessions", d.Lost), slog.Any("stderr", d.Stderr),
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// A Line is one line of a worker's output, without its end.
+type Line struct {
+	Index   int
+	Release string
+	Pid     int
+	Stream  Stream
+	Text    string
+	More    bool // the line was too long (64 KiB) and goes on in the next Line
+}
+
+// A Stream is where a Line was written.
+type Stream uint8
+
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+func (s Stream) String() string {
+	if s == Stdout {
+		return "stdout"
+	}
+	return "stderr"
+}

@@ -1,0 +1,379 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/heddle-go/heddle/session"
+)
+
+// errOutlived ends the channel of a dead worker whose socket somebody else
+// holds open.
+var errOutlived = errors.New("engine: the worker is dead and its channel is held open by another process")
+
+// An Engine runs the workers of one app.
+type Engine struct {
+	// Immutable after Start.
+	opt     Options
+	log     *slog.Logger
+	world   world
+	base    time.Time // what now counts from
+	lanes   []*lane
+	slots   []*slot
+	budgets []session.Budget // by lane
+	starts  chan struct{}    // a place for each worker that may be starting
+	queue   queue
+	ownDir  bool // RuntimeDir is a temporary one of ours
+
+	setup      sync.Mutex // held while lanes and slots are made, and while they are torn down; before mu
+	begun      bool       // Start was called
+	stopReaper func()
+
+	stopping chan struct{}  // closed: no child is started any more
+	done     chan struct{}  // closed: nothing is left
+	running  sync.WaitGroup // slots and children
+
+	refusing    atomic.Bool // Open takes no new work
+	turn        atomic.Uint64
+	pending     atomic.Int64 // connections that have not greeted
+	strangers   atomic.Int64 // of those, from processes that are no workers'
+	lastRefused atomic.Int64 // when one was logged
+	stats       counters
+
+	deaths sync.Mutex // one OnDeath at a time
+
+	mu       sync.Mutex
+	stopped  bool              // stopping is closed
+	ended    bool              // somebody tears down
+	children map[string]*child // by uuid, the living
+}
+
+type counters struct {
+	opened, queued, full, aged, retried, lost        atomic.Uint64
+	spawned, deaths, expected, early, signalled      atomic.Uint64
+	strangers, reaped, ignored, overrun, refusedOpen atomic.Uint64
+}
+
+// New checks the options and returns an engine that is not started. On other
+// systems than Linux it fails with ErrUnsupported.
+func New(o Options) (*Engine, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "linux" && o.world == nil {
+		return nil, ErrUnsupported
+	}
+	e := &Engine{
+		opt: o, log: o.Logger, world: o.world, base: time.Now(),
+		budgets:  make([]session.Budget, o.Loops),
+		starts:   make(chan struct{}, runtime.NumCPU()),
+		stopping: make(chan struct{}),
+		done:     make(chan struct{}),
+		children: make(map[string]*child),
+	}
+	if e.world == nil {
+		e.world = osWorld{}
+	}
+	e.queue.limit, e.queue.age, e.queue.try = o.Queue.Len, o.Queue.Age, e.try
+	e.refusing.Store(true)
+	return e, nil
+}
+
+// Start runs the workers and returns when all of them are online. Otherwise it
+// leaves nothing behind and fails: with a *StartError for the first worker
+// that ended before it was online, with ctx's cause, or with what was wrong
+// with the runtime directory or its sockets. An engine is started once.
+func (e *Engine) Start(ctx context.Context) error {
+	first, err := e.open()
+	if err != nil {
+		_ = e.Close()
+		return err
+	}
+	e.refusing.Store(false)
+	for range e.opt.Workers {
+		select {
+		case d := <-first:
+			if d == nil {
+				continue
+			}
+			err = &StartError{Index: d.Index, Death: *d, path: e.opt.Path}
+		case <-ctx.Done():
+			err = fmt.Errorf("engine: start: %w", context.Cause(ctx))
+		case <-e.stopping: // Shutdown or Close was called and sees to the end
+			<-e.done
+			return ErrClosed
+		}
+		_ = e.Close()
+		return err
+	}
+	return nil
+}
+
+// open makes the loops with their sockets, and the slots. What came of each
+// slot's first child is sent to first.
+func (e *Engine) open() (first <-chan *Death, err error) {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	if e.begun || e.isStopping() {
+		return nil, ErrClosed
+	}
+	e.begun = true
+	for i := range e.opt.Loops {
+		l := &lane{e: e, index: i}
+		if err := e.world.listen(e, l); err != nil {
+			return nil, err
+		}
+		e.lanes = append(e.lanes, l)
+	}
+	if e.opt.Reap || os.Getpid() == 1 {
+		e.stopReaper = startReaper(e)
+	}
+	ch := make(chan *Death, e.opt.Workers)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return nil, ErrClosed
+	}
+	for i := range e.opt.Workers {
+		e.slots = append(e.slots, &slot{e: e, index: i, first: ch})
+	}
+	for _, s := range e.slots {
+		e.running.Add(1)
+		go s.run() // ends when the engine stops
+	}
+	return ch, nil
+}
+
+// Shutdown ends the engine in order: Open refuses, requests in the queue are
+// still served, workers finish the sessions they have and leave. It returns
+// nil when nothing is left. When ctx ends first, what is left is killed and
+// ctx's cause returned.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.refusing.Store(true)
+	select {
+	case <-e.queue.close(ErrClosed): // in time, because nobody waits for longer than Queue.Age
+	case <-ctx.Done():
+	case <-e.stopping:
+	}
+	for _, c := range e.stop() {
+		c.tell(func(f *facts) { f.drain = true })
+	}
+	go e.finish() // ends with the last worker
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+	}
+	_ = e.Close()
+	return fmt.Errorf("engine: shutdown: workers were killed: %w", context.Cause(ctx))
+}
+
+// Close ends the engine at once: workers are killed, with their process
+// groups, and their sessions lost. It returns when nothing is left. Calling it
+// again, or before Start, does no harm.
+func (e *Engine) Close() error {
+	e.refusing.Store(true)
+	for _, c := range e.stop() {
+		c.tell(func(f *facts) { f.kill = true })
+	}
+	e.queue.fail(ErrClosed)
+	e.finish()
+	return nil
+}
+
+// stop has no further child started, and returns those that live.
+func (e *Engine) stop() []*child {
+	e.mu.Lock()
+	if !e.stopped {
+		e.stopped = true
+		close(e.stopping)
+	}
+	e.mu.Unlock()
+	return e.living()
+}
+
+// finish waits for the last worker and takes everything down; whoever calls it
+// later waits for the same.
+func (e *Engine) finish() {
+	e.mu.Lock()
+	first := !e.ended
+	e.ended = true
+	e.mu.Unlock()
+	if !first {
+		<-e.done
+		return
+	}
+	e.setup.Lock() // a Start that is on its way has seen that we stop, or its slots will
+	defer e.setup.Unlock()
+	e.running.Wait()
+	e.queue.fail(ErrClosed)
+	for _, l := range e.lanes {
+		l.close()
+	}
+	if e.stopReaper != nil {
+		e.stopReaper()
+	}
+	if e.ownDir {
+		_ = os.RemoveAll(e.opt.RuntimeDir)
+	}
+	close(e.done)
+}
+
+// Done is closed when nothing of the engine is left.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+func (e *Engine) isStopping() bool {
+	select {
+	case <-e.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// acquire waits for a place among the workers that are starting. False: the
+// engine stops.
+func (e *Engine) acquire() bool {
+	select {
+	case e.starts <- struct{}{}:
+		return true
+	case <-e.stopping:
+		return false
+	}
+}
+
+func (e *Engine) release() { <-e.starts }
+
+// adopt makes c one of the living, which handshakes may name. False: the
+// engine stops.
+func (e *Engine) adopt(c *child) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return false
+	}
+	e.running.Add(1)
+	e.children[c.id] = c
+	return true
+}
+
+// forget takes c out of the living.
+func (e *Engine) forget(c *child) {
+	e.mu.Lock()
+	delete(e.children, c.id)
+	e.mu.Unlock()
+}
+
+// find returns the living child with this id, or nil.
+func (e *Engine) find(id string) *child {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.children[id]
+}
+
+func (e *Engine) living() []*child {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := make([]*child, 0, len(e.children))
+	for _, c := range e.children {
+		list = append(list, c)
+	}
+	return list
+}
+
+// member returns the living child in whose process group pid is, or nil.
+func (e *Engine) member(pid int) *child {
+	group, err := e.world.group(pid)
+	if err != nil {
+		return nil
+	}
+	for _, c := range e.living() {
+		if c.pid() == group {
+			return c
+		}
+	}
+	return nil
+}
+
+// now is the engine's clock, monotonic, in nanoseconds.
+func (e *Engine) now() int64 { return int64(time.Since(e.base)) }
+
+// died counts and tells a death, once.
+func (e *Engine) died(d Death) {
+	e.stats.deaths.Add(1)
+	level := slog.LevelWarn
+	if d.Expected {
+		e.stats.expected.Add(1)
+		level = slog.LevelInfo
+	}
+	e.log.Log(context.Background(), level, "engine: worker died", "death", d)
+	if e.opt.OnDeath != nil {
+		e.deaths.Lock()
+		defer e.deaths.Unlock()
+		e.opt.OnDeath(d)
+	}
+}
+
+// Status is the engine as people see it. Any goroutine.
+func (e *Engine) Status() Status {
+	s := Status{Name: e.opt.Name, Release: e.opt.Release, Workers: []WorkerStatus{}}
+	all := e.living()
+	e.mu.Lock()
+	slots := e.slots
+	e.mu.Unlock()
+	for _, sl := range slots {
+		if c := sl.current(); c != nil && !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *child) int {
+		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.restarts, b.restarts))
+	})
+	for _, c := range all {
+		s.Workers = append(s.Workers, c.status())
+	}
+	return s
+}
+
+// Stats returns the engine's counters. Any goroutine.
+func (e *Engine) Stats() Stats {
+	c := &e.stats
+	s := Stats{
+		Workers: e.opt.Workers, Waiting: int(e.queue.waiting.Load()), Pending: int(e.pending.Load()),
+		Opened: c.opened.Load(), Queued: c.queued.Load(), Full: c.full.Load(), Aged: c.aged.Load(), Retried: c.retried.Load(),
+		Lost: c.lost.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
+		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
+		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
+	}
+	for _, w := range e.living() {
+		switch w.status().State {
+		case "starting":
+			s.Starting++
+		case stateOnline, stateBroken:
+			if w.serves() {
+				s.Online++
+			}
+		}
+		for _, ch := range w.all() {
+			if ch.closed.Load() {
+				continue // counted when it ended
+			}
+			n := ch.mux.Counters()
+			s.Sessions += ch.mux.Load()
+			s.Ignored += n.Ignored
+			s.Overrun += n.Overrun
+			s.Refused += n.Refused
+		}
+	}
+	return s
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrClosed reports an engine that takes no new work: Shutdown or Close
+	// was called, or it was never started.
+	ErrClosed = errors.New("engine: takes no new work")
+
+	// ErrUnsupported reports a system other than Linux.
+	ErrUnsupported = errors.New("engine: needs Linux")
+
+	// ErrHandler reports an Open with OpenOptions.Handler, which belongs to
+	// the loop of one channel and cannot be chosen for.
+	ErrHandler = errors.New("engine: a session with a Handler is opened on its loop's own channel")
+)
+
+// A BusyError says that no worker could take a request in time. The request
+// was not given to any.
+type BusyError struct {
+	Waited time.Duration // in the queue; 0 when the queue was full
+	Online int           // workers that were online
+	retry  time.Duration
+}
+
+func (e *BusyError) Error() string {
+	why := "every worker is busy"
+	if e.Online == 0 {
+		why = "no worker is online"
+	}
+	if e.Waited == 0 {
+		return "engine: " + why + " and the queue is full"
+	}
+	return fmt.Sprintf("engine: %s; waited %v", why, e.Waited.Round(time.Millisecond))
+}
+
+// RetryAfter is when to try again, in whole seconds, at least one.
+func (e *BusyError) RetryAfter() time.Duration { return e.retry }
+
+// A StartError says why Start gave up: the first worker that did not come
+// online, and what it said.
+type StartError struct {
+	Index int
+	Death Death // how that worker ended
+	path  string
+}
+
+// Error names the worker, the cause, its last lines and what to try.
+func (e *StartError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "engine: worker %d of %s did not come online: %s", e.Index, e.path, e.Death.Reason)
+	if len(e.Death.Stderr) > 0 {
+		b.WriteString("\nits last words on standard error:")
+		for _, line := range e.Death.Stderr {
+			b.WriteString("\n  ")
+			b.WriteString(line)
+		}
+	} else {
+		b.WriteString("\nit wrote nothing on standard error")
+	}
+	b.WriteString("\nthe other workers were stopped and nothing is left running; ")
+	if e.Death.Pid == 0 {
+		fmt.Fprintf(&b, "check that %s is a program for this machine", e.path)
+	} else {
+		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves with httpcompat.ListenAndServe or runs a worker", e.path)
+	}
+	return b.String()
+}

@@ -1,0 +1,383 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// This file is what a child's goroutine does: facts and time move it through
+// the table of states.go.
+
+// advance does the first thing that the facts call for in the present state,
+// and says whether there may be more.
+func (c *child) advance() bool {
+	f := c.told()
+	c.asked = c.asked || f.drain || f.kill
+	if f.kill {
+		return c.kill("")
+	}
+	switch c.life.Current() {
+	case stateStarting:
+		switch {
+		case f.drain:
+			return c.stop("")
+		case f.greeted > 0:
+			return c.move(eventGreet)
+		}
+	case stateGreeted:
+		switch {
+		case f.closed > 0:
+			return c.leave(leaveGrace, f)
+		case f.drain:
+			return c.terminate("the engine is shutting down")
+		case f.ended != "":
+			return c.leave(c.e.opt.KillDelay, f)
+		case f.online:
+			return c.serve()
+		}
+	case stateOnline, stateBroken:
+		switch {
+		case f.closed > 0:
+			return c.leave(leaveGrace, f)
+		case f.ended != "":
+			return c.leave(c.e.opt.KillDelay, f)
+		case f.drain || f.leaving:
+			return c.drain()
+		case f.broken && c.move(eventBreak):
+			c.log.Warn("engine: worker asks to be replaced", "why", f.why)
+			close(c.broken)
+			return true
+		}
+	case stateDraining, stateTerminating:
+		if f.closed == len(c.channels) {
+			return c.leave(c.e.opt.ShutdownTimeout, f)
+		}
+	case stateStopping:
+		if f.leaving { // its answer to SIGTERM
+			c.sendDrain()
+		}
+	}
+	return false
+}
+
+// serve gives the worker its first sessions.
+func (c *child) serve() bool {
+	c.deadline = time.Time{}
+	c.came = time.Now()
+	now := c.e.now()
+	for _, ch := range c.all() {
+		ch.beat.Store(now)
+		ch.lane.join(ch)
+	}
+	c.move(eventOnline)
+	c.log.Info("engine: worker is online", "pid", c.pid(), "after", time.Since(c.begun))
+	close(c.online)
+	c.e.queue.release()
+	return true
+}
+
+// serveNoMore takes the worker out of choice, once.
+func (c *child) serveNoMore() {
+	if c.outDone {
+		return
+	}
+	c.outDone = true
+	for _, ch := range c.all() {
+		ch.lane.leave(ch)
+	}
+	if !c.came.IsZero() {
+		c.served = time.Since(c.came)
+	}
+	close(c.out)
+}
+
+// drain lets the worker finish what it has.
+func (c *child) drain() bool {
+	c.serveNoMore()
+	c.sendDrain()
+	c.deadline = time.Now().Add(c.e.opt.DrainTimeout)
+	return c.move(eventDrain)
+}
+
+// sendDrain tells the worker on every channel, behind the last invoke, that no
+// more will come.
+func (c *child) sendDrain() {
+	if c.drained {
+		return
+	}
+	c.drained = true
+	frame := codec.AppendDrain(nil, uint64(c.e.opt.DrainTimeout.Milliseconds()))
+	for _, ch := range c.all() {
+		_ = ch.link.Do(func() { _ = ch.mux.Drain(frame) }) // errors: the channel has ended
+	}
+}
+
+// terminate tells the worker to leave now.
+func (c *child) terminate(why string) bool {
+	c.serveNoMore()
+	if all := c.all(); len(all) > 0 {
+		_ = all[0].mux.SendControl(codec.AppendTerminate(nil, heddle.V1, 1, why)) // an error: the channel has ended
+	}
+	c.deadline = time.Now().Add(c.e.opt.ShutdownTimeout)
+	return c.move(eventTerminate)
+}
+
+// leave waits for the death of a process whose channels have ended, or that
+// said it leaves.
+func (c *child) leave(within time.Duration, f facts) bool {
+	c.serveNoMore()
+	switch {
+	case f.fault != nil:
+		c.because(f.fault.Error())
+		within = 0 // it was we who ended the channel: no sign that it leaves
+	case f.ended != "" && !c.asked:
+		c.because(f.ended)
+	}
+	c.deadline = time.Now().Add(within)
+	return c.move(eventLeave)
+}
+
+// stop sends SIGTERM to the group.
+func (c *child) stop(why string) bool {
+	c.because(why)
+	c.serveNoMore()
+	c.deadline = time.Now().Add(c.e.opt.KillDelay)
+	if !c.move(eventStop) {
+		return false
+	}
+	c.signal("SIGTERM", c.process().terminate)
+	return true
+}
+
+// kill sends SIGKILL to the group.
+func (c *child) kill(why string) bool {
+	c.because(why)
+	c.serveNoMore()
+	if !c.move(eventKill) {
+		return false
+	}
+	c.deadline = time.Now().Add(killGrace)
+	c.signal("SIGKILL", c.process().kill)
+	return true
+}
+
+func (c *child) signal(name string, send func() error) {
+	c.e.stats.signalled.Add(1)
+	if err := send(); err != nil {
+		c.log.Error("engine: "+name, "err", err)
+	}
+}
+
+// because keeps the first reason.
+func (c *child) because(why string) {
+	if c.reason == "" {
+		c.reason = why
+	}
+}
+
+func (c *child) process() process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proc
+}
+
+// overdue says whether the state has lasted too long, or the worker has been
+// silent too long.
+func (c *child) overdue() bool { return c.next() <= 0 }
+
+// next is how long until then.
+func (c *child) next() time.Duration {
+	d := time.Duration(1<<63 - 1)
+	if !c.deadline.IsZero() {
+		d = time.Until(c.deadline)
+	}
+	_, left := c.silent()
+	switch {
+	case left > 0:
+		c.doubt = time.Time{}
+	case !c.doubt.IsZero():
+		left = time.Until(c.doubt)
+	}
+	return min(d, left)
+}
+
+// silent returns the channel that has been without a heartbeat for longest,
+// and how long it may still be. Only who serves or drains has to beat.
+func (c *child) silent() (loop int, left time.Duration) {
+	left = 1<<63 - 1
+	switch c.life.Current() {
+	case stateOnline, stateBroken, stateDraining:
+	default:
+		return 0, left
+	}
+	for _, ch := range c.all() {
+		if ch.closed.Load() {
+			continue
+		}
+		if d := c.e.opt.HeartbeatTimeout - time.Duration(c.e.now()-ch.beat.Load()); d < left {
+			loop, left = ch.lane.index, d
+		}
+	}
+	return loop, left
+}
+
+// expire goes on to the next, harder step. False: there is none.
+func (c *child) expire() bool {
+	o, now := &c.e.opt, time.Now()
+	if loop, left := c.silent(); left <= 0 {
+		switch {
+		case c.doubt.IsZero():
+			// Perhaps it is we who were stopped, and its heartbeats wait to
+			// be read.
+			c.doubt = now.Add(doubtGrace)
+		case !now.Before(c.doubt):
+			return c.stop(fmt.Sprintf("hung: no heartbeat on channel %d for %v", loop, o.HeartbeatTimeout))
+		}
+	}
+	if c.deadline.IsZero() || now.Before(c.deadline) {
+		return true
+	}
+	switch c.life.Current() {
+	case stateStarting, stateGreeted:
+		return c.stop(c.lateStart())
+	case stateDraining:
+		c.because(fmt.Sprintf("did not finish its sessions within %v", o.DrainTimeout))
+		return c.terminate("drain timed out")
+	case stateTerminating:
+		return c.stop(fmt.Sprintf("did not leave within %v of terminate", o.ShutdownTimeout))
+	case stateLeaving:
+		return c.stop("closed its channel and did not leave")
+	case stateStopping:
+		return c.kill("")
+	}
+	return false
+}
+
+// lateStart says what a worker that is not online in time has not done.
+func (c *child) lateStart() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, ch := range c.channels {
+		if ch != nil {
+			n++
+		}
+	}
+	var what string
+	switch {
+	case c.hinted != "":
+		what = c.hinted
+	case n == 0:
+		what = "no handshake came from it"
+	case n < len(c.channels):
+		what = fmt.Sprintf("only %d of its %d channels greeted", n, len(c.channels))
+	default:
+		what = "it greeted and never said that it is online"
+	}
+	return fmt.Sprintf("not online within %v of its start: %s", c.e.opt.StartTimeout, what)
+}
+
+// bury ends the life of a child whose process has exited: the rest of its
+// group first, then the process, its pipes, its channels.
+func (c *child) bury(proc process) {
+	before := c.life.Current()
+	f := c.told()
+	c.asked = c.asked || f.drain || f.kill
+	c.serveNoMore()
+	c.e.forget(c)
+	x := proc.reap()
+	c.endChannels()
+	if f := c.told(); f.fault != nil {
+		c.because(f.fault.Error()) // the process was faster than the loop
+	}
+	wait(proc.drained(), drainPipes+100*time.Millisecond) // a blocked Output could hold it up
+	c.move(eventDie)
+	switch {
+	case c.reason != "":
+		c.reason += "; " + x.String()
+	case before == stateStarting || before == stateGreeted:
+		c.reason = x.String() + " before it was online"
+		if c.hinted != "" {
+			c.reason += ": " + c.hinted
+		}
+	default:
+		c.reason = x.String()
+	}
+	c.record(x)
+}
+
+// endChannels waits for the ends of the channels: what the worker had written
+// still counts. A grandchild may hold the sockets, so not for long.
+func (c *child) endChannels() {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	all := c.all()
+	timer := time.NewTimer(channelGrace)
+	defer timer.Stop()
+	for c.told().closed < len(all) {
+		select {
+		case <-c.wake:
+		case <-timer.C:
+			for _, ch := range all {
+				ch.mux.Abort(errOutlived)
+			}
+			timer.Reset(channelGrace)
+			for c.told().closed < len(all) {
+				select {
+				case <-c.wake:
+				case <-timer.C:
+					return // the loop itself has ended
+				}
+			}
+		}
+	}
+}
+
+// abandon gives up a process that SIGKILL does not end (uninterruptible in the
+// kernel). It is reaped if it ever dies.
+func (c *child) abandon(proc process) {
+	c.e.forget(c)
+	c.endChannels()
+	if c.reason != "" {
+		c.reason += "; "
+	}
+	c.reason += fmt.Sprintf("did not die within %v of SIGKILL", killGrace)
+	c.move(eventDie)
+	c.record(exit{code: -1})
+	go func() { // ends when the kernel lets the process go
+		<-proc.exited()
+		proc.reap()
+	}()
+}
+
+// wait waits until done is closed, at most d.
+func wait(done <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// record completes the Death and tells of it.
+func (c *child) record(x exit) {
+	c.e.forget(c)
+	c.mu.Lock()
+	lost := c.lostOnes
+	c.mu.Unlock()
+	f := c.told()
+	c.death = Death{
+		Index: c.index, ID: c.id, Pid: c.pid(), Release: c.release,
+		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: c.asked || f.leaving && x.code == 0,
+		Stderr: c.tail.all(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
+	}
+	if c.death.Pid == 0 {
+		c.death.Uptime = 0
+	}
+	c.e.died(c.death)
+}

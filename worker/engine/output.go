@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"bufio"
+	"io"
+	"sync"
+)
+
+// maxLine is how many bytes of a line are kept together.
+const maxLine = 64 << 10
+
+// readLines calls line for each line of r, without its end, until r ends. A
+// line over maxLine comes in pieces, all but the last marked with more. What
+// stands behind the last line end is a line too.
+func readLines(r io.Reader, line func(text string, more bool)) {
+	br := bufio.NewReaderSize(r, maxLine)
+	split := false // the last piece was marked
+	for {
+		p, err := br.ReadSlice('\n')
+		switch {
+		case err == bufio.ErrBufferFull:
+			line(string(p), true)
+			split = true
+			continue
+		case err != nil:
+			if len(p) > 0 || split {
+				line(string(p), false)
+			}
+			return
+		}
+		p = p[:len(p)-1]
+		if n := len(p); n > 0 && p[n-1] == '\r' {
+			p = p[:n-1]
+		}
+		line(string(p), false)
+		split = false
+	}
+}
+
+// A tail keeps the last lines that were added.
+type tail struct {
+	mu    sync.Mutex
+	lines []string // a ring once it is full
+	next  int
+	size  int
+}
+
+// tailBytes is how much of a line a tail keeps.
+const tailBytes = 4 << 10
+
+func (t *tail) add(line string) {
+	if len(line) > tailBytes {
+		line = line[:tailBytes] + " ..."
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) < t.size {
+		t.lines = append(t.lines, line)
+		return
+	}
+	t.lines[t.next] = line
+	t.next = (t.next + 1) % t.size
+}
+
+// all returns the lines, oldest first.
+func (t *tail) all() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append(append([]string(nil), t.lines[t.next:]...), t.lines[:t.next]...)
+}

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A world starts processes and gives lanes their sockets. Tests have one of
+// their own.
+type world interface {
+	// start runs a process. Its output goes to s.output, from at most one
+	// goroutine per stream.
+	start(s spec) (process, error)
+
+	// group returns the process group of a process.
+	group(pid int) (int, error)
+
+	// listen gives a lane its loop and its endpoint.
+	listen(e *Engine, l *lane) error
+}
+
+// A spec says what to run.
+type spec struct {
+	path   string
+	args   []string // with the name first
+	env    []string
+	dir    string
+	output func(s Stream, text string, more bool)
+}
+
+// drainPipes is how long a dead worker's pipes are read: a grandchild that
+// left its group may hold them for ever.
+const drainPipes = 200 * time.Millisecond
+
+// A process is one that we started, the leader of its own group.
+type process interface {
+	pid() int
+
+	// exited is closed once the process has ended; until reap its number is
+	// not used again.
+	exited() <-chan struct{}
+
+	// terminate and kill signal the whole group. They do nothing once reap
+	// was called.
+	terminate() error
+	kill() error
+
+	// reap waits for the process, which has exited, after it has killed what
+	// is left of its group. Its pipes are read on for at most drainPipes; drained
+	// is closed when nothing more will come.
+	reap() exit
+	drained() <-chan struct{}
+}
+
+// An exit is how a process ended.
+type exit struct {
+	code   int    // -1 when a signal ended it
+	signal string // such as "SIGKILL"
+}
+
+func (x exit) String() string {
+	if x.signal != "" {
+		return "was killed by " + x.signal
+	}
+	return fmt.Sprintf("exited with status %d", x.code)
+}
+
+// The variables that tell a worker who it is.
+const (
+	envProtocol = "HEDDLE_PROTOCOL"
+	envEndpoint = "HEDDLE_ENDPOINT"
+	envUUID     = "HEDDLE_UUID"
+	envIndex    = "HEDDLE_INDEX"
+	envApp      = "HEDDLE_APP"
+	envRelease  = "HEDDLE_RELEASE"
+)
+
+// environment is this process's, then the options', then what a worker must
+// know; of variables that come twice the last counts.
+func environment(o *Options, endpoint, id string, index int) []string {
+	all := append(os.Environ(), o.Env...)
+	if o.Dir != "" {
+		all = append(all, "PWD="+o.Dir)
+	}
+	all = append(all,
+		envProtocol+"=1", envEndpoint+"="+endpoint, envUUID+"="+id, envIndex+"="+strconv.Itoa(index),
+		envApp+"="+o.Name, envRelease+"="+o.Release)
+	last := make(map[string]int, len(all))
+	for i, kv := range all {
+		k, _, _ := strings.Cut(kv, "=")
+		last[k] = i
+	}
+	env := all[:0]
+	for i, kv := range all {
+		if k, _, _ := strings.Cut(kv, "="); last[k] == i {
+			env = append(env, kv)
+		}
+	}
+	return env
+}

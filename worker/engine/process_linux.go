@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// osWorld is the real one.
+type osWorld struct{}
+
+func (osWorld) group(pid int) (int, error) { return unix.Getpgid(pid) }
+
+// osProcess is a process of this machine.
+type osProcess struct {
+	p      *os.Process
+	gone   chan struct{} // closed when it has exited
+	pipes  [2]*os.File
+	read   sync.WaitGroup // of the pipes' readers
+	silent chan struct{}  // closed when both are done
+
+	mu     sync.Mutex
+	reaped bool // its number may mean somebody else now
+}
+
+// start runs s in a process group of its own, with standard input from
+// /dev/null and both outputs through pipes.
+func (osWorld) start(s spec) (process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	var ours, theirs [2]*os.File
+	defer func() {
+		closeFiles(theirs[:])
+	}()
+	for i := range ours {
+		if ours[i], theirs[i], err = os.Pipe(); err != nil {
+			closeFiles(ours[:])
+			return nil, err
+		}
+	}
+	p, err := children.start(func() (*os.Process, error) {
+		return os.StartProcess(s.path, s.args, &os.ProcAttr{
+			Dir:   s.dir,
+			Env:   s.env,
+			Files: []*os.File{null, theirs[0], theirs[1]},
+			Sys:   &syscall.SysProcAttr{Setpgid: true},
+		})
+	})
+	if err != nil {
+		closeFiles(ours[:])
+		return nil, err
+	}
+	o := &osProcess{p: p, gone: make(chan struct{}), silent: make(chan struct{}), pipes: ours}
+	for i, stream := range [2]Stream{Stdout, Stderr} {
+		o.read.Add(1)
+		go o.readPipe(i, stream, s.output) // ends at the pipe's end, at the latest drainPipes after the death
+	}
+	go o.watch() // ends when the process has exited
+	return o, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+func (o *osProcess) readPipe(i int, stream Stream, output func(Stream, string, bool)) {
+	defer o.read.Done()
+	readLines(o.pipes[i], func(text string, more bool) { output(stream, text, more) })
+	_ = o.pipes[i].Close()
+}
+
+// watch closes gone when the process has exited, and leaves it to be reaped.
+func (o *osProcess) watch() {
+	defer close(o.gone)
+	if err := waitPidfd(o.p.Pid); err == nil {
+		return
+	}
+	// No pidfd (an old kernel, a sandbox, no descriptor left): wait on a thread.
+	for {
+		err := unix.Waitid(unix.P_PID, o.p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return // exited, or ECHILD: somebody else reaped it, which is as final
+		}
+	}
+}
+
+// waitPidfd waits in the runtime's poller until pid, our child that was not
+// reaped, has exited.
+func waitPidfd(pid int) error {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	if err := f.SetReadDeadline(time.Time{}); err != nil {
+		return err // the runtime cannot poll it
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 0)
+		if err != nil && err != unix.EINTR {
+			failed = os.NewSyscallError("poll", err)
+			return true
+		}
+		return n > 0
+	})
+	return errors.Join(err, failed)
+}
+
+func (o *osProcess) pid() int                 { return o.p.Pid }
+func (o *osProcess) exited() <-chan struct{}  { return o.gone }
+func (o *osProcess) drained() <-chan struct{} { return o.silent }
+func (o *osProcess) terminate() error         { return o.signal(unix.SIGTERM) }
+func (o *osProcess) kill() error              { return o.signal(unix.SIGKILL) }
+
+// signal signals the group. Its number is the leader's, which is ours until it
+// was reaped.
+func (o *osProcess) signal(sig unix.Signal) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.reaped {
+		return nil
+	}
+	if err := unix.Kill(-o.p.Pid, sig); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("engine: signal %s to group %d: %w", unix.SignalName(sig), o.p.Pid, err)
+	}
+	return nil
+}
+
+func (o *osProcess) reap() exit {
+	until := time.Now().Add(drainPipes)
+	_ = o.kill() // what is left of the group: the leader is dead but not waited for
+	o.mu.Lock()
+	o.reaped = true
+	o.mu.Unlock()
+	state, err := o.p.Wait()
+	children.forget(o.p.Pid)
+	for _, f := range o.pipes {
+		_ = f.SetReadDeadline(until)
+	}
+	go func() { // ends at the deadline just set
+		o.read.Wait()
+		close(o.silent)
+	}()
+	if err != nil {
+		return exit{code: -1, signal: "a signal that is not known: " + err.Error()}
+	}
+	ws, ok := state.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
+		return exit{code: -1, signal: unix.SignalName(ws.Signal())}
+	}
+	return exit{code: state.ExitCode()}
+}

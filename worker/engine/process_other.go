@@ -1,0 +1,12 @@
+//go:build !linux
+
+package engine
+
+// osWorld cannot do anything here.
+type osWorld struct{}
+
+func (osWorld) start(spec) (process, error) { return nil, ErrUnsupported }
+func (osWorld) group(int) (int, error)      { return 0, ErrUnsupported }
+func (osWorld) listen(*Engine, *lane) error { return ErrUnsupported }
+
+func startReaper(*Engine) (stop func()) { return func() {} }

@@ -1,0 +1,29 @@
+package worker
+
+import "errors"
+
+var (
+	// ErrNotLaunched reports a process that no engine has started.
+	ErrNotLaunched = errors.New("worker: not started by an engine")
+
+	// ErrClosed reports a worker that is not connected, or was closed.
+	ErrClosed = errors.New("worker: closed")
+
+	// ErrConnected reports a Connect of a worker that is not closed.
+	ErrConnected = errors.New("worker: already connected")
+
+	// ErrDisowned reports an engine that has answered no heartbeat for
+	// Options.DisownTimeout.
+	ErrDisowned = errors.New("worker: disowned: the engine answers no heartbeat")
+
+	// ErrLost is wrapped by the end of a worker one of whose channels broke.
+	ErrLost = errors.New("worker: channel lost")
+
+	// ErrDeadline reports a worker that left although sessions were still
+	// open, because the time to finish them was over.
+	ErrDeadline = errors.New("worker: left before its sessions had ended")
+
+	// ErrProtocol is wrapped by the end of a worker whose engine broke the
+	// rules of PROTOCOL 9.
+	ErrProtocol = errors.New("worker: engine broke the protocol")
+)

@@ -1,0 +1,480 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// farewell is how long a worker that has finished waits for the engine to take
+// its last bytes and close.
+const farewell = 5 * time.Second
+
+// How a life leaves its channels.
+type parting uint8
+
+const (
+	abort   parting = iota // at once; what is unsent is dropped
+	deliver                // what is queued is sent, then the channel is closed
+	half                   // as deliver, and the engine closes
+)
+
+// A life is what one Connect began: a loop, the channels to the engine and the
+// goroutines of the handlers.
+type life struct {
+	// Immutable once begun.
+	w      *Worker
+	pool   *pool
+	budget session.Budget
+	ready  chan struct{} // closed when connecting has succeeded
+	done   chan struct{} // closed when all is gone
+
+	over atomic.Bool // the last event has happened; set under mu
+
+	// Guarded by w.mu.
+	loop     *loop.Loop    // nil with Options.Dial
+	ran      chan struct{} // closed when the loop's goroutine has ended
+	channels []*channel    // by the engine's loop; the first one is dialled first
+	greeted  bool          // ready is closed
+	closing  bool          // all channels are gone, done will be closed
+	err      error         // why it ended; nil in order
+	asked    string        // reason of a leave that came while connecting
+	deadline time.Time     // when the worker leaves anyway; zero: never
+	timer    *time.Timer   // for deadline, or for the farewell
+	drainFor time.Duration // the engine's deadline, for OnDrain
+	ending   struct {      // the terminate message that is sent last
+		due    bool
+		on     *channel
+		code   int64
+		reason string
+	}
+}
+
+// newLife returns one that is over; begin makes it live.
+func newLife(w *Worker) *life {
+	l := &life{w: w, ready: make(chan struct{}), done: make(chan struct{})}
+	l.pool = newPool(&w.options, w.serve, l.check)
+	return l
+}
+
+// newEnded is the life of a Worker that was never connected.
+func newEnded(w *Worker) *life {
+	l := newLife(w)
+	l.over.Store(true)
+	l.closing = true
+	close(l.done)
+	return l
+}
+
+// begin starts the loop and dials the engine's first endpoint.
+func (l *life) begin() error {
+	if l.w.options.Dial == nil {
+		lp, err := loop.New(loop.Options{Logger: l.w.log})
+		if err != nil {
+			return fmt.Errorf("worker: connect: %w", err)
+		}
+		l.w.mu.Lock()
+		l.loop, l.ran = lp, make(chan struct{})
+		l.w.mu.Unlock()
+		go l.run() // ends when sweep closes the loop
+	}
+	return l.dial(0, l.w.launch.Endpoint)
+}
+
+// run is the loop's goroutine.
+func (l *life) run() {
+	err := l.loop.Run()
+	l.w.mu.Lock()
+	for _, c := range l.channels {
+		c.gone = true
+	}
+	if err == nil {
+		err = loop.ErrClosed
+	}
+	l.loseLocked(fmt.Errorf("%w: %w", ErrLost, err))
+	l.sweepLocked()
+	close(l.ran)
+	l.w.mu.Unlock()
+}
+
+// dial begins the channel to one endpoint; its outcome comes as OnConnect or
+// OnClose.
+func (l *life) dial(index int, endpoint string) error {
+	c := &channel{l: l, index: index, endpoint: endpoint}
+	l.w.mu.Lock()
+	if l.over.Load() {
+		l.w.mu.Unlock()
+		return nil
+	}
+	l.channels = append(l.channels, c)
+	lp := l.loop
+	l.w.mu.Unlock()
+
+	var err error
+	attach := func(link session.Link) loop.Handler { return c.attach(link) }
+	if dial := l.w.options.Dial; dial != nil {
+		err = dial(endpoint, attach)
+	} else {
+		var network, addr string
+		if network, addr, err = splitEndpoint(endpoint); err == nil {
+			_, err = lp.Dial(network, addr, func(conn *loop.Conn) loop.Handler { return attach(conn) },
+				loop.DialOptions{Timeout: l.w.options.ConnectTimeout})
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	l.w.mu.Lock()
+	c.gone = true // no OnClose will come
+	l.w.mu.Unlock()
+	return fmt.Errorf("worker: connect %s: %w", endpoint, err)
+}
+
+// welcomed is told by a channel that the engine has agreed, or that nothing
+// has to be agreed on. The first one brings the endpoints of the others.
+func (l *life) welcomed(c *channel, endpoints []string) {
+	l.w.mu.Lock()
+	c.up = true
+	l.w.mu.Unlock()
+	for i := 1; i < len(endpoints); i++ {
+		if err := l.dial(i, endpoints[i]); err != nil {
+			l.end(eventFail, err)
+			return
+		}
+	}
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	for _, c := range l.channels {
+		if !c.up {
+			return
+		}
+	}
+	l.onlineLocked()
+}
+
+// onlineLocked: every channel is there.
+func (l *life) onlineLocked() {
+	if l.over.Load() || !l.w.lifecycle.fireLocked(eventOnline) {
+		return
+	}
+	if l.w.launch.Heddle {
+		// A failed send ends the channel, which OnClose tells.
+		_ = l.channels[0].mux.SendControl(codec.AppendControl(nil, heddle.CtlOnline))
+	}
+	l.greetLocked()
+	l.w.events.post(l.w.options.OnConnect)
+	if l.asked != "" {
+		l.leaveLocked(l.asked)
+	}
+	for _, c := range l.channels {
+		if c.drained {
+			l.drainLocked()
+			return
+		}
+	}
+}
+
+// greetLocked lets Connect return.
+func (l *life) greetLocked() {
+	if !l.greeted {
+		l.greeted = true
+		close(l.ready)
+	}
+}
+
+// leave asks the engine to drain this worker, once it is online, and sets the
+// time by which it leaves anyway; 0 sets none.
+func (l *life) leave(reason string, within time.Duration) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.over.Load() {
+		return
+	}
+	if within > 0 {
+		l.armLocked(within)
+	}
+	switch l.w.lifecycle.current() {
+	case StateConnecting:
+		l.asked = reason
+	case StateConnected:
+		l.leaveLocked(reason)
+	}
+}
+
+// leaveLocked: a plain runtime cannot be asked, so there the worker serves
+// what comes until nothing is open.
+func (l *life) leaveLocked(reason string) {
+	l.w.lifecycle.fireLocked(eventLeave)
+	if l.w.launch.Heddle {
+		_ = l.channels[0].mux.SendControl(codec.AppendReason(nil, heddle.CtlLeaving, reason)) // as for online
+		return
+	}
+	l.endWithLocked(l.channels[0], l.plainCode(), reason)
+	l.channels[0].drained = true
+	l.w.lifecycle.fireLocked(eventDrain)
+	l.checkLocked()
+}
+
+// plainCode is what a plain runtime takes for a normal end.
+func (l *life) plainCode() int64 {
+	if l.w.launch.Dialect == heddle.V0 {
+		return 1
+	}
+	return 0
+}
+
+// drain is the engine's word that c brings no new session.
+func (l *life) drain(c *channel, within time.Duration) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.over.Load() {
+		return
+	}
+	c.drained = true
+	l.drainFor = within
+	if within <= 0 {
+		within = l.w.options.ShutdownTimeout
+	}
+	l.armLocked(within)
+	l.drainLocked()
+}
+
+func (l *life) drainLocked() {
+	if l.w.lifecycle.fireLocked(eventDrain) {
+		if f, d := l.w.options.OnDrain, l.drainFor; f != nil {
+			l.w.events.post(func() { f(d) })
+		}
+	}
+	l.checkLocked()
+}
+
+// terminated is the engine's terminate: finish, answer with the same words and
+// leave.
+func (l *life) terminated(c *channel, code int64, reason string) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.over.Load() || !l.w.lifecycle.fireLocked(eventTerminate) {
+		return
+	}
+	l.endWithLocked(c, code, reason)
+	l.greetLocked()
+	if f := l.w.options.OnTerminate; f != nil {
+		l.w.events.post(func() { f(code, reason) })
+	}
+	l.armLocked(l.w.options.TerminateTimeout)
+	l.checkLocked()
+}
+
+// terminate is ours.
+func (l *life) terminate(code int64, reason string) error {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.over.Load() || l.w.lifecycle.current() == StateConnecting || !l.w.lifecycle.fireLocked(eventTerminate) {
+		return ErrClosed
+	}
+	l.endWithLocked(l.channels[0], code, reason)
+	l.endLocked(eventFinish, nil, half)
+	return nil
+}
+
+func (l *life) broken(reason string) error {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.over.Load() || !l.greeted || !l.w.launch.Heddle {
+		return ErrClosed
+	}
+	return l.channels[0].mux.SendControl(codec.AppendReason(nil, heddle.CtlBroken, reason))
+}
+
+// suspended: a launch may begin so, and the engine changes it.
+func (l *life) suspended() bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	for _, c := range l.channels {
+		if c.suspended {
+			return true
+		}
+	}
+	return len(l.channels) == 0 && l.w.launch.Suspended
+}
+
+// endWithLocked has the worker leave with a terminate message.
+func (l *life) endWithLocked(c *channel, code int64, reason string) {
+	l.ending.due, l.ending.on, l.ending.code, l.ending.reason = true, c, code, reason
+}
+
+// check leaves if nothing is left to do. Any goroutine, without locks; called
+// when the last session of a channel has ended and when no handler runs.
+func (l *life) check() {
+	switch l.w.lifecycle.current() {
+	case StateDraining, StateTerminating:
+		l.w.mu.Lock()
+		l.checkLocked()
+		l.w.mu.Unlock()
+	}
+}
+
+func (l *life) checkLocked() {
+	if l.over.Load() || l.pool.busy() > 0 {
+		return
+	}
+	terminating := l.w.lifecycle.current() == StateTerminating
+	for _, c := range l.channels {
+		if c.mux != nil && c.mux.Sessions() > 0 || !terminating && !c.drained {
+			return
+		}
+	}
+	l.endLocked(eventFinish, nil, half)
+}
+
+// armLocked sets the time to leave anyway; an earlier one stays.
+func (l *life) armLocked(d time.Duration) {
+	at := time.Now().Add(d)
+	if l.timer != nil {
+		if !at.Before(l.deadline) {
+			return
+		}
+		l.timer.Stop()
+	}
+	l.deadline = at
+	l.timer = time.AfterFunc(d, func() { l.abandon(ErrDeadline) })
+}
+
+// abandon leaves although sessions are open. What is queued is still sent.
+func (l *life) abandon(err error) {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if l.w.lifecycle.current() == StateConnecting {
+		l.endLocked(eventFail, err, abort)
+		return
+	}
+	l.endLocked(eventLose, err, deliver)
+}
+
+// lose ends the life because a channel broke.
+func (l *life) lose(err error) {
+	l.w.mu.Lock()
+	l.loseLocked(err)
+	l.w.mu.Unlock()
+}
+
+func (l *life) loseLocked(err error) {
+	event := eventLose
+	if l.w.lifecycle.current() == StateConnecting {
+		event = eventFail
+	}
+	l.endLocked(event, err, abort)
+}
+
+// end makes the last event happen and drops what is unsent. It returns false
+// if the event may not happen now.
+func (l *life) end(event string, err error) bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.endLocked(event, err, abort)
+}
+
+func (l *life) endLocked(event string, err error, how parting) bool {
+	if l.w.life != l || l.over.Load() && event != eventClose || !l.w.lifecycle.fireLocked(event) {
+		return false
+	}
+	closed := l.over.Swap(true)
+	if !closed {
+		l.err = err
+		l.tell(event, err)
+	}
+	if l.ending.due && how != abort {
+		// Behind every answer. A failed send ends the channel.
+		_ = l.ending.on.mux.Send(codec.AppendTerminate(nil, l.w.launch.Dialect, l.ending.code, l.ending.reason))
+	}
+	for _, c := range l.channels {
+		c.partLocked(how, err)
+	}
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	if how != abort {
+		l.timer = time.AfterFunc(farewell, l.cut)
+	}
+	l.sweepLocked()
+	return true
+}
+
+// tell has the callback of the last event called.
+func (l *life) tell(event string, err error) {
+	o := &l.w.options
+	switch event {
+	case eventFail, eventLose:
+		if o.OnError != nil {
+			l.w.events.post(func() { o.OnError(err) })
+		}
+	case eventDisown:
+		l.w.events.post(o.OnDisown)
+	}
+}
+
+// cut ends a farewell that the engine does not answer.
+func (l *life) cut() {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	for _, c := range l.channels {
+		c.partLocked(abort, l.err)
+	}
+}
+
+// sweepLocked ends the loop once the last channel is gone.
+func (l *life) sweepLocked() {
+	if !l.over.Load() || l.closing {
+		return
+	}
+	for _, c := range l.channels {
+		if !c.gone {
+			return
+		}
+	}
+	l.closing = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.pool.close()
+	if l.loop == nil {
+		close(l.done)
+		return
+	}
+	go func() { // ends with the loop, which is idle
+		_ = l.loop.Close()
+		<-l.ran
+		close(l.done)
+	}()
+}
+
+// settle waits, but not for ever, until no handler runs and every callback has
+// returned.
+func (l *life) settle(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	if !errors.Is(l.reason(), ErrDeadline) { // they had their time
+		select {
+		case <-l.pool.quiet():
+		case <-t.C:
+			return
+		}
+	}
+	select {
+	case <-l.w.events.told():
+	case <-t.C:
+	}
+}
+
+// reason is why the life ended, nil in order or while it lasts.
+func (l *life) reason() error {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.err
+}
