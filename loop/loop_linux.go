@@ -36,7 +36,6 @@ type Loop struct {
 	// Loop goroutine only.
 	owner      Owner
 	sources    []source // by descriptor
-	conns      int      // of sources
 	timers     timerHeap
 	alarm      int64   // what the timerfd is armed for, 0: not armed
 	touched    []*Conn // to be settled when the callback has returned

@@ -18,6 +18,10 @@ var (
 	errCredit  = errors.New("session: peer granted an impossible window")
 )
 
+// errDeaf ends a channel whose peer opens sessions and does not read that they
+// are refused: nothing else would bound what it makes us say.
+var errDeaf = fmt.Errorf("%w: peer opens sessions without reading the answers", ErrProtocol)
+
 // receiver is the Mux as its Channel's Receiver: step 4 of a message's walk.
 // A type of its own so that these methods are not part of Mux's face.
 type receiver Mux
@@ -82,15 +86,21 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	}
 	m.active.Add(1)
 	m.sessions[sid] = s
+	var err error
 	switch {
 	case m.accept == nil:
-		m.refuse(s, &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"})
+		err = &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"}
 	case m.active.Load() > int64(m.max)+m.limit:
-		m.refuse(s, &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()})
+		err = &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()}
 	default:
-		if err := m.accept(s); err != nil {
-			m.refuse(s, err)
-		}
+		err = m.accept(s)
+	}
+	if err == nil {
+		return nil
+	}
+	m.refuse(s, err)
+	if m.link.Queued() >= HighWater {
+		return errDeaf
 	}
 	return nil
 }

@@ -362,7 +362,7 @@ func (m *Mux) Close(err error) { m.link.Close(err) }
 // Abort closes the channel at once.
 func (m *Mux) Abort(err error) { m.link.Abort(err) }
 
-// OnOpen, OnBytes, OnEOF, OnDrain and OnClose make a Mux a loop.Handler.
+// OnOpen is the first of the methods that make a Mux a loop.Handler.
 func (m *Mux) OnOpen() { m.ch.OnOpen() }
 
 // OnBytes takes every whole frame at the front of p and returns their length.
@@ -372,13 +372,13 @@ func (m *Mux) OnBytes(p []byte) (n int, err error) {
 	return m.ch.OnBytes(p)
 }
 
-// OnEOF: see loop.Handler.
+// OnEOF is the loop's: the peer has half-closed, and every session is lost.
 func (m *Mux) OnEOF() { m.ch.OnEOF() }
 
-// OnDrain: see loop.Handler.
+// OnDrain is the loop's: there is room in the outbox again.
 func (m *Mux) OnDrain() { m.ch.OnDrain() }
 
-// OnClose: see loop.Handler.
+// OnClose is the loop's: the channel has ended, or never came to be.
 func (m *Mux) OnClose(err error) { m.ch.OnClose(err) }
 
 // lookup finds an open session by id, or nil. Loop only.

@@ -267,3 +267,56 @@ type ending struct {
 }
 
 func (e ending) OnClose(_ *session.Mux, err error) { e.closed <- err }
+
+// A peer that opens sessions and never reads that they are refused is cut off
+// before it has filled the outbox.
+func TestOpensWithoutReading(t *testing.T) {
+	closed := make(chan error, 1)
+	o := session.Options{ChannelOptions: channels["heddle"], Control: ending{closed: closed}}
+	o.Dialed = true
+	a, b := sessiontest.Pipe(t)
+	m := session.NewMux(a, o)
+	raw := &rawEnd{end: b}
+	raw.cond = sync.NewCond(&raw.mu)
+	a.Stall(true)
+	a.Start(m)
+	b.Start(raw)
+	for i := uint64(1); ; i++ {
+		if _, err := raw.end.Send(codec.AppendInvoke(nil, heddle.V1, 2*i, "x", -1), nil); err != nil {
+			break
+		}
+		if i == 1<<20 {
+			t.Fatal("a million refusals are queued")
+		}
+		for i%1000 == 0 && m.Counters().Accepted < i && len(closed) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if err := <-closed; !errors.Is(err, session.ErrProtocol) {
+		t.Fatalf("closed with %v", err)
+	}
+	if m.Sessions() != 0 {
+		t.Errorf("%d sessions left", m.Sessions())
+	}
+}
+
+// Toward a peer that has not ended its own direction, the handler's context
+// ends when the session has been answered and given up.
+func TestDiscardEndsTheContext(t *testing.T) {
+	a, b := sessiontest.Pipe(t)
+	got := make(chan *session.Session, 1)
+	o := session.Options{ChannelOptions: channels["v1"], Accept: func(s *session.Session) error { got <- s; return nil }}
+	o.Dialed = true
+	a.Start(session.NewMux(a, o))
+	raw := &rawEnd{end: b}
+	raw.cond = sync.NewCond(&raw.mu)
+	b.Start(raw)
+	raw.Write(codec.AppendInvoke(nil, heddle.V1, 2, "x", -1))
+	s := <-got
+	s.Close()
+	if s.Context().Err() != nil {
+		t.Fatal("the context ended with the answer, before the handler has returned")
+	}
+	s.Discard()
+	<-s.Context().Done()
+}

@@ -246,14 +246,19 @@ func (s *Session) grant(n int64) {
 // Discard says that nobody will read any more: what is queued is dropped and
 // its memory given back, and so is what still arrives. No reader may be in
 // Recv or Read, nor hold what they lent. Every session used with the blocking
-// methods is read to its end or discarded.
+// methods is read to its end or discarded. If our direction has ended too, the
+// context ends here.
 func (s *Session) Discard() {
 	s.mu.Lock()
 	s.discard = true
 	s.q.releaseLocked()
 	s.m.budget.add(-s.charged)
 	s.charged = 0
+	done := s.tx != dirOpen
 	s.mu.Unlock()
+	if done { // the peer may take its time to end its own direction
+		s.ctx.cancel(ErrEnded)
+	}
 }
 
 // Buffered says whether Recv would return at once: because a message has

@@ -374,7 +374,7 @@ func TestGreeting(t *testing.T) {
 		"unknown control":     {sent: codec.AppendControl(bytes.Clone(offer), 99), log: errControl.Error()},
 		"request ungreeted":   {sent: codec.AppendInvoke(nil, heddle.V1, 3, "echo", -1), log: "protocol violation"},
 		"even id":             {sent: codec.AppendInvoke(bytes.Clone(offer), heddle.V1, 4, "echo", -1), log: "protocol violation"},
-		"v0 handshake":        {sent: codec.AppendHandshake(nil, heddle.V0, "u", nil), log: "ipc:"}, // its frame is on channel 0
+		"v0 handshake":        {sent: codec.AppendHandshake(nil, heddle.V0, "u", nil), log: "protocol violation"}, // its frame is on session 0
 		"GET":                 {sent: []byte("GET / HTTP/1.1\r\n\r\n"), log: "codec"},
 		"JSON":                {sent: []byte(`{"topic":"status"}` + "\n"), log: errJSON.Error(), got: `{"error":"`},
 		"JSON, first byte":    {sent: []byte("{"), log: errJSON.Error(), got: `{"error":"`},

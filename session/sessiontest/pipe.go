@@ -60,7 +60,6 @@ type End struct {
 	// Its own goroutine only.
 	handler loop.Handler
 	kept    []byte // bytes that OnBytes left
-	opened  bool
 	eofTold bool
 
 	queued  atomic.Int64
@@ -152,7 +151,7 @@ func (e *End) run() {
 func (e *End) readyLocked() bool {
 	out := len(e.data)+len(e.control) > 0
 	switch {
-	case len(e.tasks) > 0, e.abort:
+	case len(e.tasks) > 0, e.abort, e.closing && e.peerEnd:
 		return true
 	case !e.stalled && (out || e.closing || e.halfTx && !e.sentFin || e.roomDue):
 		return true
