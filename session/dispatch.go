@@ -233,7 +233,7 @@ func (m *Mux) offend(s *Session, err error) {
 	m.counters.overrun.Add(1)
 	e := s.refused(err)
 	m.log.Warn("session ended", "session", s.id, "event", s.event, "err", e)
+	s.ctx.cancel(e)
 	s.Abort(e)
 	s.endRx(dirBroken, e)
-	s.ctx.cancel(e)
 }

@@ -15,7 +15,7 @@ import (
 // blocking methods. Slices are borrowed; nothing may block.
 type Handler interface {
 	// OnMessage: a chunk, info, trailers or files; on the side that was
-	// asked also Gone. The bytes of chunks come back as credit by Grant.
+	// asked also Gone, and a Cancel that comes after OnEnd. The bytes of chunks come back as credit by Grant.
 	OnMessage(s *Session, m Message)
 
 	// OnWritable: a TryWrite that took less than all may be tried again.
@@ -254,7 +254,7 @@ func (s *Session) Discard() {
 	s.q.releaseLocked()
 	s.m.budget.add(-s.charged)
 	s.charged = 0
-	done := s.tx != dirOpen
+	done := !s.ours && s.tx != dirOpen
 	s.mu.Unlock()
 	if done { // the peer may take its time to end its own direction
 		s.ctx.cancel(ErrEnded)
@@ -372,6 +372,7 @@ func (s *Session) endRx(d direction, err error) {
 // onCancel is the peer's cancel: nothing more is worth sending, though the
 // end of our direction is still owed. Loop only.
 func (s *Session) onCancel(err error) {
+	s.ctx.cancel(err)
 	s.mu.Lock()
 	open := s.rx == dirOpen
 	if open {
@@ -382,17 +383,21 @@ func (s *Session) onCancel(err error) {
 	s.writer.wakeLocked()
 	over := s.overLocked()
 	s.mu.Unlock()
-	s.ctx.cancel(err)
 	if over {
 		s.m.forget(s)
 	}
-	if s.handler != nil {
+	switch {
+	case s.handler == nil:
+	case open:
 		s.handler.OnEnd(s, ErrCanceled)
+	default:
+		s.handler.OnMessage(s, Message{Kind: Cancel})
 	}
 }
 
 // lose ends both directions because the channel has ended. Loop only.
 func (s *Session) lose(err error) {
+	s.ctx.cancel(err) // before anybody is woken: the cause must be this one
 	s.mu.Lock()
 	open := s.rx == dirOpen
 	if open {
@@ -404,7 +409,6 @@ func (s *Session) lose(err error) {
 	}
 	over := s.overLocked()
 	s.mu.Unlock()
-	s.ctx.cancel(err)
 	if over {
 		s.m.forget(s)
 	}

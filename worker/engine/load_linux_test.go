@@ -47,20 +47,32 @@ func TestKillsUnderLoad(t *testing.T) {
 			}
 			const kills = 15
 			killed := uint64(0)
+			victims := make(map[int]bool) // one whose death is not noticed yet can be killed again
 			for killed < kills {
 				time.Sleep(50 * time.Millisecond)
 				until(t, "all are online", func() bool { return e.Stats().Online == 3 })
-				if pids := pidsOf(e); len(pids) == 3 && unix.Kill(pids[rand.IntN(3)], unix.SIGKILL) == nil {
+				pids := pidsOf(e)
+				if len(pids) != 3 {
+					continue
+				}
+				if pid := pids[rand.IntN(3)]; !victims[pid] && unix.Kill(pid, unix.SIGKILL) == nil {
+					victims[pid] = true
 					killed++
 				}
 			}
 			close(stop)
 			all.Wait()
+			var st Stats
+			defer func() {
+				if t.Failed() {
+					t.Logf("at the end: %+v\n%+v", st, e.Status())
+				}
+			}()
 			until(t, "all are online again, and the dead recorded", func() bool {
-				st := e.Stats() // the last death may not even be noticed: count those killed
+				st = e.Stats() // the last death may not even be noticed: count those killed
 				return st.Online == 3 && st.Deaths >= killed && st.Deaths+3 == st.Spawned
 			})
-			st := e.Stats()
+			st = e.Stats()
 			named := 0
 			for _, d := range deaths.wait(t, int(st.Deaths)) {
 				named += len(d.Lost)
