@@ -115,7 +115,8 @@ func NewChannel(link Link, recv Receiver, o ChannelOptions) *Channel {
 }
 
 // Dial connects to addr ("tcp" or "unix") on l and returns at once. cb hears
-// OnConnect, or OnSocketError exactly once and nothing after it.
+// OnConnect, or OnSocketError exactly once and nothing after it. l must be
+// running, and Dial not be called on it.
 func Dial(l *loop.Loop, network, addr string, cb Callbacks, o ChannelOptions) (*Channel, error) {
 	o.Dialed = true
 	made := make(chan *Channel, 1)

@@ -15,6 +15,7 @@ var (
 	errOverrun = errors.New("session: peer sent more than its window")
 	errBuffer  = errors.New("session: peer sent more than the stream's buffer holds")
 	errHead    = errors.New("session: peer sent a head over its limit")
+	errFiles   = errors.New("session: peer sent more descriptors than may wait unread")
 	errCredit  = errors.New("session: peer granted an impossible window")
 )
 
@@ -80,6 +81,7 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	m.mu.Unlock()
 	if window >= 0 && s.heddle {
 		s.window = min(window, s.full)
+		s.owed = s.full - s.window
 	}
 	for _, h := range headers {
 		s.headers = append(s.headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
@@ -90,7 +92,7 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	switch {
 	case m.accept == nil:
 		err = &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"}
-	case m.active.Load() > int64(m.max)+m.limit:
+	case m.active.Load()-m.load.Load() > int64(m.max):
 		err = &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()}
 	default:
 		err = m.accept(s)
@@ -222,9 +224,10 @@ func (s *Session) onGone() {
 	}
 }
 
-// offend ends a session whose peer broke its rules: an error message toward
-// the peer, the same error for the reader, and nobody else is concerned. What
-// comes after the peer's own end is only counted.
+// offend ends a session whose peer broke its rules, and nobody else is
+// concerned: the reader gets the error, and the peer is told. One that we
+// opened is kept, as after Cancel, until the peer has ended it. What comes
+// after the peer's own end is only counted.
 func (m *Mux) offend(s *Session, err error) {
 	if err == ErrEnded {
 		m.counters.ignored.Add(1)
@@ -233,6 +236,10 @@ func (m *Mux) offend(s *Session, err error) {
 	m.counters.overrun.Add(1)
 	e := s.refused(err)
 	m.log.Warn("session ended", "session", s.id, "event", s.event, "err", e)
+	if s.ours {
+		s.giveUp(e, e)
+		return
+	}
 	s.ctx.cancel(e)
 	s.Abort(e)
 	s.endRx(dirBroken, e)

@@ -51,7 +51,7 @@ type Options struct {
 	Control Control
 
 	// Window is a stream's credit in bytes (default DefaultWindow, at least
-	// 8 KiB) between Heddle ends; Buffer bounds a stream toward others
+	// 8,320) between Heddle ends; Buffer bounds a stream toward others
 	// (default DefaultBuffer).
 	Window int
 	Buffer int
@@ -144,7 +144,7 @@ func NewMux(link Link, o Options) *Mux {
 	if m.window <= 0 {
 		m.window = DefaultWindow
 	}
-	m.window = max(m.window, 8<<10)
+	m.window = max(m.window, leastWindow)
 	m.limit = int64(m.max)
 	if m.budget == nil {
 		m.budget = new(Budget)
@@ -160,6 +160,9 @@ func NewMux(link Link, o Options) *Mux {
 		m.trace = traceHeaders()
 	}
 	m.setIDs(o.Heddle, o.Dialed)
+	if l, ok := link.(interface{ SetLowWater(int) }); ok {
+		l.SetLowWater(HighWater / 2)
+	}
 	return m
 }
 
@@ -212,7 +215,7 @@ func (m *Mux) Agree(window, sessions int) {
 	defer m.mu.Unlock()
 	m.setIDs(true, m.ch.dialed)
 	if window > 0 {
-		m.window = max(int64(window), 8<<10)
+		m.window = max(int64(window), leastWindow)
 	}
 	if sessions > 0 {
 		m.limit = min(m.limit, int64(sessions))
@@ -244,90 +247,6 @@ func (m *Mux) Sessions() int { return int(m.active.Load()) }
 func (m *Mux) Counters() Counters {
 	c := &m.counters
 	return Counters{c.opened.Load(), c.accepted.Load(), c.refused.Load(), c.ignored.Load(), c.overrun.Load()}
-}
-
-// OpenOptions say how a session begins. Only Event is needed.
-type OpenOptions struct {
-	Event   string
-	Headers []codec.Header // v1; toward peers that read them
-
-	// First is the first chunk (the head), sent in one batch with the invoke.
-	// Last says that it is the only one: the choke follows in the same batch.
-	First []byte
-	Last  bool
-
-	// NoCredit makes our direction begin without credit: the peer's first
-	// read grants (a request that expects 100-continue).
-	NoCredit bool
-
-	// Handler uses the session on the loop; Open must then be called there.
-	Handler Handler
-}
-
-// Open opens a session. Any goroutine, except with a Handler: then the loop
-// only. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
-// or what the link said.
-func (m *Mux) Open(o OpenOptions) (*Session, error) {
-	s := &Session{m: m, event: o.Event, ours: true, handler: o.Handler, headers: o.Headers}
-	s.ctx.base = m.base
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case m.err != nil:
-		return nil, m.err
-	case m.draining:
-		return nil, ErrDraining
-	case m.load.Load() >= m.limit:
-		return nil, ErrTooMany
-	case m.ch.dialed && !m.heddle:
-		return nil, ErrUnsupported // a worker opens nothing toward a real engine
-	}
-	s.id, s.heddle, s.full = m.next, m.heddle, m.window
-	s.window, s.credit = m.window, m.window
-	window := int64(-1)
-	if o.NoCredit && m.heddle {
-		s.credit, window = 0, 0
-	}
-	d := m.dialect()
-	buf := codec.AppendInvoke(m.buf[:0], d, s.id, o.Event, window)
-	switch {
-	case len(o.Headers) > 0 && d == heddle.V1:
-		buf = codec.AppendHeaders(buf, 0, o.Headers)
-	default:
-		buf = m.traced(buf, 0)
-	}
-	if o.First != nil {
-		if len(o.First) > MaxHead && m.heddle {
-			return nil, ErrTooLarge
-		}
-		at := len(buf)
-		buf = m.traced(codec.AppendChunk(buf, d, s.id, o.First), at)
-		s.txHead = true
-	}
-	if o.Last {
-		at := len(buf)
-		buf = m.traced(codec.AppendChoke(buf, d, s.id), at)
-		s.tx, s.txErr = dirEnded, ErrEnded
-	}
-	if m.buf = buf[:0]; cap(buf) > keepSize {
-		m.buf = nil
-	}
-	end, err := m.link.Send(buf, nil)
-	if err != nil {
-		return nil, err
-	}
-	s.opened = end
-	m.next += m.step
-	m.active.Add(1)
-	m.load.Add(1)
-	m.counters.opened.Add(1)
-	if o.Handler != nil {
-		m.owner.Check()
-		m.sessions[s.id] = s
-	} else {
-		m.fresh = append(m.fresh, s)
-	}
-	return s, nil
 }
 
 // Drain refuses new sessions of ours from now on, and sends frame (if any)
@@ -369,7 +288,10 @@ func (m *Mux) OnOpen() { m.ch.OnOpen() }
 func (m *Mux) OnBytes(p []byte) (n int, err error) {
 	m.owner.Check()
 	m.reap()
-	return m.ch.OnBytes(p)
+	if n, err = m.ch.OnBytes(p); err != nil {
+		m.lose(err) // the channel may take its time to close; nobody waits for that
+	}
+	return n, err
 }
 
 // OnEOF is the loop's: the peer has half-closed, and every session is lost.
@@ -380,6 +302,29 @@ func (m *Mux) OnDrain() { m.ch.OnDrain() }
 
 // OnClose is the loop's: the channel has ended, or never came to be.
 func (m *Mux) OnClose(err error) { m.ch.OnClose(err) }
+
+// OnRefuse is the loop's: the kernel would not send the descriptors of frame,
+// which only the session that it belongs to has to bear.
+func (m *Mux) OnRefuse(frame []byte, err error) {
+	m.owner.Check()
+	f, _, derr := codec.NewDecoder(m.dialect(), codec.Limits{}).Next(frame)
+	if derr != nil {
+		m.link.Abort(fmt.Errorf("session: descriptors refused: %w", err))
+		return
+	}
+	s := m.lookup(f.Session)
+	if s == nil {
+		return // it has ended meanwhile
+	}
+	e := &Error{ID: s.id, Category: heddle.CategorySystem, Code: int64(errno(err)), Msg: clip("descriptors could not be passed: " + err.Error())}
+	m.log.Warn("session ended", "session", s.id, "event", s.event, "err", e)
+	if s.ours {
+		s.giveUp(e, e)
+		return
+	}
+	s.ctx.cancel(e)
+	s.Abort(e)
+}
 
 // lookup finds an open session by id, or nil. Loop only.
 func (m *Mux) lookup(sid uint64) *Session {

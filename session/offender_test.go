@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,8 +67,8 @@ func TestFloodWithoutCreditEndsThatSessionOnly(t *testing.T) {
 	raw.Write(codec.AppendChunk(nil, heddle.V1, good.ID(), []byte("fine")))
 	raw.Write(codec.AppendChoke(nil, heddle.V1, good.ID()))
 
-	if f := raw.next(t, heddle.V1); f.Session != bad.ID() || f.Type != heddle.MsgError {
-		t.Fatalf("the offender was told %+v, want an error on session %d", f, bad.ID())
+	if f := raw.next(t, heddle.V1); f.Session != bad.ID() || f.Type != heddle.ExtCancel {
+		t.Fatalf("the offender was told %+v, want a cancel of session %d", f, bad.ID())
 	}
 	if got, err := io.ReadAll(good); err != nil || string(got) != "fine" {
 		t.Fatalf("neighbour: %q, %v", got, err)
@@ -91,8 +92,8 @@ func TestEmptyChunksCost(t *testing.T) {
 	for i := 0; i < session.DefaultWindow/session.ChunkCost+2; i++ {
 		raw.Write(empty)
 	}
-	if f := raw.next(t, heddle.V1); f.Type != heddle.MsgError {
-		t.Fatalf("%+v, want an error", f)
+	if f := raw.next(t, heddle.V1); f.Type != heddle.ExtCancel {
+		t.Fatalf("%+v, want a cancel", f)
 	}
 	s.Discard()
 }
@@ -114,8 +115,8 @@ func TestHeadsAreBounded(t *testing.T) {
 			s, _ := m.Open(session.OpenOptions{Event: "x"})
 			raw.next(t, heddle.V1)
 			raw.Write(frame(s.ID()))
-			if f := raw.next(t, heddle.V1); f.Type != heddle.MsgError {
-				t.Fatalf("%+v, want an error", f)
+			if f := raw.next(t, heddle.V1); f.Type != heddle.ExtCancel {
+				t.Fatalf("%+v, want a cancel", f)
 			}
 			s.Discard()
 		})
@@ -288,10 +289,14 @@ func TestOpensWithoutReading(t *testing.T) {
 		if i == 1<<20 {
 			t.Fatal("a million refusals are queued")
 		}
-		for i%1000 == 0 && m.Counters().Accepted < i && len(closed) == 0 {
+		for i%1000 == 0 && m.Counters().Accepted < i && m.Drain(nil) == nil {
 			time.Sleep(time.Millisecond)
 		}
+		if i%1000 == 0 && m.Drain(nil) != nil {
+			break // the channel is given up, though it cannot close yet
+		}
 	}
+	a.Stall(false)
 	if err := <-closed; !errors.Is(err, session.ErrProtocol) {
 		t.Fatalf("closed with %v", err)
 	}
@@ -319,4 +324,22 @@ func TestDiscardEndsTheContext(t *testing.T) {
 	}
 	s.Discard()
 	<-s.Context().Done()
+}
+
+// Descriptors that the kernel will not take end the session they were for.
+func TestRefusedFilesEndTheirSession(t *testing.T) {
+	m, raw := rawPair(t, session.Options{ChannelOptions: channels["heddle"]})
+	s, err := m.Open(session.OpenOptions{Event: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.next(t, heddle.V1)
+	m.Link().Do(func() { m.OnRefuse(codec.AppendFiles(nil, s.ID(), 1), syscall.ETOOMANYREFS) })
+	var e *session.Error
+	if _, err := s.Recv(); !errors.As(err, &e) || e.Code != int64(syscall.ETOOMANYREFS) {
+		t.Fatalf("reader got %v", err)
+	}
+	if f := raw.next(t, heddle.V1); f.Type != heddle.ExtCancel {
+		t.Fatalf("%+v, want a cancel", f)
+	}
 }

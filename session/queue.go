@@ -24,6 +24,10 @@ type Message struct {
 // layout: kind uint8, length uint32 little endian
 const recordHead = 5
 
+// maxUnread is how many Files messages, of at most 16 descriptors each, may
+// wait in one session. Descriptors cost no credit and are few in a process.
+const maxUnread = 4
+
 // bufferSize is the capacity of the buffers that queues begin with, enough
 // for a request's head; larger ones grow and are kept up to keepSize.
 const (

@@ -59,7 +59,9 @@ type Session struct {
 	rxHead   bool  // the peer's first chunk has arrived
 	txHead   bool  // our first chunk was sent
 	discard  bool  // nobody reads any more: what arrives is dropped
-	canceled bool  // by our Cancel
+	canceled error // what the reader gets since we gave the session up; nil: we have not
+	owed     int64 // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
+	inBudget bool  // the budget knows that something is owed
 	over     bool  // both directions ended and the mux knows
 	wanting  bool  // a TryWrite fell short: OnWritable is owed
 	charged  int64 // bytes counted in the budget
@@ -161,17 +163,22 @@ func (s *Session) await() error {
 	for {
 		s.mu.Lock()
 		switch {
-		case s.canceled:
+		case s.canceled == ErrCanceled: // by our own word: what has come is of no use
 			s.mu.Unlock()
 			return ErrCanceled
 		case s.q.fillLocked():
 			s.mu.Unlock()
 			return nil
+		case s.canceled != nil:
+			err := s.canceled
+			s.mu.Unlock()
+			return err
 		case s.rx != dirOpen:
 			err := s.rxErr
 			s.m.budget.add(-s.charged) // all was read
 			s.charged = 0
 			s.mu.Unlock()
+			s.m.budget.relieve()
 			return err
 		case s.reader.expired():
 			s.mu.Unlock()
@@ -180,13 +187,14 @@ func (s *Session) await() error {
 		// All that came was read, so the peer may have its whole window
 		// back; a session that began with none gets its first here.
 		var due int64
-		if s.heddle && s.readHead && s.full-s.window >= s.full/2 {
-			due = s.full - s.window
+		if s.readHead && s.consumed+s.owed >= s.full/2 {
+			due = s.consumed
 			s.consumed = 0
 		}
+		more := due > 0 || s.owed > 0 && s.readHead && !s.inBudget
 		ch, deadline := s.reader.armLocked(), s.reader.deadline
 		s.mu.Unlock()
-		if due > 0 {
+		if more {
 			s.grant(due)
 		}
 		wait(ch, deadline)
@@ -219,28 +227,35 @@ func (s *Session) Grant(n int64) {
 	}
 }
 
-// grant raises the peer's window by n, or by less when the budget is spent;
-// the rest is granted after the next read.
+// grant raises the peer's window by n and by what was owed before. What the
+// budget does not allow now stays owed until it has recovered.
 func (s *Session) grant(n int64) {
 	s.mu.Lock()
 	if k := min(n, s.charged); k > 0 {
 		s.m.budget.add(-k)
 		s.charged -= k
 	}
-	now := s.m.budget.cut(n)
-	if s.rx != dirOpen || s.discard || !s.heddle {
-		s.mu.Unlock()
-		return
+	if s.heddle && s.rx == dirOpen && !s.discard {
+		s.grantLocked(n)
 	}
-	now = min(now, s.full-s.window)
-	if now <= 0 {
-		s.mu.Unlock()
-		return
-	}
-	s.window += now
-	frame := codec.AppendWindow(s.scratch[:0], s.id, uint64(now))
-	_ = s.m.link.SendControl(frame) // a closed channel is told by OnSocketError
 	s.mu.Unlock()
+	if n > 0 {
+		s.m.budget.relieve()
+	}
+}
+
+func (s *Session) grantLocked(n int64) {
+	s.owed = min(s.owed+n, s.full-s.window)
+	now := s.m.budget.cut(s.owed)
+	if s.owed -= now; s.owed > 0 && !s.inBudget {
+		s.inBudget = true
+		s.m.budget.wait(s)
+	}
+	if now > 0 {
+		s.window += now
+		frame := codec.AppendWindow(s.scratch[:0], s.id, uint64(now))
+		_ = s.m.link.SendControl(frame) // a closed channel is told by OnSocketError
+	}
 }
 
 // Discard says that nobody will read any more: what is queued is dropped and
@@ -256,6 +271,7 @@ func (s *Session) Discard() {
 	s.charged = 0
 	done := !s.ours && s.tx != dirOpen
 	s.mu.Unlock()
+	s.m.budget.relieve()
 	if done { // the peer may take its time to end its own direction
 		s.ctx.cancel(ErrEnded)
 	}
@@ -269,7 +285,7 @@ func (s *Session) Buffered() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.q.in) > 0 || s.rx != dirOpen || s.canceled
+	return len(s.q.in) > 0 || s.rx != dirOpen || s.canceled != nil
 }
 
 // SetReadDeadline makes Recv and Read fail with os.ErrDeadlineExceeded from t
@@ -291,11 +307,16 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 		s.mu.Unlock()
 		return err
 	}
+	if s.canceled != nil { // given up: whatever comes is dropped
+		s.mu.Unlock()
+		closeFiles(files)
+		return nil
+	}
 	if err := s.chargeLocked(k, len(p)); err != nil {
 		s.mu.Unlock()
 		return err
 	}
-	if s.discard || s.canceled {
+	if s.discard {
 		s.mu.Unlock()
 		closeFiles(files)
 		return nil
@@ -305,10 +326,14 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 		s.handler.OnMessage(s, Message{Kind: k, Data: p, Files: files})
 		return nil
 	}
-	s.q.pushLocked(k, p)
 	if k == Files {
+		if len(s.q.files) >= maxUnread {
+			s.mu.Unlock()
+			return errFiles
+		}
 		s.q.files = append(s.q.files, files)
 	}
+	s.q.pushLocked(k, p)
 	n := int64(len(p)) + ChunkCost
 	s.charged += n
 	s.m.budget.add(n)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,34 +22,74 @@ const (
 
 // HighWater is how many bytes may wait in a channel's outbox before writers
 // wait although they have credit, and before the channel should not be chosen
-// for new sessions. Its low-water mark is half of it.
+// for new sessions. Where the link has low-water marks, they are half of it.
 const HighWater = 1 << 20
 
+// leastWindow is the smallest window: with half of it granted again at the
+// latest when all was read, a sender always gets leastWrite in the end.
+const leastWindow = 2 * (leastWrite + ChunkCost)
+
 // A Budget bounds what all streams that share it have queued. Over it, readers
-// are granted only a little at a time, so that nobody stands still; nothing
-// already granted is taken away. The zero value has DefaultBudget.
+// are granted only a little at a time, so that nobody stands still, and the
+// rest when it has recovered; nothing already granted is taken away. The zero
+// value has DefaultBudget.
 type Budget struct {
 	Limit int64 // bytes; 0 means DefaultBudget
 
-	used atomic.Int64
+	used    atomic.Int64
+	waiting atomic.Int32 // len(owing)
+
+	mu    sync.Mutex
+	owing []*Session // readers to whom more is owed
 }
 
 // Used is how many bytes are queued now.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// add counts n bytes as queued, or as read when n is negative.
+// add counts n bytes as queued, or as read when n is negative. Whoever counts
+// bytes as read calls relieve once he holds no lock.
 func (b *Budget) add(n int64) { b.used.Add(n) }
 
-// cut is how much of a grant of n bytes may be given now.
-func (b *Budget) cut(n int64) int64 {
+func (b *Budget) spent() bool {
 	limit := b.Limit
 	if limit <= 0 {
 		limit = DefaultBudget
 	}
-	if b.used.Load() < limit {
+	return b.used.Load() >= limit
+}
+
+// cut is how much of a grant of n bytes may be given now.
+func (b *Budget) cut(n int64) int64 {
+	if !b.spent() {
 		return n
 	}
 	return min(n, leastWrite+ChunkCost)
+}
+
+// wait remembers a session that is owed more than it was granted.
+func (b *Budget) wait(s *Session) {
+	b.mu.Lock()
+	b.owing = append(b.owing, s)
+	b.waiting.Store(int32(len(b.owing)))
+	b.mu.Unlock()
+}
+
+// relieve grants what is owed if the budget has recovered. No lock is held.
+func (b *Budget) relieve() {
+	if b.waiting.Load() == 0 || b.spent() {
+		return
+	}
+	b.mu.Lock()
+	owing := b.owing
+	b.owing = nil
+	b.waiting.Store(0)
+	b.mu.Unlock()
+	for _, s := range owing {
+		s.mu.Lock()
+		s.inBudget = false
+		s.mu.Unlock()
+		s.grant(0)
+	}
 }
 
 // A waiter is one goroutine's place to wait for its session to change. The

@@ -25,7 +25,8 @@ func (s *Session) Write(p []byte) (n int, err error) {
 
 // WriteChunk sends p as exactly one chunk, also when it is empty. The first
 // chunk of a direction is its head: it needs no credit and may be MaxHead
-// bytes long; a later one may not cost more than the window.
+// bytes long; a later one may not cost more than half the window, since no
+// more than that is sure to be granted again.
 func (s *Session) WriteChunk(p []byte) error {
 	_, err := s.writeSome(p, true, true)
 	return err
@@ -115,7 +116,7 @@ func (s *Session) roomLocked(n int, whole bool) (k int, ok bool, err error) {
 		}
 		return want, true, nil
 	}
-	if whole && int64(n)+ChunkCost > s.full {
+	if whole && int64(n)+ChunkCost > s.full/2 {
 		return 0, false, ErrTooLarge
 	}
 	room := s.credit - ChunkCost
@@ -147,9 +148,16 @@ func (s *Session) Finish(chunks ...[]byte) error {
 		return err
 	}
 	if !s.batchLocked(chunks) {
+		head := !s.txHead
 		s.mu.Unlock()
-		for _, p := range chunks {
-			if _, err := s.Write(p); err != nil {
+		for i, p := range chunks {
+			var err error
+			if head && i == 0 {
+				err = s.WriteChunk(p) // a head is never cut
+			} else {
+				_, err = s.Write(p)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -199,7 +207,8 @@ func (s *Session) SendInfo(args []byte) error { return s.sendExtension(heddle.Ex
 // SendTrailers sends the trailers; args is heddle.Trailers' whole array.
 func (s *Session) SendTrailers(args []byte) error { return s.sendExtension(heddle.ExtTrailers, args) }
 
-// sendExtension sends a message that is exempt from credit.
+// sendExtension sends a message that is exempt from credit, and waits for room
+// in the outbox like any other; on the loop nobody waits.
 func (s *Session) sendExtension(id uint64, args []byte) error {
 	if !s.heddle {
 		return ErrUnsupported
@@ -207,15 +216,28 @@ func (s *Session) sendExtension(id uint64, args []byte) error {
 	if len(args) > MaxHead {
 		return ErrTooLarge
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.writableLocked(); err != nil {
-		return err
+	for {
+		s.mu.Lock()
+		if err := s.writableLocked(); err != nil {
+			s.mu.Unlock()
+			return err
+		}
+		if s.handler != nil || s.m.link.Queued() < HighWater {
+			buf := codec.AppendExtension(getBuffer(), s.id, id, args)
+			err := s.sendLocked(buf, nil)
+			putBuffer(buf)
+			s.mu.Unlock()
+			return err
+		}
+		if s.writer.expired() {
+			s.mu.Unlock()
+			return os.ErrDeadlineExceeded
+		}
+		ch, deadline := s.writer.armLocked(), s.writer.deadline
+		s.mu.Unlock()
+		s.m.waitRoom(s)
+		wait(ch, deadline)
 	}
-	buf := codec.AppendExtension(getBuffer(), s.id, id, args)
-	err := s.sendLocked(buf, nil)
-	putBuffer(buf)
-	return err
 }
 
 // SendFiles sends descriptors (1 to 16) that belong to the next chunk. The
@@ -272,14 +294,19 @@ func (s *Session) Abort(err error) {
 // written. The session is kept, as load, until the peer has ended its
 // direction too. Toward peers without extensions the direction ends with an
 // error message if it is still open.
-func (s *Session) Cancel(err error) {
+func (s *Session) Cancel(err error) { s.giveUp(err, ErrCanceled) }
+
+// giveUp cancels a session of ours: the peer is told err, reader and writer
+// get cause.
+func (s *Session) giveUp(err, cause error) {
 	category, code, msg := s.words(err)
 	s.mu.Lock()
-	if !s.ours || s.canceled || s.rx != dirOpen {
+	if !s.ours || s.canceled != nil || s.rx != dirOpen {
 		s.mu.Unlock()
 		return
 	}
-	s.canceled = true
+	s.canceled = cause
+	s.ctx.cancel(cause)
 	s.reader.wakeLocked()
 	if s.heddle {
 		buf := codec.AppendCancel(getBuffer(), s.id, category, code, msg)
@@ -293,12 +320,14 @@ func (s *Session) Cancel(err error) {
 	} else if s.tx == dirOpen {
 		s.sendErrorLocked(category, code, msg)
 	}
+	s.txErr = cause
 	if s.tx == dirOpen {
-		s.endTxLocked(dirBroken, ErrCanceled)
+		s.endTxLocked(dirBroken, cause)
 	}
-	s.txErr = ErrCanceled
 	s.mu.Unlock()
-	s.ctx.cancel(ErrCanceled)
+	if s.handler != nil && cause != ErrCanceled {
+		s.handler.OnEnd(s, cause)
+	}
 }
 
 // Gone tells the peer that the asker's side was half-closed: it cancels the
@@ -306,7 +335,7 @@ func (s *Session) Cancel(err error) {
 func (s *Session) Gone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ours || !s.heddle || s.canceled || s.rx != dirOpen {
+	if !s.ours || !s.heddle || s.canceled != nil || s.rx != dirOpen {
 		return
 	}
 	_, _ = s.m.link.Send(codec.AppendGone(s.scratch[:0], s.id), nil)
@@ -335,8 +364,7 @@ func (s *Session) onWindow(n uint64) error {
 	return nil
 }
 
-// wakeWriter tells whoever waits to write to try again. OnWritable is only
-// called from the loop; elsewhere the loop is asked to.
+// wakeWriter tells whoever waits to write to try again. Loop only.
 func (s *Session) wakeWriter() {
 	s.mu.Lock()
 	s.writer.wakeLocked()
@@ -389,14 +417,25 @@ func (s *Session) endTxLocked(d direction, err error) {
 func (s *Session) words(err error) (category, code int64, msg string) {
 	var e *Error
 	if errors.As(err, &e) {
-		return e.Category, e.Code, e.Msg
+		return e.Category, e.Code, clip(e.Msg)
 	}
 	msg = "aborted"
 	if err != nil {
-		msg = err.Error()
+		msg = clip(err.Error())
 	}
 	if s.m.dialect() == heddle.V0 {
 		return 0, heddle.CodeV0Invocation, msg
 	}
 	return heddle.CategoryFramework, heddle.CodeException, msg
+}
+
+// maxText is how many bytes of an error's text the peer is told: a text must
+// never be what makes a frame too large for him.
+const maxText = 1 << 10
+
+func clip(s string) string {
+	if len(s) > maxText {
+		return s[:maxText]
+	}
+	return s
 }

@@ -228,7 +228,7 @@ func (e *End) read() {
 		k, err := e.handler.OnBytes(e.kept)
 		e.kept = append(e.kept[:0:0], e.kept[k:]...)
 		if err != nil {
-			e.Abort(err)
+			e.Close(err) // what was sent before still leaves, as on a real channel
 			return
 		}
 	}

@@ -1,0 +1,90 @@
+package session
+
+import (
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+)
+
+// OpenOptions say how a session begins. Only Event is needed.
+type OpenOptions struct {
+	Event   string
+	Headers []codec.Header // v1; toward peers that read them
+
+	// First is the first chunk (the head), sent in one batch with the invoke.
+	// Last says that it is the only one: the choke follows in the same batch.
+	First []byte
+	Last  bool
+
+	// NoCredit makes our direction begin without credit: the peer's first
+	// read grants (a request that expects 100-continue).
+	NoCredit bool
+
+	// Handler uses the session on the loop; Open must then be called there.
+	Handler Handler
+}
+
+// Open opens a session. Any goroutine, except with a Handler: then the loop
+// only. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
+// or what the link said.
+func (m *Mux) Open(o OpenOptions) (*Session, error) {
+	s := &Session{m: m, event: o.Event, ours: true, handler: o.Handler, headers: o.Headers}
+	s.ctx.base = m.base
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.err != nil:
+		return nil, m.err
+	case m.draining:
+		return nil, ErrDraining
+	case m.load.Load() >= m.limit:
+		return nil, ErrTooMany
+	case m.ch.dialed && !m.heddle:
+		return nil, ErrUnsupported // a worker opens nothing toward a real engine
+	}
+	s.id, s.heddle, s.full = m.next, m.heddle, m.window
+	s.window, s.credit = m.window, m.window
+	window := int64(-1)
+	if o.NoCredit && m.heddle {
+		s.credit, window = 0, 0
+	}
+	d := m.dialect()
+	buf := codec.AppendInvoke(m.buf[:0], d, s.id, o.Event, window)
+	switch {
+	case len(o.Headers) > 0 && d == heddle.V1:
+		buf = codec.AppendHeaders(buf, 0, o.Headers)
+	default:
+		buf = m.traced(buf, 0)
+	}
+	if o.First != nil {
+		if len(o.First) > MaxHead && m.heddle {
+			return nil, ErrTooLarge
+		}
+		at := len(buf)
+		buf = m.traced(codec.AppendChunk(buf, d, s.id, o.First), at)
+		s.txHead = true
+	}
+	if o.Last {
+		at := len(buf)
+		buf = m.traced(codec.AppendChoke(buf, d, s.id), at)
+		s.tx, s.txErr = dirEnded, ErrEnded
+	}
+	if m.buf = buf[:0]; cap(buf) > keepSize {
+		m.buf = nil
+	}
+	end, err := m.link.Send(buf, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.opened = end
+	m.next += m.step
+	m.active.Add(1)
+	m.load.Add(1)
+	m.counters.opened.Add(1)
+	if o.Handler != nil {
+		m.owner.Check()
+		m.sessions[s.id] = s
+	} else {
+		m.fresh = append(m.fresh, s)
+	}
+	return s, nil
+}
