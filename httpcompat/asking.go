@@ -87,7 +87,7 @@ func (a *asking) copyAnswer() error {
 func (a *asking) head(data []byte) error {
 	h := &a.sc.resp
 	if err := codec.DecodeResponseHead(h, data); err != nil {
-		return errHead
+		return undecodable(err)
 	}
 	if h.Code < 200 || h.Code > 999 {
 		return errHead // 101 comes with upgrades, other 1xx are no final heads
@@ -161,7 +161,10 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 // head's.
 func (a *asking) info(args []byte) error {
 	var i heddle.Info
-	if err := codec.DecodeArgs(&i, args, 2); err != nil || i.Code < 100 || i.Code > 199 || i.Code == http.StatusSwitchingProtocols {
+	if err := codec.DecodeArgs(&i, args, 2); err != nil {
+		return undecodable(err)
+	}
+	if i.Code < 100 || i.Code > 199 || i.Code == http.StatusSwitchingProtocols {
 		return errHead
 	}
 	if a.headSent {
@@ -180,7 +183,7 @@ func (a *asking) info(args []byte) error {
 func (a *asking) trailers(args []byte) error {
 	var t heddle.Trailers
 	if err := codec.DecodeArgs(&t, args, 1); err != nil {
-		return errHead
+		return undecodable(err)
 	}
 	fields := make(http.Header, len(t.Headers))
 	if err := a.fields(fields, t.Headers, args); err != nil {

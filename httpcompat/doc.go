@@ -19,6 +19,8 @@
 //     (EnableFullDuplex is a no-op), and a request body that the handler left
 //     unread does not delay the response.
 //   - A handler that sets Transfer-Encoding has no effect on framing.
+//   - A head has at most 1,024 fields and 1 MiB: a request over either is answered
+//     with 431, a response over either is a 502 and a line in the asking side's log.
 //   - Names of headers reach the client in canonical form. Of Connection only
 //     "close" does.
 //   - A MaxBytesReader that was exceeded does not close the client's connection.

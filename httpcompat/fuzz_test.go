@@ -87,7 +87,8 @@ func TestPlainRequestHead(t *testing.T) {
 	if r.Host != "h" || r.ContentLength != 4 || r.Proto != "HTTP/1.1" || !slices.Equal(r.Header["X-A"], []string{"1", "2"}) || len(r.Header) != 1 {
 		t.Errorf("got %+v", r)
 	}
-	again, _, err := build(appendPlainHead(nil, r, []byte("body")))
+	head, _ = appendPlainHead(nil, r, []byte("body"))
+	again, _, err := build(head)
 	again.Header.Del("Content-Length")
 	if err != nil || !same(again, r) {
 		t.Errorf("again: %v, %+v", err, again)
@@ -122,7 +123,8 @@ func TestRefusedRequestHeads(t *testing.T) {
 
 func FuzzRequestHead(f *testing.F) {
 	f.Add(AppendRequestHead(nil, browser(), "127.0.0.1:1"))
-	f.Add(appendPlainHead(nil, browser(), []byte("body")))
+	plain, _ := appendPlainHead(nil, browser(), []byte("body"))
+	f.Add(plain)
 	f.Add([]byte("\x95\xa3GET\xa1/\xa31.1\x92\x92\xa1a\xa11\x92\xa1A\xa12\xa0"))
 	f.Add([]byte("\x96\xa7CONNECT\xa5h:443\xa32.0\x90\xc0\x90"))
 	f.Fuzz(func(t *testing.T, data []byte) {

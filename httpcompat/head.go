@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -18,6 +19,18 @@ import (
 // errHead is wrapped by what is wrong with a head that could be decoded and
 // still is none of a request or a response.
 var errHead = errors.New("httpcompat: malformed head")
+
+// maxFields is how many header fields a head may have, the limit of the root
+// messages (RequestHead, ResponseHead, Info, Trailers).
+const maxFields = 1024
+
+// undecodable is why a head could not be decoded.
+func undecodable(err error) error {
+	if errors.Is(err, codec.ErrTooLarge) {
+		return fmt.Errorf("%w: it may have %d fields: %w", errHead, maxFields, err)
+	}
+	return errHead
+}
 
 // An arena is the one string that every string of a decoded head is cut from,
 // so that a head costs one allocation whatever it holds. Handlers may keep its
@@ -248,19 +261,26 @@ func extraOf(r *http.Request, local string) heddle.RequestExtra {
 // AppendRequestHead appends r's head, no frame, as it goes to a Heddle worker.
 // Local is the address that the request arrived at, "" if nobody knows.
 func AppendRequestHead(dst []byte, r *http.Request, local string) []byte {
+	dst, _ = appendRequestHead(dst, r, local)
+	return dst
+}
+
+// appendRequestHead is AppendRequestHead and says whether a worker will take it:
+// a head of too many fields is none.
+func appendRequestHead(dst []byte, r *http.Request, local string) (head []byte, ok bool) {
 	dst = appendRequestLine(append(dst, 0x96), r)
 	n := countFields(r.Header)
 	dst = appendFields(codec.AppendArray(dst, n), r.Header)
 	dst = codec.AppendRaw(dst, nil)
 	x := extraOf(r, local)
 	dst, _ = x.MarshalMsg(dst) // fails for no value of these types
-	return dst
+	return dst, n <= maxFields && len(x.Trailer) <= maxFields
 }
 
-// appendPlainHead appends r's head in the form of Cocaine's peers: the body in
-// it, Host and Content-Length among the headers, and no trace of how the
-// client had framed the body.
-func appendPlainHead(dst []byte, r *http.Request, body []byte) []byte {
+// appendPlainHead is appendRequestHead in the form of Cocaine's peers: the body in
+// it, Host and Content-Length among the headers, and no trace of how the client had
+// framed the body.
+func appendPlainHead(dst []byte, r *http.Request, body []byte) (head []byte, ok bool) {
 	dst = appendRequestLine(append(dst, 0x95), r)
 	h := r.Header.Clone()
 	if h == nil {
@@ -273,8 +293,9 @@ func appendPlainHead(dst []byte, r *http.Request, body []byte) []byte {
 	if len(body) > 0 || h.Get("Content-Length") != "" {
 		h["Content-Length"] = []string{decimal(int64(len(body)))}
 	}
-	dst = appendFields(codec.AppendArray(dst, countFields(h)), h)
-	return codec.AppendRaw(dst, body)
+	n := countFields(h)
+	dst = appendFields(codec.AppendArray(dst, n), h)
+	return codec.AppendRaw(dst, body), n <= maxFields
 }
 
 func appendRequestLine(dst []byte, r *http.Request) []byte {

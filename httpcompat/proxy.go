@@ -39,10 +39,13 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 // A Proxy is an http.Handler that asks for each answer through a session. Only
 // Opener is needed. It answers by itself with
 //
-//   - 501, if the request asks for an upgrade,
+//   - 501, if the request asks for an upgrade other than h2c,
 //   - 413, if its body is too long for a plain worker,
+//   - 431, if its head has more than 1,024 fields, or more bytes than a session's
+//     head may have (session.MaxHead, 1 MiB),
 //   - 503 with Retry-After, if the Opener is busy,
-//   - 502, if there is nobody to ask, or the answer broke off before its head.
+//   - 502, if there is nobody to ask, or the answer broke off before its head or
+//     has more than 1,024 fields in it; the log says which.
 //
 // It flushes, and reads the body while it writes: a ResponseWriter that wraps the
 // server's has a method Unwrap, as http.ResponseController wants it.
@@ -62,7 +65,8 @@ type Proxy struct {
 
 // ServeHTTP asks and copies the answer to w.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Upgrade") != "" && hasToken(r.Header["Connection"], "upgrade") {
+	// An offer of h2c is one that net/http ignores too.
+	if up := r.Header["Upgrade"]; len(up) > 0 && !hasToken(up, "h2c") && hasToken(r.Header["Connection"], "upgrade") {
 		fail(w, r, http.StatusNotImplemented, "upgrades are not supported here yet")
 		return
 	}
@@ -107,7 +111,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // options are those of r's session; its head is encoded into sc. It has
-// answered by itself if the body cannot be carried.
+// answered by itself if r cannot be carried.
 func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o session.OpenOptions, ok bool) {
 	o = session.OpenOptions{Event: p.Event, Last: true}
 	if o.Event == "" {
@@ -120,8 +124,11 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			local = addr.String()
 		}
-		o.First = AppendRequestHead(sc.head[:0], r, local)
-		return o, true
+		o.First, ok = appendRequestHead(sc.head[:0], r, local)
+		if !ok {
+			failFields(w, r)
+		}
+		return o, ok
 	}
 	var body []byte
 	if r.Body != nil {
@@ -139,8 +146,15 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 			return o, false
 		}
 	}
-	o.First = appendPlainHead(sc.head[:0], r, body)
-	return o, true
+	if o.First, ok = appendPlainHead(sc.head[:0], r, body); !ok {
+		failFields(w, r)
+	}
+	return o, ok
+}
+
+// failFields answers a request whose head no worker would take.
+func failFields(w http.ResponseWriter, r *http.Request) {
+	fail(w, r, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", maxFields))
 }
 
 // refused answers a request for which no session could be opened.
@@ -153,6 +167,10 @@ func (p *Proxy) refused(w http.ResponseWriter, r *http.Request, err error) {
 		after := max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))
 		w.Header().Set("Retry-After", decimal(after))
 		fail(w, r, http.StatusServiceUnavailable, "every worker is busy; come again later")
+		return
+	}
+	if errors.Is(err, session.ErrTooLarge) {
+		fail(w, r, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request's head has more than %d bytes", session.MaxHead))
 		return
 	}
 	p.log().Error("httpcompat: no session for a request", "method", r.Method, "uri", r.RequestURI, "err", err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/heddle-go/heddle/worker"
@@ -45,7 +46,9 @@ func ListenAndServe(addr string, h http.Handler) error {
 //     until the last write. Each is the request's own.
 //   - MaxHeaderBytes: a longer head is answered with 431. The front's own limit
 //     comes first.
-//   - RegisterOnShutdown, Shutdown: Shutdown asks the engine for no more
+//   - RegisterOnShutdown: the functions run on Shutdown, and when the engine
+//     drains the worker, so that long streams can be told to end.
+//   - Shutdown asks the engine for no more
 //     requests and returns when those at hand are answered, within 30 s; of its
 //     context it only knows this.
 //   - Close: ends at once, and breaks what is being answered.
@@ -65,6 +68,22 @@ func serveSessions(srv *http.Server, launch *worker.Launch, o worker.Options) er
 	if srv.ErrorLog != nil && o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(srv.ErrorLog.Writer(), nil))
 	}
+	l := newListener(launch.Endpoint)
+	// The engine's drain is a Shutdown as far as the program can tell: what it
+	// registered for one runs. The engine's deadline counts, and no other.
+	var drained atomic.Bool
+	onDrain := o.OnDrain
+	o.OnDrain = func(deadline time.Duration) {
+		if onDrain != nil {
+			onDrain(deadline)
+		}
+		select {
+		case <-l.closed: // by the program's own Shutdown, to which this is the answer
+		default:
+			drained.Store(true)
+			go srv.Shutdown(context.Background()) // ends with the worker, when l.finish was called
+		}
+	}
 	w, err := worker.New(o)
 	if err != nil {
 		return err
@@ -76,22 +95,9 @@ func serveSessions(srv *http.Server, launch *worker.Launch, o worker.Options) er
 		w.HandleFallback(h) // real applications name their events as they like
 	}
 
-	l := newListener(launch.Endpoint)
-	if base := srv.BaseContext; base != nil {
-		srv.BaseContext = func(nl net.Listener) context.Context {
-			ctx := base(nl)
-			if nl == net.Listener(l) {
-				h.base = ctx // before Accept, which we wait for
-			}
-			return ctx
-		}
-	}
-	srv.RegisterOnShutdown(l.shutdown)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }() // ends when l.finish was called
-	select {
-	case <-l.accepting:
-	case err := <-served: // srv was shut down before
+	srv.RegisterOnShutdown(l.shutdown) // stays; once we have returned it does nothing
+	served, err := accept(srv, l, h)
+	if err != nil {
 		_ = w.Close()
 		return err
 	}
@@ -103,6 +109,10 @@ func serveSessions(srv *http.Server, launch *worker.Launch, o worker.Options) er
 	select {
 	case err = <-ran:
 	case <-l.closed:
+		if drained.Load() {
+			err = <-ran
+			break
+		}
 		shutdown := l.wasShutdown()
 		leave() // Run asks to be drained, and returns within ShutdownTimeout
 		if shutdown {
@@ -117,6 +127,30 @@ func serveSessions(srv *http.Server, launch *worker.Launch, o worker.Options) er
 		return http.ErrServerClosed
 	}
 	return err
+}
+
+// accept has srv serve l, whose end is told to served, and h know its base
+// context. The error says that srv was shut down before.
+func accept(srv *http.Server, l *listener, h *handler) (served <-chan error, err error) {
+	if base := srv.BaseContext; base != nil {
+		// Only while srv asks for it, which is before its first Accept.
+		srv.BaseContext = func(nl net.Listener) context.Context {
+			ctx := base(nl)
+			if nl == net.Listener(l) {
+				h.base = ctx
+			}
+			return ctx
+		}
+		defer func() { srv.BaseContext = base }()
+	}
+	end := make(chan error, 1)
+	go func() { end <- srv.Serve(l) }() // ends when l.finish was called
+	select {
+	case <-l.accepting:
+		return end, nil
+	case err := <-end:
+		return nil, err
+	}
 }
 
 // abandon closes w until Run has noticed: it may only now be connecting.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,50 @@ func TestServe(t *testing.T) {
 	}
 	if !strings.Contains(errors.String(), "superfluous WriteHeader(500)") || !strings.Contains(errors.String(), "serve_test.go") {
 		t.Errorf("ErrorLog has %q", errors.String())
+	}
+}
+
+// The engine's drain is a Shutdown to the program: what it has registered runs,
+// while a request that has begun is finished.
+func TestServeDrainRunsShutdownFunctions(t *testing.T) {
+	told, begun := make(chan struct{}), make(chan struct{})
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-told // a stream that ends when it is told to
+		io.WriteString(w, "bye")
+	})}
+	srv.RegisterOnShutdown(func() { close(told) })
+	e, done := launch(t, srv)
+	got := make(chan string, 1)
+	go func() { got <- fetch(e, httptest.NewRequest("GET", "/", nil)).Body.String() }() // ends with the answer
+	<-begun
+	e.Drain(0)
+	if body := <-got; body != "bye" {
+		t.Errorf("got %q", body)
+	}
+	if err := wait(t, done); err != http.ErrServerClosed {
+		t.Errorf("drained: got %v", err)
+	}
+}
+
+// Serve puts nothing of its own into the caller's server that he could see.
+func TestServeLeavesTheServerAsItWas(t *testing.T) {
+	asked := 0
+	srv := &http.Server{BaseContext: func(net.Listener) context.Context {
+		asked++
+		return context.Background()
+	}}
+	was := reflect.ValueOf(srv.BaseContext).Pointer()
+	e, done := launch(t, srv)
+	if is := reflect.ValueOf(srv.BaseContext).Pointer(); is != was {
+		t.Error("BaseContext is another while it serves")
+	}
+	e.Drain(0)
+	if err := wait(t, done); err != http.ErrServerClosed {
+		t.Errorf("drained: got %v", err)
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times for the base context, want 1", asked)
 	}
 }
 

@@ -405,6 +405,10 @@ func TestHijackRefused(t *testing.T) {
 	if a.Status != "501 Not Implemented" || !strings.Contains(a.Body, "upgrades") {
 		t.Errorf("upgrade: got %q, %q", a.Status, a.Body)
 	}
+	a = ask(t, s.Listener.Addr().String(), "GET", get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"))
+	if a.Status != "200 OK" || a.Body != "true" {
+		t.Errorf("h2c: got %q, %q", a.Status, a.Body)
+	}
 }
 
 // The old way to hear of the client's end still works.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,6 +91,60 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	})
+}
+
+// A peer that takes a little all the time keeps an orderly end going, and not one that
+// it has brought about itself.
+func TestLingerHasATotalAfterAnError(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		const total, bite = 60 << 20, 64 << 10 // bytes
+		const between = 4 * time.Millisecond   // all of it would take 3.8 s
+		slow := func(nc net.Conn, closed <-chan error) (taken int, err error) {
+			buf := make([]byte, bite)
+			for {
+				select {
+				case err := <-closed:
+					return taken, err
+				case <-time.After(between):
+				}
+				n, err := io.ReadFull(nc, buf)
+				if taken += n; err != nil {
+					return taken, await(t, closed)
+				}
+			}
+		}
+		for _, half := range []bool{false, true} { // with CloseWrite called before
+			l := runLoop(t, Options{LingerTimeout: 500 * time.Millisecond, OutLimit: 2 * total})
+			closed := make(chan error, 1)
+			h := &handler{close: func(err error) { closed <- err }}
+			h.bytes = func(p []byte) (int, error) {
+				h.c.Send(make([]byte, total), nil)
+				if half {
+					h.c.CloseWrite()
+				}
+				return 0, errTest
+			}
+			_, nc := acceptOne(t, l, network, h)
+			nc.Write([]byte("x"))
+			if taken, err := slow(nc, closed); err != errTest || taken == total {
+				t.Errorf("half=%v: closed with %v after the peer had taken %d of %d bytes", half, err, taken, total)
+			}
+			nc.Close()
+		}
+	})
+}
+
+func TestCloseWriteDoesNotWaitForEver(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		l := runLoop(t, Options{LingerTimeout: 50 * time.Millisecond})
+		closed := make(chan error, 1)
+		c, _ := acceptOne(t, l, network, &handler{close: func(err error) { closed <- err }})
+		c.Send(make([]byte, 15<<20), nil)
+		c.CloseWrite()
+		if err := await(t, closed); err != ErrLinger {
+			t.Error(err)
+		}
 	})
 }
 

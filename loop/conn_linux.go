@@ -27,6 +27,7 @@ type Conn struct {
 	deaf      bool // closing, and DiscardBytes were discarded: read no more
 	halfShut  bool // SHUT_WR is done
 	dead      bool // the write side failed with failure; unsent bytes were dropped
+	faulted   bool // closing for an error of OnBytes: lingering has a total
 	lost      bool // and there were some
 	leaving   bool // a paused peer's leaving was told
 	gone      bool // and that it is gone altogether
@@ -60,9 +61,10 @@ type Conn struct {
 type stage uint8
 
 const (
-	stageConnecting stage = iota
-	stageOpen             // or closing: see flagClose
-	stageDead             // finished or detached
+	stageNew        stage = iota // the task that begins it has not run: orders wait for it
+	stageConnecting              // the handler is made
+	stageOpen                    // or closing: see flagClose
+	stageDead                    // finished or detached
 )
 
 const (
@@ -178,7 +180,8 @@ func (c *Conn) Resume() {
 }
 
 // CloseWrite half-closes once all that was queued has left; sending more is refused.
-// The connection ends when the peer has half-closed too. Any goroutine.
+// The connection ends when the peer has half-closed too, and is aborted with ErrLinger
+// when it has taken nothing of what is queued for LingerTimeout. Any goroutine.
 func (c *Conn) CloseWrite() { c.order(flagHalf, nil) }
 
 // Close ends the connection in order: what was queued is delivered if the peer
@@ -361,7 +364,7 @@ func (c *Conn) makeHandler(h func(*Conn) Handler) bool {
 }
 
 // release makes c take no more orders, releases what it holds but its descriptor, and
-// takes it out of the loop.
+// takes it out of the loop. What OnBytes is borrowing, deliver releases.
 func (c *Conn) release() {
 	l := c.loop
 	c.stage = stageDead
@@ -372,7 +375,9 @@ func (c *Conn) release() {
 	closeAll(files)
 	closeAll(c.arrived)
 	c.arrived = nil
-	c.keep(nil)
+	if c.lent == nil {
+		c.keep(nil)
+	}
 	for c.timers != nil {
 		c.timers.Stop()
 	}

@@ -365,6 +365,39 @@ func TestDetach(t *testing.T) {
 	})
 }
 
+// What OnBytes was given stays as it is until OnBytes returns, also after Detach.
+func TestDetachLeavesWhatIsLent(t *testing.T) {
+	l := runLoop(t, Options{})
+	begun, checked := make(chan struct{}), make(chan bool, 1)
+	h := &handler{}
+	var nc net.Conn
+	h.bytes = func(p []byte) (int, error) {
+		if string(p) != "kept" {
+			close(begun)
+			return 0, nil
+		}
+		var err error
+		if nc, _, err = h.c.Detach(); err != nil {
+			t.Error(err)
+		}
+		for _, size := range segmentSizes { // whoever needs memory next
+			s := getSegment(size)
+			s.b = append(s.b, "used"...)
+			defer putSegment(s)
+		}
+		checked <- string(p) == "kept"
+		return 0, nil
+	}
+	_, peer := acceptOne(t, l, "unix", h)
+	peer.Write([]byte("ke"))
+	await(t, begun)
+	peer.Write([]byte("pt"))
+	if !await(t, checked) {
+		t.Error("the slice lent to OnBytes was used again")
+	}
+	nc.Close()
+}
+
 func TestAdopt(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, network string) {
 		l := runLoop(t, Options{})

@@ -103,11 +103,12 @@ func (c *Conn) startDial(h func(*Conn) Handler, host, port string, timeout time.
 		c.finish(nil)
 		return
 	}
-	if c.flags.Load()&flagAbort != 0 {
-		c.mu.Lock()
-		err := c.cause
-		c.mu.Unlock()
-		c.finish(err)
+	c.stage = stageConnecting
+	c.mu.Lock()
+	cause := c.cause
+	c.mu.Unlock()
+	if c.overBeforeOpen(c.flags.Load()) {
+		c.finish(cause)
 		return
 	}
 	c.timer = c.newTimer(timeout, func() { c.finish(c.dialError(ErrTimeout)) })
@@ -134,6 +135,12 @@ func (c *Conn) startDial(h func(*Conn) Handler, host, port string, timeout time.
 			}
 		})
 	}()
+}
+
+// overBeforeOpen says whether the orders in flags end a connection that is not there
+// yet. Closed with output queued, it still connects, to deliver that.
+func (c *Conn) overBeforeOpen(flags uint32) bool {
+	return flags&flagAbort != 0 || flags&flagClose != 0 && c.out.queued.Load() == 0
 }
 
 // resolve looks up a host's addresses.

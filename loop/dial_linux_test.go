@@ -166,6 +166,42 @@ func TestDialThenAbort(t *testing.T) {
 	}
 }
 
+// An end ordered while the loop is handling an event comes before the task that begins
+// the dial: that event's end looks at orders, not at tasks.
+func TestDialThenEndWithinOneEvent(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		for _, tt := range []struct {
+			how  string
+			end  func(c *Conn)
+			want error
+		}{
+			{"Abort", func(c *Conn) { c.Abort(errTest) }, errTest},
+			{"Close", func(c *Conn) { c.Close(errTest) }, errTest},
+			{"Close in order", func(c *Conn) { c.Close(nil) }, nil},
+			{"overflow", func(c *Conn) { c.SetLimit(1); c.Send([]byte("too much"), nil) }, ErrOverflow},
+		} {
+			t.Run(tt.how, func(t *testing.T) {
+				l := runLoop(t, Options{})
+				ln := listen(t, l, network, (&handler{}).make, ListenOptions{})
+				closed := make(chan error, 2)
+				h := &handler{close: func(err error) { closed <- err }, open: func() { t.Error("opened") }}
+				inside, release := make(chan struct{}), make(chan struct{})
+				onLoop(t, l, func() { l.After(0, func() { close(inside); <-release }) })
+				await(t, inside)
+				tt.end(dialLoop(t, l, ln, h))
+				close(release)
+				if err := await(t, closed); err != tt.want {
+					t.Errorf("closed with %v, want %v", err, tt.want)
+				}
+				onLoop(t, l, func() {})
+				if len(closed) > 0 || l.Stats().Panics > 0 {
+					t.Errorf("OnClose %d times more, %d panics", len(closed), l.Stats().Panics)
+				}
+			})
+		}
+	})
+}
+
 func TestPeerCred(t *testing.T) {
 	l := runLoop(t, Options{})
 	type cred struct {

@@ -30,6 +30,10 @@ var (
 	// ErrBusy reports a Detach while output is queued or the connection is not open.
 	ErrBusy = errors.New("loop: connection is busy")
 
+	// ErrNotSocket reports a unix path where there is something that is no socket; it
+	// is left as it is. The error is EADDRINUSE too.
+	ErrNotSocket = errors.New("loop: not a socket, and left as it is")
+
 	// ErrUnsupported reports a system this package has not been written for.
 	ErrUnsupported = errors.New("loop: unsupported on this system")
 )

@@ -30,9 +30,10 @@ type Listener struct {
 
 	live atomic.Int64 // connections open
 
-	mu   sync.Mutex
-	fd   int        // -1: closed
-	path *boundPath // to be removed at the end, or nil
+	mu      sync.Mutex
+	closing bool       // Close was called
+	fd      int        // -1: closed
+	path    *boundPath // to be removed at the end, or nil
 }
 
 type rawConn interface {
@@ -56,14 +57,12 @@ func (l *Loop) Listen(network, addr string, accept func(c *Conn) Handler, o List
 	if ln.opt.Backlog <= 0 {
 		ln.opt.Backlog = defaultBacklog
 	}
-	if ln.opt.Mode == 0 {
-		ln.opt.Mode = 0o600
-	}
 	var err error
 	switch {
 	case network == "unix":
 		ln.unix = true
-		err = ln.bindUnix(addr)
+		ln.addr = &net.UnixAddr{Net: "unix", Name: addr}
+		ln.fd, ln.path, err = bindUnix(addr, ln.opt.Mode, ln.opt.Backlog)
 	case isTCP(network):
 		err = ln.bindTCP(network, addr)
 	default:
@@ -157,6 +156,7 @@ func (ln *Listener) Addr() net.Addr { return ln.addr }
 // if it is still ours. Accepted connections stay. Any goroutine.
 func (ln *Listener) Close() error {
 	ln.mu.Lock()
+	ln.closing = true
 	if ln.fd >= 0 && !ln.shared {
 		// The loop owns the descriptor and closes it; this takes effect at once.
 		_ = unix.Shutdown(ln.fd, unix.SHUT_RDWR)
@@ -164,9 +164,7 @@ func (ln *Listener) Close() error {
 	path := ln.path
 	ln.path = nil
 	ln.mu.Unlock()
-	if path != nil {
-		path.remove()
-	}
+	path.remove()
 	_ = ln.loop.Do(ln.end) // after ErrClosed, the loop's end has done it
 	return nil
 }
@@ -193,9 +191,7 @@ func (ln *Listener) end() {
 	fd, path := ln.fd, ln.path
 	ln.fd, ln.path = -1, nil
 	ln.mu.Unlock()
-	if path != nil {
-		path.remove()
-	}
+	path.remove()
 	if fd >= 0 {
 		ln.loop.doom(fd)
 	}
@@ -203,9 +199,7 @@ func (ln *Listener) end() {
 
 // shut undoes a Listen that failed.
 func (ln *Listener) shut() {
-	if ln.path != nil {
-		ln.path.remove()
-	}
+	ln.path.remove()
 	if ln.fd >= 0 {
 		_ = unix.Close(ln.fd)
 		ln.fd = -1
@@ -241,7 +235,7 @@ func (ln *Listener) left() {
 	}
 }
 
-func (ln *Listener) onEvent(uint32) {
+func (ln *Listener) onEvent(events uint32) {
 	for range acceptsPerEvent {
 		if ln.opt.MaxConns > 0 && ln.live.Load() >= int64(ln.opt.MaxConns) {
 			break
@@ -254,6 +248,9 @@ func (ln *Listener) onEvent(uint32) {
 		case unix.EINTR, unix.ECONNABORTED:
 			continue
 		case unix.EAGAIN:
+			if events&(unix.EPOLLHUP|unix.EPOLLRDHUP) != 0 {
+				ln.rest(unix.EINVAL) // as a unix socket says it that was shut down
+			}
 		default:
 			ln.rest(err)
 		}
@@ -263,11 +260,19 @@ func (ln *Listener) onEvent(uint32) {
 }
 
 // rest pauses accepting: there are no descriptors left (EMFILE, ENFILE), no memory,
-// or something else that asking again at once would not change.
+// or something else that asking again at once would not change. A socket that was shut
+// down (EINVAL) accepts nothing ever again.
 func (ln *Listener) rest(err error) {
 	l := ln.loop
 	if err == unix.EINVAL {
-		return // shut down by Close, which is on its way here
+		ln.mu.Lock()
+		closing := ln.closing
+		ln.mu.Unlock()
+		if !closing { // by somebody else; Close is on its way here otherwise
+			l.log.Error("loop: listening ends: the socket was shut down", "addr", ln.addr, "err", os.NewSyscallError("accept4", err))
+			ln.end()
+		}
+		return
 	}
 	l.stats.acceptPauses.Add(1)
 	if l.stats.acceptPauses.Load()%64 == 1 { // it may go on for long

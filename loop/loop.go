@@ -46,8 +46,10 @@
 // every LingerTimeout; then it half-closes, discards input for at most
 // DiscardTimeout or DiscardBytes (closing a TCP socket with unread input would
 // send a reset, which can destroy what the peer has not read yet) and closes.
-// CloseWrite half-closes once all that was queued before it has left. Abort, a
-// failed write, ErrOverflow and the end of the loop drop unsent bytes. A failed
+// An error of OnBytes closes so too, but all has to leave within one LingerTimeout:
+// such a peer cannot hold the connection by taking a little at a time. CloseWrite
+// half-closes once all that was queued before it has left, and aborts when the peer
+// takes none of it for LingerTimeout. Abort, a failed write, ErrOverflow and the end of the loop drop unsent bytes. A failed
 // write does not end the connection at once: what the peer sent before it left is
 // read and delivered first. Written tells how much the kernel took, exactly.
 package loop
@@ -67,7 +69,7 @@ type Options struct {
 	KeepLimit  int // bytes a handler may keep back on one connection; default 64 MiB
 	OutLimit   int // bytes queued on one connection before ErrOverflow; default 16 MiB
 
-	LingerTimeout  time.Duration // a closing connection's longest time without progress; default 5 s
+	LingerTimeout  time.Duration // a closing connection's longest time without progress, in all after an error of OnBytes; default 5 s
 	DiscardTimeout time.Duration // how long a closing connection reads input to discard it; default 500 ms
 	DiscardBytes   int           // and how much at most; default 256 KiB
 	AcceptPause    time.Duration // how long accepting rests when descriptors have run out; default 100 ms
@@ -122,7 +124,9 @@ type Handler interface {
 
 	// OnBytes is given input: kept-back bytes first, then new ones. It borrows p,
 	// consumes n bytes from the front, and is given the rest again with more
-	// behind it. An error aborts the connection with that error.
+	// behind it. An error is Close(err): what was queued before, a parting error
+	// frame say, is still delivered, but within one LingerTimeout in total, however
+	// steadily the peer takes it.
 	OnBytes(p []byte) (n int, err error)
 
 	// OnEOF is called once, after all input was given, when the peer has

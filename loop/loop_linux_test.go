@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLoopCloseEndsEverything(t *testing.T) {
@@ -216,6 +219,51 @@ func TestListenFile(t *testing.T) {
 		if _, err := l.ListenFile(pipes(t, 1)[0], nil, ListenOptions{}); err == nil {
 			t.Error("a pipe was listened on")
 		}
+	})
+}
+
+// Once the socket's owner has shut it down there is nothing to wait for: the listener
+// ends, and says so.
+func TestListenFileShutDown(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		var log buffer
+		l := runLoop(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		std, err := net.Listen(network, testAddr(t, network))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer std.Close()
+		f, err := std.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		ln, err := l.ListenFile(f, (&handler{}).make, ListenOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		onLoop(t, l, func() {})
+		raw, err := f.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(patience); !strings.Contains(log.String(), "shut down") && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if !strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("log: %q", log.String())
+		}
+		onLoop(t, l, func() {})
+		before := l.Stats()
+		time.Sleep(50 * time.Millisecond)
+		if n := l.Stats().Events - before.Events; n > 5 { // closing its descriptor takes two turns
+			t.Errorf("%d events of a listener that has ended", n)
+		}
+		ln.Close() // again does no harm
 	})
 }
 

@@ -47,6 +47,9 @@ func (l *Loop) Dial(network, addr string, h func(c *Conn) Handler, o DialOptions
 // Adopt returns ErrUnsupported.
 func (l *Loop) Adopt(nc net.Conn, h func(c *Conn) Handler) error { return ErrUnsupported }
 
+// ListenUnix returns ErrUnsupported.
+func ListenUnix(path string, mode os.FileMode) (net.Listener, error) { return nil, ErrUnsupported }
+
 // A Timer calls a function once.
 type Timer struct{}
 

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestUnixPathIsTakenOverOnlyFromTheDead(t *testing.T) {
@@ -78,6 +81,102 @@ func TestUnixPathIsTakenOverOnlyFromTheDead(t *testing.T) {
 	ln.Close()
 	if _, err := os.Lstat(mine); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("our own path after Close: %v", err)
+	}
+}
+
+// However many want a path at once, also that of a dead one, one has it at a time, and
+// nobody removes another's.
+func TestListenUnixIsOnes(t *testing.T) {
+	checkFDs(t)
+	path := testAddr(t, "unix")
+	var holders, taken atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+				ln, err := ListenUnix(path, 0)
+				if err != nil {
+					if !errors.Is(err, syscall.EADDRINUSE) {
+						t.Error(err)
+					}
+					continue
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d hold the path", n)
+				}
+				taken.Add(1)
+				if fi, err := os.Lstat(path); err != nil || fi.Mode() != os.ModeSocket|0o600 {
+					t.Errorf("the path: %v, %v", fi, err)
+				}
+				holders.Add(-1)
+				if taken.Load()%2 == 0 {
+					ln.(*unixListener).Listener.Close() // dies, and leaves its file
+				} else {
+					ln.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if taken.Load() < 8 {
+		t.Errorf("the path was given only %d times", taken.Load())
+	}
+}
+
+func TestListenUnix(t *testing.T) {
+	checkFDs(t)
+	path := testAddr(t, "unix")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenUnix(path, 0); !errors.Is(err, ErrNotSocket) || !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a file: %v", err)
+	}
+	os.Remove(path)
+	for _, name := range []string{path, fmt.Sprintf("@heddle-listen-unix-%d", os.Getpid())} {
+		ln, err := ListenUnix(name, 0o666)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ListenUnix(name, 0o666); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("second: %v", err)
+		}
+		nc, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
+		if err != nil || ln.Addr().String() != name {
+			t.Fatalf("%v: %v", ln.Addr(), err)
+		}
+		if c, err := ln.Accept(); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
+		nc.Close()
+		if fi, err := os.Stat(path); name == path && (err != nil || fi.Mode().Perm() != 0o666) {
+			t.Errorf("mode: %v, %v", fi, err)
+		}
+		if err := ln.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the path after Close: %v", err)
+		}
+	}
+	ln, err := ListenUnix(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Rename(path, path+".moved")
+	os.WriteFile(path, nil, 0o600)
+	if err := ln.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("Close removed another's file: %v", err)
+	}
+	for _, bad := range []string{"", "@", filepath.Dir(path), "/tmp/" + strings.Repeat("x", 103)} {
+		if _, err := ListenUnix(bad, 0); err == nil {
+			t.Errorf("%q was listened on", bad)
+		}
 	}
 }
 

@@ -109,6 +109,11 @@ func (c *Conn) deliver(p []byte) {
 	}
 	if err != nil {
 		c.keep(nil)
+		c.faulted = true
+		if c.timer != nil { // lingering since CloseWrite; now there is a total
+			c.timer.Stop()
+			c.timer = nil
+		}
 		c.Close(err)
 		return
 	}

@@ -15,10 +15,11 @@ func (c *Conn) onTurn() {
 	c.mu.Unlock()
 	switch {
 	case c.stage == stageDead:
+	case c.stage == stageNew: // startDial and open look at the orders themselves
 	case f&flagAbort != 0:
 		c.finish(cause)
 	case c.stage == stageConnecting:
-		if f&flagClose != 0 && c.out.queued.Load() == 0 {
+		if c.overBeforeOpen(f) {
 			c.finish(cause)
 		}
 	default:
@@ -175,14 +176,15 @@ func (c *Conn) verdict() error {
 	return c.cause
 }
 
-// linger watches over the delivery of what is queued on a closing connection.
+// linger watches over the delivery of what is queued on a closing connection: some of
+// it has to leave in each LingerTimeout, or all of it in one if OnBytes failed.
 func (c *Conn) linger() {
 	if c.timer != nil {
 		return
 	}
 	c.lingering = c.wrote
 	c.timer = c.newTimer(c.loop.opt.LingerTimeout, func() {
-		if c.lingering != c.wrote {
+		if c.lingering != c.wrote && !c.faulted {
 			c.timer = nil
 			c.linger()
 			return

@@ -80,6 +80,7 @@ type Channel struct {
 	owner   loop.Owner
 	dec     *codec.Decoder
 	detect  bool // the dialect is still to be told
+	first   bool // no frame has come yet
 	heddle  bool
 	open    bool
 	highest uint64 // highest id that the peer opened
@@ -109,6 +110,7 @@ func NewChannel(link Link, recv Receiver, o ChannelOptions) *Channel {
 		dec:    codec.NewDecoder(o.Dialect, o.Limits),
 		detect: o.Detect,
 		heddle: o.Heddle,
+		first:  true,
 	}
 	ch.dialect.Store(uint32(o.Dialect))
 	return ch
@@ -179,6 +181,13 @@ func (ch *Channel) OnOpen() {
 // receiver and returns how many bytes they took.
 func (ch *Channel) OnBytes(p []byte) (n int, err error) {
 	ch.owner.Check()
+	if ch.first && !ch.heddle {
+		defer func() { // of a stranger, little is kept
+			if err == nil && n == 0 && len(p) > MaxFirst {
+				err = errFirst
+			}
+		}()
+	}
 	if ch.detect {
 		d, err := codec.Detect(p)
 		if err != nil {
@@ -203,6 +212,7 @@ func (ch *Channel) OnBytes(p []byte) (n int, err error) {
 			return n, err
 		}
 		n += k
+		ch.first = false
 		if v0 {
 			err = ch.dispatchV0(&f)
 		} else {
@@ -357,6 +367,13 @@ func (ch *Channel) chunkArgs(sid uint64, args []byte) error {
 	}
 	return ch.recv.OnChunk(sid, ch.chunk.Data)
 }
+
+// MaxFirst is how many bytes the first frame may take of a channel on which
+// nothing was agreed. It is a handshake, a welcome or an invoke, and until it
+// has come nobody knows who the peer is.
+const MaxFirst = 64 << 10
+
+var errFirst = fmt.Errorf("session: first frame: %w (%d bytes)", codec.ErrTooLarge, MaxFirst)
 
 // errSessionZero: v1 has no session 0 (PROTOCOL 3.1).
 var errSessionZero = fmt.Errorf("%w: message on session 0", ErrProtocol)

@@ -344,6 +344,10 @@ func TestDeadlines(t *testing.T) {
 		if _, err := s.Write(make([]byte, 100<<10)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != 2*time.Second {
 			t.Errorf("Write = %v after %v", err, time.Since(began))
 		}
+		// Nothing is written after the deadline, though there would be room.
+		if err := s.Finish([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Finish = %v", err)
+		}
 		// A deadline set while somebody waits counts for him.
 		s.SetReadDeadline(time.Time{})
 		got := make(chan error, 1)

@@ -240,6 +240,7 @@ func TestChannelErrors(t *testing.T) {
 		"chunk of a number":       {channels["v1"], append(codec.AppendInvoke(nil, heddle.V1, 2, "e", -1), 0x93, 2, 0, 0x91, 5), session.ErrProtocol},
 		"error with an int":       {channels["v1"], append(codec.AppendInvoke(nil, heddle.V1, 2, "e", -1), 0x93, 2, 1, 0x92, 5, 0xa1, 'x'), session.ErrProtocol},
 		"first message no invoke": {channels["v1"], []byte{0x93, 2, 2, 0x90}, session.ErrProtocol},
+		"endless first frame":     {channels["v1"], append([]byte{0x93, 1, 0, 0x91, 0xdb, 0, 0xff, 0xff, 0}, make([]byte, session.MaxFirst)...), codec.ErrTooLarge},
 		"session 0":               {channels["v1"], []byte{0x93, 0, 0, 0x91, 0xa1, 'u'}, session.ErrProtocol},
 		"impossible frame":        {channels["v1"], []byte{0xc1}, nil},
 		"too large":               {channels["v1"], []byte{0x93, 2, 0, 0x91, 0xdb, 0x7f, 0xff, 0xff, 0xff}, codec.ErrTooLarge},

@@ -79,10 +79,6 @@ func (s *Session) writeSome(p []byte, whole, block bool) (int, error) {
 			}
 			return 0, nil
 		}
-		if s.writer.expired() {
-			s.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		}
 		ch, deadline := s.writer.armLocked(), s.writer.deadline
 		s.mu.Unlock()
 		if full {
@@ -99,6 +95,9 @@ func (s *Session) writableLocked() error {
 	}
 	if s.tx != dirOpen {
 		return ErrEnded
+	}
+	if s.writer.expired() {
+		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
@@ -229,10 +228,6 @@ func (s *Session) sendExtension(id uint64, args []byte) error {
 			s.mu.Unlock()
 			return err
 		}
-		if s.writer.expired() {
-			s.mu.Unlock()
-			return os.ErrDeadlineExceeded
-		}
 		ch, deadline := s.writer.armLocked(), s.writer.deadline
 		s.mu.Unlock()
 		s.m.waitRoom(s)
@@ -341,8 +336,8 @@ func (s *Session) Gone() {
 	_, _ = s.m.link.Send(codec.AppendGone(s.scratch[:0], s.id), nil)
 }
 
-// SetWriteDeadline makes writes that wait fail with os.ErrDeadlineExceeded
-// from t on; the zero time means never.
+// SetWriteDeadline makes writes fail with os.ErrDeadlineExceeded from t on,
+// those that wait too; the zero time means never. Ends may still be sent.
 func (s *Session) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	s.writer.deadline = t

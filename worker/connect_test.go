@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -239,5 +240,74 @@ func TestShutdownGivesUpConnecting(t *testing.T) {
 			t.Errorf("connect: got %v", err)
 		}
 		outcome(t, w, d, worker.StateClosed, "error", worker.ErrDeadline)
+	})
+}
+
+// Channels that are driven on goroutines of their own may be welcomed before the
+// last one is dialled: only with all of them is the worker online.
+func TestOnlineWithEveryChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e *workertest.Engine
+		var w *worker.Worker
+		var dialled atomic.Int32
+		e, w = play(t, workertest.Options{Channels: 3}, worker.Options{Dial: func(endpoint string, h func(session.Link) loop.Handler) error {
+			err := e.Dial(endpoint, h)
+			if dialled.Add(1) == 2 {
+				time.Sleep(time.Second) // both are welcomed, and the third is not dialled
+				if s := w.State(); s != worker.StateConnecting {
+					t.Errorf("%s before the last channel was dialled", s)
+				}
+			}
+			return err
+		}})
+		connect(t, w)
+		if n := len(e.Seen().Handshakes); n != 3 {
+			t.Errorf("connected when %d of 3 channels had greeted", n)
+		}
+	})
+}
+
+// slowEnd is a channel whose end takes as long as it is held up.
+type slowEnd struct {
+	loop.Handler
+	release <-chan struct{}
+}
+
+func (h slowEnd) OnClose(err error) {
+	<-h.release
+	h.Handler.OnClose(err)
+}
+
+// Whoever calls Close, and however many do: it returns when the channels are gone.
+func TestCloseTwiceAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e *workertest.Engine
+		release := make(chan struct{})
+		e, w := play(t, workertest.Options{}, worker.Options{Dial: func(endpoint string, h func(session.Link) loop.Handler) error {
+			return e.Dial(endpoint, func(link session.Link) loop.Handler { return slowEnd{h(link), release} })
+		}})
+		connect(t, w)
+		done := w.Done()
+		var returned atomic.Int32
+		for range 2 {
+			go func() { // ends when the channel is released
+				_ = w.Close()
+				returned.Add(1)
+			}()
+			synctest.Wait()
+		}
+		if n := returned.Load(); n != 0 {
+			t.Errorf("%d calls of Close returned before the channel was gone", n)
+		}
+		close(release)
+		synctest.Wait()
+		select {
+		case <-done:
+		default:
+			t.Error("the worker's life goes on")
+		}
+		if n := returned.Load(); n != 2 {
+			t.Errorf("%d calls of Close returned, want 2", n)
+		}
 	})
 }

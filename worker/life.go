@@ -41,6 +41,7 @@ type life struct {
 	loop     *loop.Loop    // nil with Options.Dial
 	ran      chan struct{} // closed when the loop's goroutine has ended
 	channels []*channel    // by the engine's loop; the first one is dialled first
+	wanted   int           // channels there have to be, once the first welcome has said so
 	greeted  bool          // ready is closed
 	closing  bool          // all channels are gone, done will be closed
 	err      error         // why it ended; nil in order
@@ -137,10 +138,12 @@ func (l *life) dial(index int, endpoint string) error {
 }
 
 // welcomed is told by a channel that the engine has agreed, or that nothing
-// has to be agreed on. The first one brings the endpoints of the others.
+// has to be agreed on. The first one brings the endpoints of the others; a channel
+// that is fast may be welcomed before the last one is dialled.
 func (l *life) welcomed(c *channel, endpoints []string) {
 	l.w.mu.Lock()
 	c.up = true
+	l.wanted = max(l.wanted, 1, len(endpoints))
 	l.w.mu.Unlock()
 	for i := 1; i < len(endpoints); i++ {
 		if err := l.dial(i, endpoints[i]); err != nil {
@@ -150,6 +153,9 @@ func (l *life) welcomed(c *channel, endpoints []string) {
 	}
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
+	if len(l.channels) < l.wanted {
+		return
+	}
 	for _, c := range l.channels {
 		if !c.up {
 			return

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -162,8 +163,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	l.settle(w.options.TerminateTimeout)
 	err := l.reason()
 	_ = w.Close()
+	if w.launch.Heddle && w.options.Launch == launched.launch && (errors.Is(err, ErrLost) || errors.Is(err, ErrDisowned)) {
+		endGroup(orphanGrace)
+	}
 	return err
 }
+
+// orphanGrace is how long a program may still live once its engine is gone and
+// its sessions have ended.
+const orphanGrace = 10 * time.Second
 
 // Shutdown asks the engine to send no new sessions, serves those that it has
 // and still gets, and returns when the worker has left: nil, or why its life
@@ -202,12 +210,12 @@ func (w *Worker) Broken(reason string) error { return w.current().broken(reason)
 func (w *Worker) Suspended() bool { return w.current().suspended() }
 
 // Close ends the worker at once: what is unsent is dropped, contexts of
-// sessions end. It waits for the channels to be gone, not for handlers.
+// sessions end. It waits for the channels to be gone, not for handlers, also when
+// another Close has begun that.
 func (w *Worker) Close() error {
 	l := w.current()
-	if l.end(eventClose, ErrClosed) {
-		<-l.done
-	}
+	l.end(eventClose, ErrClosed) // false: it is closed, or being closed
+	<-l.done
 	return nil
 }
 

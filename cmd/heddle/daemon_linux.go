@@ -344,7 +344,7 @@ func (d *daemon) drain(sig signals) error {
 	case eerr != nil:
 		d.log.Warn("workers did not leave in time and were killed; every request had been answered", "err", eerr)
 	}
-	d.out.Printf("stopped: every request was answered")
+	d.out.Printf("stopped: every request taken was answered")
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/heddle-go/heddle/loop"
 )
 
 // Limits of the front, net/http's names.
@@ -59,7 +61,7 @@ func newFront(addrs []string, log *slog.Logger) (*front, error) {
 // listen takes one address of the command line.
 func listen(addr string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return listenUnix(path)
+		return loop.ListenUnix(path, 0o600)
 	}
 	return net.Listen("tcp", addr)
 }
@@ -67,12 +69,19 @@ func listen(addr string) (net.Listener, error) {
 // listenFailure is what a person reads when addr cannot be taken.
 func listenFailure(addr string, err error) error {
 	f := &failure{code: exitError, err: fmt.Errorf("cannot listen on %s: %w", addr, err), fine: "nothing was started."}
+	path, isPath := strings.CutPrefix(addr, "unix:")
 	switch {
+	case errors.Is(err, loop.ErrNotSocket): // EADDRINUSE too
+		f.err = fmt.Errorf("cannot listen on %s: %s exists and is not a socket; it is left as it is", addr, path)
+		f.try = "try: heddle run --listen with another path"
+	case isPath && errors.Is(err, syscall.EADDRINUSE) && errors.Is(err, syscall.EACCES): // a socket that we may not ask
+		f.err = fmt.Errorf("cannot listen on %s: %s exists, and whether somebody serves there cannot be told: %w", addr, path, syscall.EACCES)
+		f.try = "try: heddle run --listen with another path"
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.err = fmt.Errorf("cannot listen on %s: somebody serves there already", addr)
 		f.fine = "whoever does goes on; nothing was started."
 		f.try = "try: heddle run --listen 127.0.0.1:0 TARGET takes a free port; ss -lptn shows who has this one"
-		if strings.HasPrefix(addr, "unix:") {
+		if isPath {
 			f.try = "try: heddle run --listen with another path; ss -lpx shows who has this one"
 		}
 	case errors.Is(err, syscall.EACCES):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -129,9 +130,11 @@ func writePid(w io.Writer) error {
 }
 
 // fallback is the directory of releases where home's file system runs no
-// programs.
+// programs. It is this home's own: a daemon of the same name may keep its state
+// under another directory.
 func (p *place) fallback() string {
-	return filepath.Join(fmt.Sprintf("/tmp/heddle-%d", os.Getuid()), p.name+".d")
+	sum := sha256.Sum256([]byte(p.home))
+	return filepath.Join(fmt.Sprintf("/tmp/heddle-%d", os.Getuid()), fmt.Sprintf("%s-%x.d", p.name, sum[:6]))
 }
 
 // clear removes the directories, whoever made them.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,45 +78,6 @@ func TestRunsPrograms(t *testing.T) {
 		}
 		if got := runsPrograms(path); got != want {
 			t.Errorf("%s: got %v, want %v", path, got, want)
-		}
-	}
-}
-
-func TestListenUnix(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "s")
-	ln, err := listenUnix(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fi, err := os.Stat(path)
-	if err != nil || fi.Mode().Perm() != 0o600 {
-		t.Errorf("mode: got %v, %v, want 0600", fi.Mode(), err)
-	}
-	if _, err := listenUnix(path); err == nil {
-		t.Error("taken twice")
-	}
-
-	// What stands there at the end may be another's.
-	if err := os.Rename(path, path+".moved"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := ln.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("another's file was removed: %v", err)
-	}
-	for _, other := range []string{path, dir} {
-		if ln, err := listenUnix(other); err == nil {
-			ln.Close()
-			t.Errorf("%s was taken over", other)
-		}
-		if _, err := os.Stat(other); errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s was removed", other)
 		}
 	}
 }

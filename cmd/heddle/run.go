@@ -79,7 +79,7 @@ being answered are finished. A second one stops at once.`,
 	fs.IntVar(&o.queue, "queue", 1024, "requests that wait while every worker is busy; more get 503")
 	fs.DurationVar(&o.queueAge, "queue-age", 10*time.Second, "how long a request waits there before it gets 503")
 	fs.DurationVar(&o.startTimeout, "start-timeout", time.Minute, "how long a worker may take until it is ready")
-	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive")
+	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive, at least 10s")
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish after Ctrl-C")
 	return cmd
 }
@@ -129,6 +129,9 @@ func (o *runOptions) check() error {
 			return usage("run", "--%s %v: want a duration above zero, such as 30s", d.flag, d.value)
 		}
 	}
+	if o.heartbeatTimeout < leastHeartbeat {
+		return usage("run", "--heartbeat-timeout %v: want at least %v, since workers beat every 5s", o.heartbeatTimeout, leastHeartbeat)
+	}
 	if o.name != "" {
 		if err := checkName(o.name); err != nil {
 			return usage("run", "--name: %s", err)
@@ -173,3 +176,7 @@ var errInterrupted = errors.New("interrupted")
 func interrupted(ctx context.Context) error {
 	return &failure{code: exitError, err: fmt.Errorf("%w before it served", context.Cause(ctx)), fine: "nothing is left running."}
 }
+
+// leastHeartbeat leaves a worker, who beats every five seconds, one beat to
+// lose.
+const leastHeartbeat = 10 * time.Second

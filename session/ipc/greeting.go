@@ -11,9 +11,10 @@ import (
 // MaxMessage is how many bytes a payload or a reply may have.
 const MaxMessage = session.MaxHead
 
-// window is the credit that a stream begins with: room for the largest message
-// that is not its first one.
-const window = MaxMessage + session.ChunkCost
+// window is the credit that a stream begins with: a chunk may cost half of it, and
+// so may the largest message. With less, a message could wait for credit that the
+// reader, having read less than half a window, does not owe yet.
+const window = 2 * (MaxMessage + session.ChunkCost)
 
 // maxSessions is how many requests one connection may have open.
 const maxSessions = 1024

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,6 +98,65 @@ func TestStream(t *testing.T) {
 			t.Errorf("Request of a stream: got %v, want %v", err, ErrReplies)
 		}
 	})
+}
+
+// Whatever sizes came before, the largest message gets its credit from a client that
+// reads.
+func TestLargeRepliesAfterSmall(t *testing.T) {
+	for _, sizes := range [][]int{{1, 400 << 10, 800 << 10}, {0, MaxMessage - 1, MaxMessage, MaxMessage}, {1, 700 << 10, 700 << 10, MaxMessage}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewServer(Options{})
+			s.Handle("sizes", func(_ context.Context, r *Request) error {
+				for _, n := range sizes {
+					if err := r.Reply(make([]byte, n)); err != nil {
+						return fmt.Errorf("%d bytes: %w", n, err)
+					}
+				}
+				return nil
+			})
+			c, _, _ := connect(t, s)
+			var got []int
+			for p, err := range c.Stream(t.Context(), "sizes", nil) {
+				if err != nil {
+					t.Fatalf("%v: after %v: %v", sizes, got, err)
+				}
+				got = append(got, len(p))
+			}
+			if !slices.Equal(got, sizes) {
+				t.Errorf("got replies of %v bytes, want %v", got, sizes)
+			}
+		})
+	}
+}
+
+// However much a handler has to say about its failure, only its request fails.
+func TestLongErrorText(t *testing.T) {
+	long := strings.Repeat("x", maxText-1) + "é" + strings.Repeat("x", 2<<20)
+	for _, said := range []error{errors.New(long), &session.Error{Category: heddle.CategoryNode, Code: heddle.CodeNodeTimeout, Msg: long}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewServer(Options{})
+			s.Handle("long", func(context.Context, *Request) error { return said })
+			s.Handle("wait", func(_ context.Context, r *Request) error {
+				time.Sleep(time.Second)
+				return r.Reply([]byte("ok"))
+			})
+			c, _, _ := connect(t, s)
+			neighbour := make(chan error, 1)
+			go func() { // ends with its answer
+				_, err := c.Request(t.Context(), "wait", nil)
+				neighbour <- err
+			}()
+			synctest.Wait()
+			_, err := c.Request(t.Context(), "long", nil)
+			var e *session.Error
+			if !errors.As(err, &e) || e.Msg != long[:maxText-1] {
+				t.Errorf("got %.100v", err)
+			}
+			if err := <-neighbour; err != nil {
+				t.Errorf("neighbour: %.100v", err)
+			}
+		})
+	}
 }
 
 func TestErrors(t *testing.T) {

@@ -44,6 +44,7 @@ type channel struct {
 	pid      int    // of the peer
 	kin      *child // in whose process group the peer is; nil: a stranger
 	greeted  bool
+	knocking bool // counted in kin's knocks
 	pending  bool // counted in the engine's pending connections
 	stranger bool // and in its strangers
 	stop     func()
@@ -101,7 +102,9 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	ch.pid = pid
 	ch.pending = true
 	n := ch.e.pending.Add(1)
-	if ch.kin = ch.e.member(pid); ch.kin == nil {
+	if ch.kin = ch.e.member(pid); ch.kin != nil {
+		ch.knock(1)
+	} else {
 		ch.stranger = true
 		if ch.e.strangers.Add(1) > maxStrangers {
 			m.Abort(fmt.Errorf("%d others have not greeted yet", maxStrangers))
@@ -116,6 +119,16 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	ch.stop = ch.link.After(timeout, func() {
 		m.Abort(fmt.Errorf("no handshake within %v", timeout))
 	})
+}
+
+// knock tells the child whose process group the peer is in of a connection that
+// is not its channel yet, n = 1, or not any more, n = -1.
+func (ch *channel) knock(n int) {
+	if ch.kin == nil || ch.knocking == (n > 0) {
+		return
+	}
+	ch.knocking = n > 0
+	ch.kin.tell(func(f *facts) { f.knocks += n })
 }
 
 // OnHandshake checks who it is. A worker may be faster than the return of the
@@ -182,6 +195,7 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
 		return
 	}
 	c.tell(func(f *facts) { f.greeted++ })
+	ch.knock(-1)
 }
 
 // settle takes the connection out of those that have not greeted.
@@ -270,8 +284,10 @@ func (ch *channel) OnClose(_ *session.Mux, err error) {
 	c := ch.child.Load()
 	if c == nil {
 		ch.e.refused(ch, err)
+		ch.knock(-1) // now that it has been said why
 		return
 	}
+	ch.knock(-1)
 	if !ordinary(err) {
 		ch.e.log.Warn("engine: channel ended", "worker", c.index, "id", c.id, "loop", ch.lane.index, "err", err)
 	}
@@ -307,8 +323,8 @@ func (e *Engine) refused(ch *channel, err error) {
 	if err == nil {
 		err = io.EOF
 	}
-	if ch.kin != nil {
-		ch.kin.hint(err.Error())
+	if !ordinary(err) {
+		e.hint(ch.pid, err.Error())
 	}
 	n := e.stats.strangers.Add(1)
 	now, last := e.now()+1, e.lastRefused.Load() // 0 is never

@@ -99,7 +99,7 @@ func TestStrangers(t *testing.T) {
 		{name: "half a handshake", pid: 2000, uid: me, wait: 5 * time.Second, send: func(id string) []byte { return greeting(id, 0)[:20] }, log: "no handshake within 5s"},
 		{name: "no frame", pid: 2000, uid: me, send: func(string) []byte { return []byte("GET / HTTP/1.1\r\n\r\n") }, log: "codec"},
 		{name: "unknown id", pid: 2000, uid: me, send: func(string) []byte { return greeting(noWorker, 0) }, log: "no live worker has the id"},
-		{name: "long id", pid: 2000, uid: me, send: func(string) []byte { return greeting(strings.Repeat("x", 1<<20), 0) }, log: "no live worker has the id"},
+		{name: "long id", pid: 2000, uid: me, send: func(string) []byte { return greeting(strings.Repeat("x", 32<<10), 0) }, log: "no live worker has the id"},
 		{name: "stolen id", pid: 2000, uid: me, lane: 1, send: func(id string) []byte { return greeting(id, 1) }, log: "not in the process group of worker 0"},
 		{name: "another of the group", pid: 1, uid: me, lane: 1, send: func(id string) []byte { return greeting(id, 1) }, log: "whose other channels are of pid"},
 		{name: "channel again", uid: me, send: func(id string) []byte { return greeting(id, 0) }, log: "is there already"},

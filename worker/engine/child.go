@@ -21,6 +21,7 @@ const (
 	leaveGrace   = time.Second      // for the death of a process that closed a channel
 	channelGrace = time.Second      // after a death, for the ends of its channels
 	doubtGrace   = time.Second      // for heartbeats that came and were not read yet
+	hearGrace    = time.Second      // after an early death, for what it said before and was not read yet
 	killGrace    = 10 * time.Second // after SIGKILL, for the death
 )
 
@@ -51,6 +52,7 @@ type child struct {
 	outDone  bool
 	drained  bool   // drain was sent
 	asked    bool   // the engine wanted it to leave
+	stopped  bool   // SIGTERM was sent because something was wrong, or a time-out passed
 	reason   string // why it has to end, if it is not for its own doing
 	death    Death
 
@@ -69,6 +71,7 @@ type child struct {
 
 // facts are what a child was told and its goroutine has to act on.
 type facts struct {
+	knocks  int   // connections from its group that have neither been admitted nor ended
 	greeted int   // channels admitted
 	closed  int   // of those, ended
 	fault   error // why the first of them did, if it was the worker's doing
@@ -254,6 +257,13 @@ func (c *child) hint(text string) {
 	c.mu.Lock()
 	c.hinted = text
 	c.mu.Unlock()
+}
+
+// hinting is the last hint, "" without one.
+func (c *child) hinting() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hinted
 }
 
 // complete says whether every channel was admitted.

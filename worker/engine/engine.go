@@ -305,18 +305,38 @@ func (e *Engine) member(pid int) *child {
 	return nil
 }
 
+// hint gives text to the living child in whose process group pid is. A process
+// may be faster than the return of the call that started it; its child is then
+// known once that has returned.
+func (e *Engine) hint(pid int, text string) {
+	group, err := e.world.group(pid)
+	if err != nil {
+		return
+	}
+	for _, c := range e.living() {
+		claim := func() {
+			if c.pid() == group {
+				c.hint(text)
+			}
+		}
+		if c.started(claim) {
+			claim()
+		}
+	}
+}
+
 // now is the engine's clock, monotonic, in nanoseconds.
 func (e *Engine) now() int64 { return int64(time.Since(e.base)) }
 
 // died counts and tells a death, once.
 func (e *Engine) died(d Death) {
 	e.stats.deaths.Add(1)
-	level := slog.LevelWarn
 	if d.Expected {
 		e.stats.expected.Add(1)
-		level = slog.LevelInfo
+		e.log.Info("engine: worker left", "worker", d.Index, "id", d.ID, "pid", d.Pid, "reason", d.Reason, "uptime", d.Uptime, "lost", len(d.Lost))
+	} else {
+		e.log.Warn("engine: worker died", "death", d)
 	}
-	e.log.Log(context.Background(), level, "engine: worker died", "death", d)
 	if e.opt.OnDeath != nil {
 		e.deaths.Lock()
 		defer e.deaths.Unlock()

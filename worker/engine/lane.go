@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A lane is one loop's part of the engine: the endpoint that workers dial
@@ -14,10 +15,35 @@ type lane struct {
 	endpoint string // "unix:/path"
 	close    func() // ends the loop and its listener; nil in tests without sockets
 
+	// do runs a function on the loop soon; nil in tests without sockets.
+	do func(fn func()) error
+
 	// Replaced whole under mu, read without.
 	serving atomic.Pointer[[]*channel]
 
 	mu sync.Mutex
+}
+
+// catchUpTurns is how many turns of its loop it takes until a connection that was
+// made before has been accepted: one that may have begun already, and one that
+// reports it, before or after our function.
+const catchUpTurns = 3
+
+// catchUp waits until connections made before it was called have been accepted.
+// False: stop came first.
+func (l *lane) catchUp(stop <-chan time.Time) bool {
+	for range catchUpTurns {
+		done := make(chan struct{})
+		if l.do == nil || l.do(func() { close(done) }) != nil { // an error: the loop has ended
+			return true
+		}
+		select {
+		case <-done:
+		case <-stop:
+			return false
+		}
+	}
+	return true
 }
 
 // join adds a channel to those that serve.

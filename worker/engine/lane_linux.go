@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/heddle-go/heddle/loop"
-	"github.com/heddle-go/heddle/session"
 )
 
 // maxPath is how long a unix socket's path may be, unix(7): 108 bytes with the
@@ -37,7 +36,6 @@ func (osWorld) listen(e *Engine, l *lane) error {
 		}
 	}()
 	ln, err := lp.Listen("unix", path, func(c *loop.Conn) loop.Handler {
-		c.SetLowWater(session.HighWater / 2)
 		return newChannel(e, l, c, func() (int, int, error) {
 			pid, uid, _, err := c.PeerCred()
 			return pid, uid, err
@@ -52,6 +50,7 @@ func (osWorld) listen(e *Engine, l *lane) error {
 		return fmt.Errorf("engine: listen: %w", err)
 	}
 	l.endpoint = "unix:" + path
+	l.do = lp.Do
 	l.close = func() {
 		_ = ln.Close()
 		_ = lp.Close()

@@ -142,6 +142,7 @@ func (c *child) leave(within time.Duration, f facts) bool {
 
 // stop sends SIGTERM to the group.
 func (c *child) stop(why string) bool {
+	c.stopped = true
 	c.because(why)
 	c.serveNoMore()
 	c.deadline = time.Now().Add(c.e.opt.KillDelay)
@@ -287,6 +288,10 @@ func (c *child) bury(proc process) {
 	f := c.told()
 	c.asked = c.asked || f.drain || f.kill
 	c.serveNoMore()
+	early := before == stateStarting || before == stateGreeted
+	if early && c.reason == "" && !c.asked {
+		c.hear()
+	}
 	c.e.forget(c)
 	x := proc.reap()
 	c.endChannels()
@@ -298,15 +303,36 @@ func (c *child) bury(proc process) {
 	switch {
 	case c.reason != "":
 		c.reason += "; " + x.String()
-	case before == stateStarting || before == stateGreeted:
+	case early:
 		c.reason = x.String() + " before it was online"
-		if c.hinted != "" {
-			c.reason += ": " + c.hinted
+		if why := c.hinting(); why != "" {
+			c.reason += ": " + why
 		}
 	default:
 		c.reason = x.String()
 	}
 	c.record(x)
+}
+
+// hear waits until the loops have read what a process said before it exited:
+// why that was refused is why it exited. Its pid is still its own, so that
+// connections can be told to be its. A grandchild may hold them open, so not for
+// long.
+func (c *child) hear() {
+	timer := time.NewTimer(hearGrace)
+	defer timer.Stop()
+	for _, l := range c.e.lanes {
+		if !l.catchUp(timer.C) {
+			return
+		}
+	}
+	for c.told().knocks > 0 {
+		select {
+		case <-c.wake:
+		case <-timer.C:
+			return
+		}
+	}
 }
 
 // endChannels waits for the ends of the channels: what the worker had written
@@ -373,7 +399,7 @@ func (c *child) record(x exit) {
 	f := c.told()
 	c.death = Death{
 		Index: c.index, ID: c.id, Pid: c.pid(), Release: c.release,
-		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: c.asked || f.leaving && x.code == 0,
+		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: c.asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {

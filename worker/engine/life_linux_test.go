@@ -15,7 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/sessiontest"
 )
 
 func start(t *testing.T, e *Engine) {
@@ -142,6 +144,57 @@ func TestStartTimeout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a process said just before it exited is read before its end is told, and
+// waited for no longer than a moment.
+func TestLastWordsOfAStart(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after time.Duration // that the engine reads
+		want  string
+		lacks string
+	}{
+		{"soon", 100 * time.Millisecond, "exited with status 7 before it was online: codec: byte 0", "EOF"},
+		{"too late", time.Minute, "exited with status 7 before it was online", "codec"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &fakeWorld{born: func(p *fakeProcess) {
+				var end *sessiontest.End
+				p.dial(p.w.e.lanes[0].endpoint, func(link session.Link) loop.Handler {
+					end = link.(*sessiontest.End)
+					end.Stall(true)
+					_, _ = end.Send([]byte("GET / HTTP/1.1\r\n\r\n"), nil)
+					return session.NewMux(link, session.Options{})
+				})
+				time.Sleep(10 * time.Millisecond)
+				p.die(exit{code: 7})
+				time.Sleep(tt.after)
+				end.Stall(false)
+			}}
+			begun := time.Now()
+			err := newFake(t, w, Options{}).Start(t.Context())
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), tt.lacks) {
+				t.Errorf("%s: got %v, want %q and no %q", tt.name, err, tt.want, tt.lacks)
+			}
+			if d := time.Since(begun); d > 3*time.Second {
+				t.Errorf("%s: took %v", tt.name, d)
+			}
+		})
+	}
+}
+
+// A process may be refused, and exit, before the call that started it returns.
+func TestFasterThanItsStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{delay: time.Second, born: func(p *fakeProcess) {
+			p.workOn(badBytes, func(int) { p.die(exit{code: 7}) })
+		}}
+		err := newFake(t, w, Options{}).Start(t.Context())
+		if want := "exited with status 7 before it was online: codec: byte 0"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	})
 }
 
 // A worker that stops beating is hung: its successor comes at once.

