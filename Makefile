@@ -5,7 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill lint cross examples ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big compare lint cross examples ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
@@ -36,6 +36,12 @@ bench-hello: ## CPU per request beside net/http alone (needs wrk)
 
 bench-kill: ## what a killed worker costs under load (needs wrk)
 	$(GO) run ./bench/kill
+
+bench-big: ## 200 MB up and down, and what memory that takes
+	$(GO) run ./bench/big
+
+compare: ## the examples, alone and behind heddle (needs curl)
+	examples/compare
 
 lint: ## the linters, each named with its reason in .ci/lint
 	.ci/lint

@@ -73,7 +73,7 @@ func measure(ctx context.Context, dir, name string, args []string, size, limit i
 	args[0] = filepath.Join(dir, args[0])
 	url := "http://" + addr + "/"
 	s, err := stack.Start(ctx, name, url, filepath.Join(dir, "heddle"), append([]string{"run",
-		"--workers", "1", "--listen", addr, "--control", filepath.Join(dir, name+".sock")}, args...)...)
+		"--name", "bench-big-" + name, "--workers", "1", "--listen", addr, "--control", filepath.Join(dir, name+".sock")}, args...)...)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func run(ctx context.Context, d, after time.Duration, conns, workers int) error 
 	}
 	heddle, control := filepath.Join(dir, "heddle"), filepath.Join(dir, "control.sock")
 	s, err := stack.Start(ctx, "heddle", "http://"+addr+"/", heddle, "run",
-		"--workers", strconv.Itoa(workers), "--listen", addr, "--control", control, filepath.Join(dir, "hello"))
+		"--name", "bench-kill", "--workers", strconv.Itoa(workers), "--listen", addr, "--control", control, filepath.Join(dir, "hello"))
 	if err != nil {
 		return err
 	}
