@@ -318,6 +318,7 @@ func (d *daemon) drain(sig signals) error {
 		case <-drained:
 		}
 	})
+	lost := d.engine.Stats().Lost
 	ferr := d.front.shutdown(ctx)
 	cut := "no request was"
 	if ferr != nil {
@@ -340,6 +341,12 @@ func (d *daemon) drain(sig signals) error {
 			err:  fmt.Errorf("%s cut off, not having finished within %v", cut, d.o.drainTimeout),
 			fine: "every other request was answered; nothing is left running.",
 			try:  "try: heddle run with a longer --drain-timeout",
+		}
+	case d.engine.Stats().Lost > lost:
+		return &failure{
+			code: exitError,
+			err:  fmt.Errorf("a worker died while draining, and the requests it had were lost; the log names them"),
+			fine: "every other request was answered; nothing is left running.",
 		}
 	case eerr != nil:
 		d.log.Warn("workers did not leave in time and were killed; every request had been answered", "err", eerr)

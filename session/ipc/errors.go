@@ -33,6 +33,7 @@ var (
 	errAgain     = fmt.Errorf("%w: handshake sent twice", session.ErrProtocol)
 	errNoOffer   = fmt.Errorf("%w: handshake without the features that ipc needs", session.ErrProtocol)
 	errControl   = fmt.Errorf("%w: unexpected message on channel 1", session.ErrProtocol)
+	errCrowded   = errors.New("ipc: too many connections, and this one asked nothing")
 	errJSON      = errors.New("ipc: JSON lines are not spoken yet")
 )
 

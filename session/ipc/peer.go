@@ -21,6 +21,9 @@ type peer struct {
 	link session.Link
 	mux  *session.Mux
 	cred func() (pid, uid, gid int, err error) // the kernel's word about the other end
+	seq  uint64                                // of the server's peers
+
+	crowded bool // told to go; guarded by srv.mu
 
 	// Loop goroutine only.
 	pid     int
@@ -43,8 +46,14 @@ func (s *Server) newPeer(link session.Link, cred func() (pid, uid, gid int, err 
 		Logger:         s.log,
 	})
 	s.mu.Lock()
+	s.seen++
+	p.seq = s.seen
 	s.peers[p] = struct{}{}
+	out := s.crowdedLocked()
 	s.mu.Unlock()
+	if out != nil {
+		out.link.Abort(errCrowded)
+	}
 	return p
 }
 

@@ -574,6 +574,31 @@ type rawEnd struct {
 	b  []byte
 }
 
+// Clients that only stay make room for one that asks.
+func TestIdleClientsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(Options{MaxConns: 2, HandshakeTimeout: time.Hour})
+		var raws []*rawEnd
+		for range 4 {
+			client, server := sessiontest.Pipe(t)
+			server.Start(s.newPeer(server, self))
+			raws = append(raws, newRaw(client))
+			synctest.Wait()
+		}
+		for i, r := range raws {
+			closed := false
+			select {
+			case <-r.closed:
+				closed = true
+			default:
+			}
+			if closed != (i < 2) {
+				t.Errorf("client %d: closed %v", i, closed)
+			}
+		}
+	})
+}
+
 func newRaw(e *sessiontest.End) *rawEnd {
 	r := &rawEnd{end: e, closed: make(chan struct{})}
 	e.Start(r)

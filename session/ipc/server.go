@@ -16,7 +16,7 @@ import (
 
 // Options configure a Server; the zero value works.
 type Options struct {
-	MaxConns    int // connections open at once; accepting rests at the limit; default 256
+	MaxConns    int // connections open at once; one more ends the oldest that asks nothing; default 256
 	MaxHandlers int // handlers running at once, over all connections; default 256
 
 	HandshakeTimeout time.Duration // from connect to handshake; default 5 s
@@ -71,6 +71,7 @@ type Server struct {
 	topics  map[string]Handler
 	ln      *loop.Listener
 	peers   map[*peer]struct{}
+	seen    uint64        // peers so far
 	running int           // handlers
 	closing bool          // no connection and no request is accepted any more
 	changed chan struct{} // closed and renewed when peers or running shrink
@@ -103,7 +104,7 @@ func (s *Server) Handle(topic string, h Handler) {
 // the I/O. A socket on which nobody answers any more is replaced; one that is
 // served makes an error that satisfies errors.Is(err, syscall.EADDRINUSE).
 func (s *Server) Listen(l *loop.Loop, path string) error {
-	ln, err := l.Listen("unix", path, s.accept, loop.ListenOptions{Mode: 0o600, MaxConns: s.o.MaxConns})
+	ln, err := l.Listen("unix", path, s.accept, loop.ListenOptions{Mode: 0o600, MaxConns: s.o.MaxConns + spareConns})
 	if err != nil {
 		return fmt.Errorf("ipc: listen: %w", err)
 	}
@@ -214,4 +215,25 @@ func (s *Server) eachPeer(f func(*peer)) {
 	for _, p := range peers {
 		f(p)
 	}
+}
+
+// spareConns are connections beyond MaxConns that may be on their way out.
+const spareConns = 64
+
+// crowdedLocked returns the oldest peer that asks nothing if there are too many
+// of them: clients that only stay must not keep others from asking. It may be
+// nil, when all are busy; then accepting rests.
+func (s *Server) crowdedLocked() (oldest *peer) {
+	if len(s.peers) <= s.o.MaxConns {
+		return nil
+	}
+	for p := range s.peers {
+		if p.seq != s.seen && !p.crowded && p.mux.Sessions() == 0 && (oldest == nil || p.seq < oldest.seq) {
+			oldest = p
+		}
+	}
+	if oldest != nil {
+		oldest.crowded = true
+	}
+	return oldest
 }
