@@ -158,8 +158,12 @@ func TestUnreadFilesAreBounded(t *testing.T) {
 		}
 	}
 	<-s.Context().Done()
-	if n := fds() - before; n > 5*16 { // the four that may wait, and one on its way
-		t.Errorf("%d descriptors held by one session that nobody reads", n)
+	// Four messages may wait; what was on its way is taken and closed.
+	for i := 0; fds()-before > 4*16; i++ {
+		if i == 5000 {
+			t.Fatalf("%d descriptors held by one session that nobody reads", fds()-before)
+		}
+		time.Sleep(time.Millisecond)
 	}
 	s.Cancel(errors.New("x"))
 }
