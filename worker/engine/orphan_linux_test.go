@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -24,11 +25,14 @@ func playClinger() {
 	time.Sleep(5 * time.Minute)
 }
 
-// Nothing that a worker started in its group outlives a killed engine, nor does
-// a worker that would not end by itself.
-func TestEngineKilledClingers(t *testing.T) {
-	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), envPlay+"=engine", envCling+"=1", "TMPDIR="+t.TempDir())
+// engineProcess starts a process that plays the engine, and returns it with the
+// pids of its two workers.
+func engineProcess(t *testing.T, env ...string) (c *exec.Cmd, pids []int) {
+	t.Helper()
+	c = exec.Command(os.Args[0])
+	c.Env = append(append(os.Environ(), envPlay+"=engine", "TMPDIR="+t.TempDir()), env...)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +40,6 @@ func TestEngineKilledClingers(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var pids []int
 	for sc := bufio.NewScanner(out); len(pids) < 2 && sc.Scan(); {
 		pid, err := strconv.Atoi(sc.Text())
 		if err != nil {
@@ -45,8 +48,17 @@ func TestEngineKilledClingers(t *testing.T) {
 		pids = append(pids, pid)
 	}
 	if len(pids) != 2 {
-		t.Fatalf("workers %v", pids)
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		t.Fatalf("workers %v, %s", pids, &stderr)
 	}
+	return c, pids
+}
+
+// Nothing that a worker started in its group outlives a killed engine, nor does
+// a worker that would not end by itself.
+func TestEngineKilledClingers(t *testing.T) {
+	c, pids := engineProcess(t, envCling+"=1")
 	for _, pid := range pids {
 		until(t, "the worker has company", func() bool { return len(groupMembers(pid)) == 2 })
 	}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -533,28 +532,7 @@ func TestRuntimeDir(t *testing.T) {
 
 // An engine that is killed with SIGKILL leaves no worker behind.
 func TestEngineKilled(t *testing.T) {
-	c := exec.Command(os.Args[0])
-	c.Env = append(os.Environ(), envPlay+"=engine", "TMPDIR="+t.TempDir())
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for sc := bufio.NewScanner(out); len(pids) < 2 && sc.Scan(); {
-		pid, err := strconv.Atoi(sc.Text())
-		if err != nil {
-			t.Fatal(err)
-		}
-		pids = append(pids, pid)
-	}
-	if len(pids) != 2 {
-		t.Fatalf("workers %v, %s", pids, &stderr)
-	}
+	c, pids := engineProcess(t)
 	for _, pid := range pids {
 		if !alive(pid) {
 			t.Errorf("worker %d does not live", pid)
