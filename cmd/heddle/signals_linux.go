@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Signals are what SIGINT and SIGTERM ask of a daemon: the first one ends ctx,
@@ -19,6 +20,11 @@ type signals struct {
 	hard <-chan struct{}
 	stop func()
 }
+
+// sameSignal is how soon a signal is still the one before: timeout(1), for
+// example, sends each to the process and to its group. Nobody presses Ctrl-C
+// twice that fast.
+const sameSignal = 100 * time.Millisecond
 
 func watchSignals(parent context.Context) signals {
 	ctx, cancel := context.WithCancelCause(parent)
@@ -36,13 +42,20 @@ func watchSignals(parent context.Context) signals {
 		case <-quit:
 			return
 		}
-		select {
-		case <-asked:
-			close(hard)
-		case <-quit:
-			return
+		first := time.Now()
+		for {
+			select {
+			case <-asked:
+				if time.Since(first) < sameSignal {
+					continue
+				}
+				close(hard)
+				<-quit
+				return
+			case <-quit:
+				return
+			}
 		}
-		<-quit
 	})
 	var once sync.Once
 	return signals{ctx, hard, func() {

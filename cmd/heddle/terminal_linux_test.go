@@ -154,6 +154,7 @@ func TestCtrlCTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.await(t, want)
+		time.Sleep(2 * sameSignal) // sooner, it would be the same one
 	}
 	<-c.done
 	<-gone
