@@ -102,9 +102,12 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	ch.pid = pid
 	ch.pending = true
 	n := ch.e.pending.Add(1)
-	if ch.kin = ch.e.member(pid); ch.kin != nil {
+	ch.kin = ch.e.member(pid)
+	switch {
+	case ch.kin != nil:
 		ch.knock(1)
-	} else {
+	case ch.e.starting(): // it may be the process that is being started
+	default:
 		ch.stranger = true
 		if ch.e.strangers.Add(1) > maxStrangers {
 			m.Abort(fmt.Errorf("%d others have not greeted yet", maxStrangers))

@@ -305,6 +305,20 @@ func (e *Engine) member(pid int) *child {
 	return nil
 }
 
+// starting says whether there is a child whose process number is not known yet:
+// a process may be faster than the return of the call that started it.
+func (e *Engine) starting() bool {
+	for _, c := range e.living() {
+		c.mu.Lock()
+		open := c.proc == nil && !c.over
+		c.mu.Unlock()
+		if open {
+			return true
+		}
+	}
+	return false
+}
+
 // hint gives text to the living child in whose process group pid is. A process
 // may be faster than the return of the call that started it; its child is then
 // known once that has returned.
