@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -424,13 +425,18 @@ func (s *Session) words(err error) (category, code int64, msg string) {
 	return heddle.CategoryFramework, heddle.CodeException, msg
 }
 
-// maxText is how many bytes of an error's text the peer is told: a text must
+// MaxText is how many bytes of an error's text the peer is told: a text must
 // never be what makes a frame too large for him.
-const maxText = 1 << 10
+const MaxText = 1 << 10
 
-func clip(s string) string {
-	if len(s) > maxText {
-		return s[:maxText]
+// clip cuts text at MaxText, before the character that would not fit whole.
+func clip(text string) string {
+	if len(text) <= MaxText {
+		return text
 	}
-	return s
+	n := MaxText
+	for n > MaxText-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }

@@ -65,9 +65,6 @@ func (w *Worker) unhandled(s *session.Session) {
 	s.Abort(e)
 }
 
-// maxPanicText bounds what the engine is told of a panic, in bytes.
-const maxPanicText = 1 << 10
-
 // panicked ends the session of a handler that did not return; reason is nil
 // after runtime.Goexit.
 func (w *Worker) panicked(s *session.Session, reason any, stack []byte) {
@@ -77,7 +74,7 @@ func (w *Worker) panicked(s *session.Session, reason any, stack []byte) {
 		msg = fmt.Sprintf("handler panicked: %v", reason)
 	}
 	w.log.Error("handler panicked", "event", s.Event(), "channel", w.current().indexOf(s.Mux()), "session", s.ID(), "panic", msg, "stack", string(stack))
-	e := &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: msg[:min(len(msg), maxPanicText)]}
+	e := &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: msg}
 	if w.launch.Dialect == heddle.V0 {
 		e.Code = heddle.CodeV0Invocation
 	}

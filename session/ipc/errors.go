@@ -3,7 +3,6 @@ package ipc
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
@@ -40,29 +39,11 @@ var (
 // codeFailed is CategoryUser's code for a handler's error that is none of ours.
 const codeFailed = 1
 
-// maxText is how many bytes of an error's text are sent. A frame over its limit
-// would end the connection, and every request on it.
-const maxText = 1 << 10
-
 // failure is what an error message says of a handler's error.
 func failure(err error) *session.Error {
 	var e *session.Error
 	if !errors.As(err, &e) {
-		return &session.Error{Category: heddle.CategoryUser, Code: codeFailed, Msg: clip(err.Error())}
+		e = &session.Error{Category: heddle.CategoryUser, Code: codeFailed, Msg: err.Error()}
 	}
-	clipped := *e // which may be shared
-	clipped.Msg = clip(e.Msg)
-	return &clipped
-}
-
-// clip cuts text at maxText, before the character that would not fit whole.
-func clip(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	n := maxText
-	for n > maxText-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+	return e
 }

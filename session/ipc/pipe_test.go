@@ -131,7 +131,7 @@ func TestLargeRepliesAfterSmall(t *testing.T) {
 
 // However much a handler has to say about its failure, only its request fails.
 func TestLongErrorText(t *testing.T) {
-	long := strings.Repeat("x", maxText-1) + "é" + strings.Repeat("x", 2<<20)
+	long := strings.Repeat("x", session.MaxText-1) + "é" + strings.Repeat("x", 2<<20)
 	for _, said := range []error{errors.New(long), &session.Error{Category: heddle.CategoryNode, Code: heddle.CodeNodeTimeout, Msg: long}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := NewServer(Options{})
@@ -149,7 +149,7 @@ func TestLongErrorText(t *testing.T) {
 			synctest.Wait()
 			_, err := c.Request(t.Context(), "long", nil)
 			var e *session.Error
-			if !errors.As(err, &e) || e.Msg != long[:maxText-1] {
+			if !errors.As(err, &e) || e.Msg != long[:session.MaxText-1] {
 				t.Errorf("got %.100v", err)
 			}
 			if err := <-neighbour; err != nil {
