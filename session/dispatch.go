@@ -240,7 +240,6 @@ func (m *Mux) offend(s *Session, err error) {
 		s.giveUp(e, e)
 		return
 	}
-	s.ctx.cancel(e)
-	s.Abort(e)
+	s.abort(e, e)
 	s.endRx(dirBroken, e)
 }

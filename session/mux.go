@@ -322,8 +322,7 @@ func (m *Mux) OnRefuse(frame []byte, err error) {
 		s.giveUp(e, e)
 		return
 	}
-	s.ctx.cancel(e)
-	s.Abort(e)
+	s.abort(e, e)
 }
 
 // lookup finds an open session by id, or nil. Loop only.

@@ -397,14 +397,15 @@ func (s *Session) endRx(d direction, err error) {
 // onCancel is the peer's cancel: nothing more is worth sending, though the
 // end of our direction is still owed. Loop only.
 func (s *Session) onCancel(err error) {
-	s.ctx.cancel(err)
 	s.mu.Lock()
 	open := s.rx == dirOpen
 	if open {
 		s.rx, s.rxErr = dirBroken, ErrCanceled
-		s.reader.wakeLocked()
 	}
+	// Whoever is woken, by the context too, finds writes refused and the cause set.
 	s.txErr = ErrCanceled
+	s.ctx.cancel(err)
+	s.reader.wakeLocked()
 	s.writer.wakeLocked()
 	over := s.overLocked()
 	s.mu.Unlock()
@@ -422,13 +423,16 @@ func (s *Session) onCancel(err error) {
 
 // lose ends both directions because the channel has ended. Loop only.
 func (s *Session) lose(err error) {
-	s.ctx.cancel(err) // before anybody is woken: the cause must be this one
 	s.mu.Lock()
 	open := s.rx == dirOpen
 	if open {
 		s.rx, s.rxErr = dirBroken, err
-		s.reader.wakeLocked()
 	}
+	if s.txErr == nil {
+		s.txErr = err
+	}
+	s.ctx.cancel(err) // before anybody is woken: the cause must be this one
+	s.reader.wakeLocked()
 	if s.tx == dirOpen {
 		s.endTxLocked(dirBroken, err)
 	}

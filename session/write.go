@@ -270,16 +270,21 @@ func (s *Session) Close() error {
 
 // Abort ends this direction with an error message: an *Error's own category
 // and code, else a framework exception with err's text.
-func (s *Session) Abort(err error) {
+func (s *Session) Abort(err error) { s.abort(err, nil) }
+
+// abort is Abort; a cause ends the context too, once nothing can be written.
+func (s *Session) abort(err, cause error) {
 	category, code, msg := s.words(err)
 	s.mu.Lock()
-	if s.tx != dirOpen {
-		s.mu.Unlock()
-		return
+	over := false
+	if s.tx == dirOpen {
+		s.sendErrorLocked(category, code, msg)
+		s.endTxLocked(dirBroken, ErrEnded)
+		over = s.overLocked()
 	}
-	s.sendErrorLocked(category, code, msg)
-	s.endTxLocked(dirBroken, ErrEnded)
-	over := s.overLocked()
+	if cause != nil {
+		s.ctx.cancel(cause)
+	}
 	s.mu.Unlock()
 	if over {
 		s.m.finish(s)
