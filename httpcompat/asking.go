@@ -1,11 +1,11 @@
 package httpcompat
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -14,6 +14,9 @@ import (
 
 // errNoHead reports a session that ended in order without an answer.
 var errNoHead = errors.New("httpcompat: the worker ended without an answer")
+
+// errSwitched reports that the session is the client's connection now.
+var errSwitched = errors.New("httpcompat: switched")
 
 // errClient is wrapped by an error in writing to the client.
 var errClient = errors.New("httpcompat: client")
@@ -29,11 +32,51 @@ type asking struct {
 	v0     bool // each chunk of the body is packed once more
 	expect bool // the client waits for 100-continue
 
+	stop func() bool // ends the watch over the client's context
+
+	switches bool // the answer is a 101
+	informed bool // the client was sent a 1xx head
+	tunneled bool // the client's connection is the handler's
 	headSent bool
 	noLength bool // the worker declared none, on purpose
 	flushed  bool
 	declared http.Header // trailers that the answer announced
 	up       *upload     // nil without a body
+}
+
+// ask asks for the answer through s and copies it to the client. Body says
+// that the request has one.
+func (a *asking) ask(s *session.Session, body bool) error {
+	a.s, a.heddle, a.v0 = s, s.Mux().Heddle(), s.Mux().Dialect() == heddle.V0
+	// The client may have gone or half-closed: nobody here can tell. The
+	// handler's context ends, and what it still says is written until that
+	// fails, as net/http alone would have it.
+	a.stop = context.AfterFunc(a.r.Context(), func() {
+		if a.heddle {
+			s.Gone()
+		} else {
+			s.Cancel(context.Cause(a.r.Context()))
+		}
+	})
+	switch {
+	case !body:
+	case a.up == nil:
+		a.startUpload()
+	default:
+		a.up.replay(s)
+	}
+	err := a.copyAnswer()
+	a.stop()
+	if err != nil {
+		s.Cancel(err) // no-op if it was the session that ended
+	}
+	return err
+}
+
+// mayRetry says whether nobody can have seen the request, and it can be asked
+// for once more.
+func (a *asking) mayRetry() bool {
+	return a.s.Untouched() && !a.headSent && !a.informed && a.r.Context().Err() == nil && (a.up == nil || a.up.replayable())
 }
 
 // copyAnswer copies what the worker answers to the client, until its end. The
@@ -62,7 +105,9 @@ func (a *asking) copyAnswer() error {
 		}
 		switch {
 		case m.Kind == session.Info:
-			err = a.info(m.Data)
+			if err = a.info(m.Data); err == errSwitched {
+				return a.tunnel()
+			}
 		case m.Kind == session.Trailers:
 			err = a.trailers(m.Data)
 		case m.Kind != session.Chunk:
@@ -89,9 +134,10 @@ func (a *asking) head(data []byte) error {
 	if err := codec.DecodeResponseHead(h, data); err != nil {
 		return undecodable(err)
 	}
-	if h.Code < 200 || h.Code > 999 {
-		return errHead // 101 comes with upgrades, other 1xx are no final heads
+	if h.Code < 200 && h.Code != http.StatusSwitchingProtocols || h.Code > 999 {
+		return errHead // other 1xx are no final heads
 	}
+	a.switches = a.heddle && h.Code == http.StatusSwitchingProtocols
 	header := a.w.Header()
 	if err := a.fields(header, h.Headers, data); err != nil {
 		clear(header)
@@ -121,7 +167,8 @@ func (a *asking) head(data []byte) error {
 }
 
 // fields enters headers, decoded from data, into header, but for those that
-// concern one connection only. Of these a wish to close it is kept.
+// concern one connection only. Of these a wish to close it is kept, and what
+// says to which protocol it switches.
 func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte) error {
 	ar := newArena(data)
 	values := make([]string, len(headers))
@@ -134,9 +181,14 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 		}
 		switch name {
 		case "Connection":
-			connection = append(connection, value)
-			continue
-		case "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Upgrade":
+			if connection = append(connection, value); !a.switches {
+				continue
+			}
+		case "Upgrade":
+			if !a.switches {
+				continue
+			}
+		case "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te":
 			continue
 		}
 		if vv, ok := header[name]; ok {
@@ -145,6 +197,9 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 		}
 		values[i] = value
 		header[name] = values[i : i+1 : i+1]
+	}
+	if a.switches {
+		return nil
 	}
 	for _, v := range connection {
 		for name := range strings.SplitSeq(v, ",") {
@@ -164,6 +219,9 @@ func (a *asking) info(args []byte) error {
 	if err := codec.DecodeArgs(&i, args, 2); err != nil {
 		return undecodable(err)
 	}
+	if i.Code == 0 && a.heddle {
+		return errSwitched
+	}
 	if i.Code < 100 || i.Code > 199 || i.Code == http.StatusSwitchingProtocols {
 		return errHead
 	}
@@ -174,6 +232,7 @@ func (a *asking) info(args []byte) error {
 	if err := a.fields(header, i.Headers, args); err != nil {
 		return err
 	}
+	a.informed = true
 	a.w.WriteHeader(int(i.Code))
 	clear(header)
 	return nil
@@ -241,6 +300,10 @@ func (a *asking) flush() error {
 // broken deals with an answer that is not whole. Before its head a status says
 // so; later, or when it was the handler that gave up, the connection breaks.
 func (a *asking) broken(err error) {
+	if a.tunneled {
+		a.p.log().Debug("httpcompat: hijacked connection broke", "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "err", err)
+		return // and was reset
+	}
 	if errors.Is(err, errClient) {
 		panic(http.ErrAbortHandler) // nobody is there to be told
 	}
@@ -265,130 +328,6 @@ func (a *asking) flushHead() error {
 		return nil
 	}
 	return a.flush()
-}
-
-// Bounds on what is read of a body that nobody wants any more, so that the
-// client's connection can be used again. The bytes are net/http's.
-const (
-	lingerBytes = 256 << 10
-	lingerTime  = 500 * time.Millisecond
-)
-
-// An upload copies a request's body to the session.
-type upload struct {
-	done chan struct{} // closed when the goroutine has ended
-	read bool          // set before done is closed: nothing of it is left to be taken for a request
-}
-
-// startUpload begins to copy the body, on a goroutine that ends at the body's
-// end, with the session, or when stopUpload makes reads fail.
-func (a *asking) startUpload() {
-	// Without this the server reads the rest of the body before it sends the
-	// answer's head, and would wait for the goroutine to do so.
-	_ = http.NewResponseController(a.w).EnableFullDuplex()
-	a.up = &upload{done: make(chan struct{})}
-	go func() {
-		defer close(a.up.done)
-		a.up.read = a.copyBody()
-	}()
-}
-
-// copyBody copies the body and says whether nothing of it is left that could
-// be taken for the next request. The server does not look after that: once it
-// was told to leave the body alone, it forgives any error in what follows.
-func (a *asking) copyBody() bool {
-	// The first read of the body tells a client that waits for 100-continue to
-	// go on. That is the handler's decision: its first read gives credit.
-	p := getPiece()
-	defer putPiece(p)
-	if a.s.WaitCredit() != nil {
-		// Reading now would ask for a body that nobody wants; the server knows
-		// that it was not asked for, and closes the connection.
-		return a.expect || a.drainBody(p[:])
-	}
-	for {
-		n, err := a.r.Body.Read(p[:])
-		if n > 0 {
-			if _, werr := a.s.Write(p[:n]); werr != nil {
-				return err == io.EOF || a.drainBody(p[:])
-			}
-		}
-		switch {
-		case err == io.EOF:
-			if len(a.r.Trailer) > 0 && a.heddle {
-				t := appendFields(codec.AppendArray([]byte{0x91}, countFields(a.r.Trailer)), a.r.Trailer)
-				_ = a.s.SendTrailers(t) // a session that has ended needs none
-			}
-			_ = a.s.Close()
-			return true
-		case err != nil:
-			a.s.Abort(&session.Error{ID: a.s.ID(), Category: heddle.CategoryMisc, Code: 2, Msg: "request body: " + err.Error()})
-			return false
-		}
-	}
-}
-
-// drainBody reads the rest of a body that the handler did not want, and says
-// whether it was properly ended.
-func (a *asking) drainBody(p []byte) bool {
-	if a.r.ContentLength > lingerBytes {
-		return false
-	}
-	for left := lingerBytes; left > 0; {
-		n, err := a.r.Body.Read(p[:min(left, len(p))])
-		if left -= n; err != nil {
-			return err == io.EOF
-		}
-	}
-	return false
-}
-
-// stopUpload returns when the body will not be read any more. The session has
-// ended, so the goroutine is at its end, or it waits for the client.
-func (a *asking) stopUpload() {
-	if a.up == nil {
-		return
-	}
-	select {
-	case <-a.up.done:
-	default:
-		a.linger()
-	}
-	if !a.up.read {
-		closeAfter(a.w)
-	}
-}
-
-// linger gives a client that is still sending a moment to get to its end, so
-// that its connection may be used again.
-func (a *asking) linger() {
-	_ = a.flushHead()
-	t := time.NewTimer(lingerTime)
-	defer t.Stop()
-	select {
-	case <-a.up.done:
-		return
-	case <-t.C:
-	}
-	if http.NewResponseController(a.w).SetReadDeadline(past) != nil {
-		_ = a.r.Body.Close() // not a server's: closing ends a read
-	}
-	<-a.up.done
-}
-
-// closeAfter has the server close the client's connection after the answer:
-// on it are bytes of a body, and what follows must not be taken for a request.
-// A body over its limit is what net/http lets a handler say that with.
-// Only the server's own writer listens, not one that wraps it.
-func closeAfter(w http.ResponseWriter) {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		w = u.Unwrap()
-	}
-	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
 }
 
 // hasToken says whether a comma-separated field has this element.

@@ -13,8 +13,9 @@
 //
 // # What differs from net/http alone
 //
-//   - The connection is the front's: Hijack is refused, and a request that
-//     asks for an upgrade is answered with 501.
+//   - A hijacked connection is the session's bytes: a net.Conn that can be
+//     half-closed (CloseWrite) and is no *net.TCPConn. Under HTTP/2, and under
+//     real Cocaine runtimes, Hijack fails.
 //   - A handler may always read the body while it writes the response
 //     (EnableFullDuplex is a no-op), and a request body that the handler left
 //     unread does not delay the response.

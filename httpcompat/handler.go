@@ -146,7 +146,7 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	if x.ctx.local, err = sc.fill(r, &x.url, data, plain); err != nil {
 		return nil, err
 	}
-	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, v0: s.Mux().Dialect() == heddle.V0}
+	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
 	r.Body = http.NoBody
 	if r.ContentLength != 0 {
 		x.body.s, x.body.req, x.body.left = s, r, r.ContentLength
@@ -174,13 +174,18 @@ func (h *handler) serve(x *exchange, r *http.Request, sc *scratch) {
 				h.logf("httpcompat: panic serving %s %s to %s: %v\n%s", r.Method, r.RequestURI, r.RemoteAddr, v, debug.Stack())
 			}
 			x.body.over.Store(true)
-			w.s.Abort(errAborted)
+			if w.conn == nil {
+				w.s.Abort(errAborted)
+			}
 		}
 		if x.body.s != nil {
 			x.body.release()
 		}
 		w.sc = nil
 		putScratch(sc)
+		if w.conn != nil {
+			w.conn.wait() // the session is the connection's
+		}
 	}()
 	if h.base != nil && h.base.Done() != nil {
 		c, cancel := context.WithCancelCause(r.Context())
@@ -194,7 +199,9 @@ func (h *handler) serve(x *exchange, r *http.Request, sc *scratch) {
 	}
 	h.handlerFor(r).ServeHTTP(w, r)
 	x.body.over.Store(true)
-	w.finish()
+	if w.conn == nil {
+		w.finish()
+	}
 	w.sc = nil
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll() // what is left in the temporary folder is the system's to clean

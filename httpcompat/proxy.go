@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -39,7 +38,7 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 // A Proxy is an http.Handler that asks for each answer through a session. Only
 // Opener is needed. It answers by itself with
 //
-//   - 501, if the request asks for an upgrade other than h2c,
+//   - 501, if the request asks for an upgrade other than h2c and the workers are plain,
 //   - 413, if its body is too long for a plain worker,
 //   - 431, if its head has more than 1,024 fields, or more bytes than a session's
 //     head may have (session.MaxHead, 1 MiB),
@@ -49,6 +48,14 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 //
 // It flushes, and reads the body while it writes: a ResponseWriter that wraps the
 // server's has a method Unwrap, as http.ResponseController wants it.
+//
+// A request is asked for again if the channel of its session ended before the
+// kernel had taken the last byte of the invoke, nothing of the answer has come, and
+// all that was read of the body is still at hand (32 KiB of it are kept): nobody
+// can have seen it. Any other is asked once, whatever happens.
+//
+// A handler that hijacks gets the client's connection, through the session: then w
+// must be hijackable too, as an HTTP/1 server's is.
 //
 // An answer that breaks off later, or whose handler gave it up, breaks the
 // client's connection, as it would have without sessions in between.
@@ -63,51 +70,52 @@ type Proxy struct {
 	MaxBody int64
 }
 
+// maxAttempts is how many sessions are opened for one request, if of those
+// before the last the kernel had not even taken the invoke.
+const maxAttempts = 3
+
 // ServeHTTP asks and copies the answer to w.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// An offer of h2c is one that net/http ignores too.
-	if up := r.Header["Upgrade"]; len(up) > 0 && !hasToken(up, "h2c") && hasToken(r.Header["Connection"], "upgrade") {
-		fail(w, r, http.StatusNotImplemented, "upgrades are not supported here yet")
+	if p.Plain && upgrades(r) {
+		fail(w, r, http.StatusNotImplemented, "plain Cocaine workers know no upgrades")
 		return
 	}
 	sc := getScratch()
+	defer putScratch(sc)
 	o, ok := p.options(w, r, sc)
 	if !ok {
-		putScratch(sc)
 		return
 	}
-	s, err := p.Opener.Open(r.Context(), o)
-	sc.head = o.First[:0]
-	if err != nil {
-		putScratch(sc)
-		p.refused(w, r, err)
-		return
-	}
-	a := &asking{p: p, w: w, r: r, s: s, sc: sc, heddle: s.Mux().Heddle(), expect: o.NoCredit, v0: s.Mux().Dialect() == heddle.V0}
-	// The client may have gone or half-closed: nobody here can tell. The
-	// handler's context ends, and what it still says is written until that
-	// fails, as net/http alone would have it.
-	stop := context.AfterFunc(r.Context(), func() {
-		if a.heddle {
-			s.Gone()
-		} else {
-			s.Cancel(context.Cause(r.Context()))
+	a := &asking{p: p, w: w, r: r, sc: sc, expect: o.NoCredit}
+	var err error
+	for attempt := 1; ; attempt++ {
+		s, oerr := p.Opener.Open(r.Context(), o)
+		if oerr != nil {
+			a.stopUpload()
+			sc.head = o.First[:0]
+			p.refused(w, r, oerr)
+			return
 		}
-	})
-	if !o.Last {
-		a.startUpload()
+		err = a.ask(s, !o.Last)
+		if err == nil || attempt == maxAttempts || !a.mayRetry() {
+			break
+		}
+		p.log().Info("httpcompat: asking another worker, since the last was gone before it had the request", "method", r.Method, "uri", r.RequestURI, "session", s.ID(), "err", err)
+		s.Discard()
 	}
-	err = a.copyAnswer()
-	stop()
-	if err != nil {
-		s.Cancel(err) // no-op if it was the session that ended
-	}
+	sc.head = o.First[:0]
 	a.stopUpload()
-	s.Discard()
-	putScratch(sc)
+	a.s.Discard()
 	if err != nil {
 		a.broken(err)
 	}
+}
+
+// upgrades says whether r asks for another protocol. An offer of h2c is one that
+// net/http ignores too.
+func upgrades(r *http.Request) bool {
+	up := r.Header["Upgrade"]
+	return len(up) > 0 && !hasToken(up, "h2c") && hasToken(r.Header["Connection"], "upgrade")
 }
 
 // options are those of r's session; its head is encoded into sc. It has

@@ -46,6 +46,10 @@ type response struct {
 
 	declared []string // trailers that the Trailer header announced
 
+	body  *body     // the request's
+	local string    // the address that the request arrived at
+	conn  *hijacked // the client's connection, once the handler has taken it over
+
 	wroteHeader bool
 	headSent    bool
 	over        bool // more than length was written, and refused
@@ -63,6 +67,7 @@ var (
 	_ http.Flusher        = (*response)(nil)
 	_ io.ReaderFrom       = (*response)(nil)
 	_ io.StringWriter     = (*response)(nil)
+	_ http.Hijacker       = (*response)(nil)
 )
 
 // Header is the map that WriteHeader sends, and trailers are taken from.
@@ -76,6 +81,10 @@ func (w *response) Header() http.Header {
 // WriteHeader sets the status. 1xx ones are sent at once and may be followed
 // by others.
 func (w *response) WriteHeader(code int) {
+	if w.conn != nil {
+		w.h.logf("httpcompat: WriteHeader(%d) on a hijacked connection from %s", code, caller())
+		return
+	}
 	if w.wroteHeader || w.sc == nil {
 		w.h.logf("httpcompat: superfluous WriteHeader(%d) from %s", code, caller())
 		return
@@ -229,6 +238,9 @@ func (w *response) WriteString(s string) (int, error) {
 // ReadFrom copies src to the client, a chunk for each of its reads once it is
 // longer than what is held back.
 func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
+	if w.conn != nil {
+		return 0, http.ErrHijacked
+	}
 	if w.sc == nil {
 		return 0, errDone
 	}
@@ -285,6 +297,9 @@ func eof(err error) error {
 
 // begin says whether n more bytes may be written, and counts them.
 func (w *response) begin(n int) error {
+	if w.conn != nil {
+		return http.ErrHijacked
+	}
 	if w.sc == nil {
 		return errDone
 	}

@@ -393,24 +393,6 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-func TestHijackRefused(t *testing.T) {
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _, err := http.NewResponseController(w).Hijack()
-		fmt.Fprint(w, errors.Is(err, http.ErrNotSupported))
-	})
-	if a := ask(t, s.Listener.Addr().String(), "GET", get("/")); a.Body != "true" {
-		t.Errorf("got %q", a.Body)
-	}
-	a := ask(t, s.Listener.Addr().String(), "GET", get("/", "Connection: upgrade", "Upgrade: websocket"))
-	if a.Status != "501 Not Implemented" || !strings.Contains(a.Body, "upgrades") {
-		t.Errorf("upgrade: got %q, %q", a.Status, a.Body)
-	}
-	a = ask(t, s.Listener.Addr().String(), "GET", get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"))
-	if a.Status != "200 OK" || a.Body != "true" {
-		t.Errorf("h2c: got %q, %q", a.Status, a.Body)
-	}
-}
-
 // The old way to hear of the client's end still works.
 func TestCloseNotify(t *testing.T) {
 	gone := make(chan bool, 1)

@@ -55,6 +55,7 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	default:
 		buf = m.traced(buf, 0)
 	}
+	invoke := len(buf)
 	if o.First != nil {
 		if len(o.First) > MaxHead && m.heddle {
 			return nil, ErrTooLarge
@@ -75,7 +76,7 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.opened = end
+	s.opened, s.invoked = end, end-int64(len(buf)-invoke)
 	m.next += m.step
 	m.active.Add(1)
 	m.load.Add(1)

@@ -47,26 +47,30 @@ type Session struct {
 	readHead bool  // the peer's first chunk was read
 	consumed int64 // bytes read and not yet granted again
 
-	mu       sync.Mutex
-	rx, tx   direction
-	rxErr    error // why rx is not open: io.EOF after choke
-	txErr    error // writes fail with it; tx itself may still be open for its end
-	q        queue
-	reader   waiter
-	writer   waiter
-	credit   int64 // bytes that the peer lets us send
-	window   int64 // bytes that we still let the peer send
-	rxHead   bool  // the peer's first chunk has arrived
-	txHead   bool  // our first chunk was sent
-	discard  bool  // nobody reads any more: what arrives is dropped
-	canceled error // what the reader gets since we gave the session up; nil: we have not
-	owed     int64 // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
-	inBudget bool  // the budget knows that something is owed
-	over     bool  // both directions ended and the mux knows
-	wanting  bool  // a TryWrite fell short: OnWritable is owed
-	charged  int64 // bytes counted in the budget
-	opened   int64 // the data lane's offset behind our invoke
-	scratch  [96]byte
+	mu        sync.Mutex
+	rx, tx    direction
+	rxErr     error // why rx is not open: io.EOF after choke
+	txErr     error // writes fail with it; tx itself may still be open for its end
+	q         queue
+	reader    waiter
+	writer    waiter
+	credit    int64 // bytes that the peer lets us send
+	window    int64 // bytes that we still let the peer send
+	rxHead    bool  // the peer's first chunk has arrived
+	txHead    bool  // our first chunk was sent
+	discard   bool  // nobody reads any more: what arrives is dropped
+	skipChoke bool  // the peer's next choke ends its body, not its direction
+	canceled  error // what the reader gets since we gave the session up; nil: we have not
+	owed      int64 // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
+	inBudget  bool  // the budget knows that something is owed
+	lost      int64 // bytes that were read after the peer's choke, which Reopen owes again
+	over      bool  // both directions ended and the mux knows
+	wanting   bool  // a TryWrite fell short: OnWritable is owed
+	charged   int64 // bytes counted in the budget
+	invoked   int64 // the data lane's offset behind our invoke message
+	opened    int64 // and behind all that went with it
+	accepted  bool  // lost after the kernel had taken the invoke
+	scratch   [96]byte
 
 	ctx sessionContext
 }
@@ -235,8 +239,12 @@ func (s *Session) grant(n int64) {
 		s.m.budget.add(-k)
 		s.charged -= k
 	}
-	if s.heddle && s.rx == dirOpen && !s.discard {
+	switch {
+	case !s.heddle || s.discard:
+	case s.rx == dirOpen:
 		s.grantLocked(n)
+	default:
+		s.lost += n
 	}
 	s.mu.Unlock()
 	if n > 0 {
@@ -371,7 +379,7 @@ func (s *Session) chargeLocked(k Kind, n int) error {
 // own at once (PROTOCOL 9), which frees the session on both. Loop only.
 func (s *Session) endRx(d direction, err error) {
 	s.mu.Lock()
-	if s.rx != dirOpen {
+	if s.rx != dirOpen || s.passLocked(err) {
 		s.mu.Unlock()
 		return
 	}
@@ -428,6 +436,7 @@ func (s *Session) lose(err error) {
 	if open {
 		s.rx, s.rxErr = dirBroken, err
 	}
+	s.accepted = s.m.link.Written() >= s.invoked
 	if s.txErr == nil {
 		s.txErr = err
 	}

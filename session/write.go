@@ -331,6 +331,15 @@ func (s *Session) giveUp(err, cause error) {
 	}
 }
 
+// Untouched says that the channel ended before the kernel had taken the last
+// byte of our invoke: the peer can have begun nothing, and whoever asked may
+// ask another. Only of a session that has ended so.
+func (s *Session) Untouched() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ours && s.rx == dirBroken && errors.Is(s.rxErr, ErrLost) && !s.accepted
+}
+
 // Gone tells the peer that the asker's side was half-closed: it cancels the
 // handler's context and still delivers what the handler answers.
 func (s *Session) Gone() {

@@ -1,0 +1,105 @@
+package httpcompat
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/heddle-go/heddle/session"
+)
+
+// tunnel gives the handler, who has hijacked it, the client's connection: from
+// here on bytes are copied as they are, in both directions, until either side
+// has ended both or the connection breaks. Time-outs meant for requests end
+// here.
+func (a *asking) tunnel() error {
+	a.stop() // a client that half-closes says so by the end of its bytes
+	if a.headSent {
+		if err := a.flush(); err != nil {
+			return err
+		}
+	}
+	var rest []byte
+	if a.up != nil {
+		rest = a.up.halt()
+		a.up = nil
+	}
+	_ = a.s.Close() // what follows is no body
+	if err := a.s.Reopen(); err != nil {
+		return err
+	}
+	conn, brw, err := http.NewResponseController(a.w).Hijack()
+	if err != nil {
+		return err
+	}
+	a.tunneled = true
+	up := make(chan struct{})
+	go func() { // ends with the client's bytes, the session, or the connection
+		defer close(up)
+		a.copyUp(brw.Reader, rest)
+	}()
+	err = a.copyDown(conn)
+	if t, ok := conn.(*net.TCPConn); ok && err != nil {
+		_ = t.SetLinger(0) // the client must not take it for an orderly end
+	}
+	_ = conn.Close()
+	if err != nil {
+		a.s.Cancel(err)
+	}
+	<-up
+	return err
+}
+
+// copyUp copies what the client sends to the session, rest first.
+func (a *asking) copyUp(src io.Reader, rest []byte) {
+	p := getPiece()
+	defer putPiece(p)
+	if _, err := a.s.Write(rest); err != nil {
+		return // the session has ended, which copyDown is told
+	}
+	for {
+		n, err := src.Read(p[:])
+		if n > 0 {
+			if _, err := a.s.Write(p[:n]); err != nil {
+				return
+			}
+		}
+		switch {
+		case err == io.EOF:
+			_ = a.s.Close()
+			return
+		case err != nil: // no-op if it was us who closed it
+			a.s.Cancel(errors.Join(errClient, err))
+			return
+		}
+	}
+}
+
+// copyDown copies what the handler writes to the client, until the session's
+// end.
+func (a *asking) copyDown(dst net.Conn) error {
+	for {
+		m, err := a.s.Recv()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		for _, f := range m.Files {
+			_ = f.Close() // a connection brings none
+		}
+		if m.Kind != session.Chunk {
+			continue
+		}
+		if len(m.Data) > 0 {
+			_, err = dst.Write(m.Data)
+		} else if half, ok := dst.(interface{ CloseWrite() error }); ok {
+			err = half.CloseWrite()
+		}
+		if err != nil {
+			return errors.Join(errClient, err)
+		}
+	}
+}
