@@ -52,7 +52,7 @@ type child struct {
 	outDone  bool
 	drained  bool   // drain was sent
 	asked    bool   // the engine wanted it to leave
-	stopped  bool   // SIGTERM was sent because something was wrong, or a time-out passed
+	stopped  bool   // we sent SIGTERM or SIGKILL: something was wrong, or a time-out passed
 	reason   string // why it has to end, if it is not for its own doing
 	death    Death
 

@@ -160,6 +160,7 @@ func (c *child) kill(why string) bool {
 	if !c.move(eventKill) {
 		return false
 	}
+	c.stopped = true
 	c.deadline = time.Now().Add(killGrace)
 	c.signal("SIGKILL", c.process().kill)
 	return true
@@ -397,9 +398,12 @@ func (c *child) record(x exit) {
 	lost := c.lostOnes
 	c.mu.Unlock()
 	f := c.told()
+	// A worker that was asked to leave and crashed, or was killed by somebody
+	// else, took its sessions with it all the same.
+	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
 		Index: c.index, ID: c.id, Pid: c.pid(), Release: c.release,
-		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: c.asked || f.leaving && x.code == 0 && !c.stopped,
+		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {

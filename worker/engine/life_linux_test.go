@@ -269,6 +269,29 @@ func TestIgnoresTerminate(t *testing.T) {
 	})
 }
 
+// Who is killed by somebody else while it drains has died, and did not leave.
+func TestKilledWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var deaths deathsOf
+		w := &fakeWorld{born: func(p *fakeProcess) { p.work(badStubborn) }}
+		e := newFake(t, w, Options{OnDeath: deaths.on})
+		start(t, e)
+		if _, err := e.Open(t.Context(), session.OpenOptions{Event: "hang"}); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- e.Shutdown(context.Background()) }()
+		time.Sleep(time.Second)
+		w.proc(1).die(exit{code: -1, signal: "SIGKILL"})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if d := deaths.wait(t, 1)[0]; d.Expected || d.Signal != "SIGKILL" || len(d.Lost) != 1 {
+			t.Errorf("death %+v", d)
+		}
+	})
+}
+
 // A shutdown whose context ends kills what is left.
 func TestShutdownContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
