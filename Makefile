@@ -5,7 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big compare lint cross examples ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-h2spec stdlib-suite compare lint cross examples ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
@@ -39,6 +39,12 @@ bench-kill: ## what a killed worker costs under load (needs wrk)
 
 bench-big: ## 200 MB up and down, and what memory that takes
 	$(GO) run ./bench/big
+
+bench-h2spec: ## h2spec against our HTTP/2 and Go's own
+	$(GO) run ./bench/h2spec
+
+stdlib-suite: ## Go's own net/http tests with Heddle between handlers and clients
+	$(GO) run ./bench/stdlib-suite -want 560
 
 compare: ## the examples, alone and behind heddle (needs curl)
 	examples/compare

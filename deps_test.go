@@ -89,6 +89,8 @@ var rooms = map[string]room{
 	"bench/hello":          {below: []string{"bench/internal/stack"}},
 	"bench/kill":           {below: []string{"bench/internal/stack"}},
 	"bench/big":            {below: []string{"bench/internal/stack"}},
+	"bench/stdlib-suite":   {},
+	"bench/h2spec":         {below: []string{"bench/internal/stack"}},
 }
 
 // workerRooms are what a program links that calls httpcompat.ListenAndServe.

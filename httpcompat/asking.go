@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	heddle "github.com/heddle-go/heddle"
@@ -31,15 +32,17 @@ type asking struct {
 	heddle bool // the peer speaks the extensions, and so net/http on its side
 	v0     bool // each chunk of the body is packed once more
 	expect bool // the client waits for 100-continue
+	asked  bool // it was told, or will not be
 
 	stop func() bool // ends the watch over the client's context
 
-	switches bool // the answer is a 101
 	informed bool // the client was sent a 1xx head
 	tunneled bool // the client's connection is the handler's
 	headSent bool
 	noLength bool // the worker declared none, on purpose
 	flushed  bool
+	made     byte        // fields of the head that the server makes, not we
+	held     bool        // the server has yet to see what it makes them of
 	declared http.Header // trailers that the answer announced
 	up       *upload     // nil without a body
 }
@@ -120,7 +123,7 @@ func (a *asking) copyAnswer() error {
 		if err != nil {
 			return err
 		}
-		if a.headSent && !a.s.Buffered() {
+		if a.headSent && !a.held && !a.s.Buffered() {
 			if err := a.flush(); err != nil {
 				return err
 			}
@@ -137,7 +140,9 @@ func (a *asking) head(data []byte) error {
 	if h.Code < 200 && h.Code != http.StatusSwitchingProtocols || h.Code > 999 {
 		return errHead // other 1xx are no final heads
 	}
-	a.switches = a.heddle && h.Code == http.StatusSwitchingProtocols
+	if a.heddle {
+		a.made = madeOf(data)
+	}
 	header := a.w.Header()
 	if err := a.fields(header, h.Headers, data); err != nil {
 		clear(header)
@@ -146,10 +151,11 @@ func (a *asking) head(data []byte) error {
 	if a.heddle {
 		// Worker and handler have decided about these; the server this side
 		// stands on shall not add its own.
-		for _, name := range [...]string{"Content-Type", "Date"} {
-			if _, ok := header[name]; !ok {
-				header[name] = nil
-			}
+		if _, ok := header["Content-Type"]; !ok && a.made&madeType == 0 {
+			header["Content-Type"] = nil
+		}
+		if _, ok := header["Date"]; !ok && a.made&madeDate == 0 {
+			header["Date"] = nil
 		}
 	}
 	for _, v := range header["Trailer"] {
@@ -161,35 +167,35 @@ func (a *asking) head(data []byte) error {
 		}
 	}
 	a.headSent = true
-	a.noLength = a.heddle && header["Content-Length"] == nil && a.r.Method != "HEAD" && bodyAllowed(int(h.Code))
+	a.held = a.made&(madeLength|madeType) != 0
+	a.noLength = a.heddle && header["Content-Length"] == nil && a.made&madeLength == 0 && (a.r.Method != "HEAD" || a.held) && bodyAllowed(int(h.Code))
 	a.w.WriteHeader(int(h.Code))
+	a.letRead()
+	if a.made&madeClose != 0 {
+		closeAfter(a.w)
+	}
 	return nil
 }
 
-// fields enters headers, decoded from data, into header, but for those that
-// concern one connection only. Of these a wish to close it is kept, and what
-// says to which protocol it switches.
+// fields enters headers, decoded from data, into header. A Heddle worker's
+// handler talks to the client, and what it says goes there as it is, but for
+// what the server makes. Of a plain worker's, those that concern one connection
+// only are left out.
 func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte) error {
 	ar := newArena(data)
 	values := make([]string, len(headers))
-	var connection []string
 	for i := range headers {
-		name, ok := canonical(ar.cut(headers[i].Name))
+		sent := ar.cut(headers[i].Name)
+		name, ok := canonical(sent)
 		value := ar.cut(headers[i].Value)
 		if !ok || !validValue(value) {
 			return errHead
 		}
-		switch name {
-		case "Connection":
-			if connection = append(connection, value); !a.switches {
+		if a.heddle {
+			if !a.headSent && a.makes(sent, value) {
 				continue
 			}
-		case "Upgrade":
-			if !a.switches {
-				continue
-			}
-		case "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te":
-			continue
+			name = sent
 		}
 		if vv, ok := header[name]; ok {
 			header[name] = append(vv, value)
@@ -198,18 +204,40 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 		values[i] = value
 		header[name] = values[i : i+1 : i+1]
 	}
-	if a.switches {
+	if a.heddle {
 		return nil
 	}
-	for _, v := range connection {
+	for _, v := range header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
 			header.Del(strings.TrimSpace(name))
 		}
 	}
-	if a.heddle && hasToken(connection, "close") {
-		header.Set("Connection", "close")
+	for _, name := range [...]string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te"} {
+		delete(header, name)
 	}
 	return nil
+}
+
+// makes says whether the server will make a field of the head. It knows the
+// length only at the end; who wraps it is told.
+func (a *asking) makes(name, value string) bool {
+	switch name {
+	case "Date":
+		return a.made&madeDate != 0
+	case "Content-Type":
+		return a.made&madeType != 0
+	case "Content-Length":
+		if a.made&madeLength == 0 {
+			return false
+		}
+		if w, ok := a.w.(interface{ ExpectLength(n int64) }); ok {
+			if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+				w.ExpectLength(n)
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // info writes a 1xx head: its fields are the client's alone, not the final
@@ -228,13 +256,19 @@ func (a *asking) info(args []byte) error {
 	if a.headSent {
 		return nil
 	}
+	tells := i.Code == http.StatusContinue && a.expect && !a.asked
 	header := a.w.Header()
 	if err := a.fields(header, i.Headers, args); err != nil {
 		return err
 	}
 	a.informed = true
-	a.w.WriteHeader(int(i.Code))
+	if !tells || a.r.ProtoMajor == 1 { // HTTP/2 says it once more when the body is read
+		a.w.WriteHeader(int(i.Code))
+	}
 	clear(header)
+	if tells {
+		a.letRead()
+	}
 	return nil
 }
 
@@ -258,12 +292,15 @@ func (a *asking) trailers(args []byte) error {
 			undeclared = true
 		}
 	}
-	if undeclared {
+	if undeclared && a.r.ProtoMajor == 1 {
 		// A server that has not sent the head yet would declare a length.
 		return a.flush()
 	}
 	return nil
 }
+
+// sniffLen is how many bytes http.DetectContentType looks at.
+const sniffLen = 512
 
 // write writes a piece of the body.
 func (a *asking) write(p []byte) error {
@@ -278,7 +315,12 @@ func (a *asking) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
+	sniffed := a.held && a.made&madeLength == 0
+	a.held = a.made&madeLength != 0 // until the end, which is at hand
 	_, err := a.w.Write(p)
+	if sniffed && len(p) < sniffLen && err == nil {
+		return a.flush() // the type is that of these bytes, without those that follow
+	}
 	if err == http.ErrBodyNotAllowed {
 		return nil // plain workers may send one all the same
 	}

@@ -1,11 +1,14 @@
 package httpcompat
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -19,7 +22,8 @@ import (
 // The handler may keep it beyond its return, even in a Read; the session may
 // not be touched then, so all use of it is under mu.
 type body struct {
-	over atomic.Bool // the handler has returned: an end that comes now is not the body's
+	over      atomic.Bool // the handler has returned: an end that comes now is not the body's
+	continues atomic.Bool // the client waits for 100-continue, and the answer's head has not left
 
 	mu     sync.Mutex
 	s      *session.Session
@@ -57,6 +61,9 @@ func (b *body) Read(p []byte) (n int, err error) {
 	if b.left >= 0 && int64(len(p)) > b.left {
 		p = p[:b.left]
 	}
+	if b.continues.CompareAndSwap(true, false) {
+		_ = b.s.SendInfo(continued) // if it fails, so does the read
+	}
 	n, err = b.s.Read(p)
 	if b.left >= 0 {
 		if b.left -= int64(n); b.left == 0 {
@@ -72,10 +79,55 @@ func (b *body) Read(p []byte) (n int, err error) {
 	case err == io.EOF:
 		b.err = b.end()
 	default:
-		b.err = io.ErrUnexpectedEOF
+		b.err = bodyCause(err)
 	}
 	return n, b.err
 }
+
+// continued is the Info in front of the credit that a first read gives: the front
+// has one goroutine for what it says and another that waits for the body, and
+// only the first of them can keep a 100 behind the 1xx heads before it.
+//
+// array(2): code int 100, headers array(0)
+var continued = []byte{0x92, 100, 0x90}
+
+// bodyPrefix begins the message by which a front says what was wrong with a
+// request's body.
+const bodyPrefix = "request body: "
+
+// bodyError tells the handler's side what reading the body came to.
+func bodyError(s *session.Session, err error) *session.Error {
+	return &session.Error{ID: s.ID(), Category: heddle.CategoryMisc, Code: 2, Msg: bodyPrefix + err.Error()}
+}
+
+// bodyCause is bodyError's reverse: an error that reads as the front's did, and
+// can be told apart as far as another process can be believed about it. Any
+// other end of the session is an unexpected one of the body.
+func bodyCause(err error) error {
+	var e *session.Error
+	if !errors.As(err, &e) || !e.Remote || e.Category != heddle.CategoryMisc || e.Code != 2 {
+		return io.ErrUnexpectedEOF
+	}
+	text, ok := strings.CutPrefix(e.Msg, bodyPrefix)
+	switch {
+	case !ok || text == io.ErrUnexpectedEOF.Error():
+		return io.ErrUnexpectedEOF
+	case strings.HasSuffix(text, os.ErrDeadlineExceeded.Error()):
+		return &readError{text, os.ErrDeadlineExceeded}
+	case strings.HasSuffix(text, syscall.ECONNRESET.Error()):
+		return &readError{text, syscall.ECONNRESET}
+	}
+	return errors.New(text)
+}
+
+// A readError is what the front got when it read the body.
+type readError struct {
+	text string
+	is   error
+}
+
+func (e *readError) Error() string { return e.text }
+func (e *readError) Unwrap() error { return e.is }
 
 // end takes what follows the last chunk: trailers, then the choke.
 func (b *body) end() error {
@@ -117,6 +169,24 @@ func (b *body) trailers(args []byte) error {
 		b.req.Trailer[name] = append(b.req.Trailer[name], value)
 	}
 	return nil
+}
+
+// spoils says whether a head that leaves now has to announce that the client's
+// connection will be closed, since too much of the body is left on it. A
+// handler that reads while it writes is trusted to come to the end.
+func (b *body) spoils(fullDuplex bool) bool {
+	if !b.mu.TryLock() {
+		return false // somebody reads
+	}
+	defer b.mu.Unlock()
+	switch {
+	case b.whole || b.err == io.EOF:
+		return false
+	case expectsContinue(b.req):
+		return true
+	}
+	cut := b.err == io.ErrUnexpectedEOF && b.left > 0 // the client ended: there will be no other request
+	return !fullDuplex && !cut && (b.err != nil || b.left >= lingerBytes)
 }
 
 // Close makes further reads fail; what still arrives is dropped when the

@@ -25,6 +25,16 @@ func Handler(h http.Handler) worker.Handler {
 	return &handler{server: &http.Server{Handler: h}}
 }
 
+// ServerHandler is Handler for the handler of srv, and with what else of srv has a
+// meaning for a request: see Serve, which is for whole programs.
+func ServerHandler(srv *http.Server) worker.Handler {
+	h := &handler{server: srv}
+	if srv.BaseContext != nil {
+		h.base = srv.BaseContext(newListener(""))
+	}
+	return h
+}
+
 // A handler is a server's http.Handler as a worker's. Of the server it reads
 // Handler, ErrorLog, ConnContext, MaxHeaderBytes and the time-outs.
 type handler struct {
@@ -146,11 +156,18 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	if x.ctx.local, err = sc.fill(r, &x.url, data, plain); err != nil {
 		return nil, err
 	}
-	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
+	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, heddle: s.Mux().Heddle(), v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
 	r.Body = http.NoBody
+	if r.ProtoMajor >= 2 {
+		x.body.err = io.EOF
+		r.Body = &x.body // where net/http has none of its NoBody
+	}
 	if r.ContentLength != 0 {
-		x.body.s, x.body.req, x.body.left = s, r, r.ContentLength
+		x.body.s, x.body.req, x.body.left, x.body.err = s, r, r.ContentLength, nil
 		x.body.whole, x.body.plain = plain, sc.req.Body
+		if x.resp.heddle && expectsContinue(r) {
+			x.body.continues.Store(true)
+		}
 		r.Body = &x.body
 	}
 	if cc := h.server.ConnContext; cc != nil {
@@ -197,7 +214,7 @@ func (h *handler) serve(x *exchange, r *http.Request, sc *scratch) {
 	if t := h.server.WriteTimeout; t > 0 {
 		_ = w.s.SetWriteDeadline(time.Now().Add(t))
 	}
-	h.handlerFor(r).ServeHTTP(w, r)
+	h.handlerFor(r).ServeHTTP(w.writer(), r)
 	x.body.over.Store(true)
 	if w.conn == nil {
 		w.finish()
@@ -214,12 +231,20 @@ var errAborted = &session.Error{Category: heddle.CategoryFramework, Code: heddle
 // handlerFor is who answers r.
 func (h *handler) handlerFor(r *http.Request) http.Handler {
 	if r.RequestURI == "*" && r.Method == "OPTIONS" && !h.server.DisableGeneralOptionsHandler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Length", "0") })
+		return http.HandlerFunc(options)
 	}
 	if h.server.Handler == nil {
 		return http.DefaultServeMux
 	}
 	return h.server.Handler
+}
+
+// options answers OPTIONS *. A body is read as far as net/http reads it.
+func options(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Length", "0")
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 4<<10)); errors.As(err, new(*http.MaxBytesError)) && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // refuse answers a request that no handler sees.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strings"
 	"unsafe"
 
@@ -23,6 +24,30 @@ var errHead = errors.New("httpcompat: malformed head")
 // maxFields is how many header fields a head may have, the limit of the root
 // messages (RequestHead, ResponseHead, Info, Trailers).
 const maxFields = 1024
+
+// What a Heddle worker's head has as its third element: which of its fields the
+// worker made, as an http.Server would have for its handler. A front that is
+// one writes them itself, behind the handler's and in its own order.
+//
+// array(3): code int, headers array of [name, value], made uint7
+const (
+	madeDate   = 1 << iota
+	madeLength // all of the body follows at once
+	madeType   // from the first bytes of the body, which follow
+	madeClose  // no field: the connection is of no use any more, for what is left of the body
+	madeAll    = 1<<iota - 1
+)
+
+// madeOf is what data, a response's head that could be decoded, says is made.
+func madeOf(data []byte) byte {
+	if codec.ArgCount(data) != 3 {
+		return 0
+	}
+	if made := data[len(data)-1]; made <= madeAll {
+		return made
+	}
+	return 0
+}
 
 // undecodable is why a head could not be decoded.
 func undecodable(err error) error {
@@ -212,6 +237,10 @@ func protocol(v string) (proto string, major, minor int, err error) {
 	case "3.0", "HTTP/3.0":
 		return "HTTP/3.0", 3, 0, nil
 	}
+	if digit, ok := strings.CutPrefix(v, "HTTP/1."); ok && len(digit) == 1 && '2' <= digit[0] && digit[0] <= '9' {
+		minor := int(digit[0] - '0')
+		return "HTTP/1." + decimal(int64(minor)), 1, minor, nil
+	}
 	return "", 0, 0, errHead
 }
 
@@ -224,8 +253,15 @@ func version(r *http.Request) string {
 		return "2.0"
 	case r.ProtoMajor == 3:
 		return "3.0"
+	case r.ProtoMajor == 1 && 1 < r.ProtoMinor && r.ProtoMinor <= 9:
+		return "HTTP/1." + decimal(int64(r.ProtoMinor))
 	}
 	return "1.1"
+}
+
+// expectsContinue says whether r's client waits for 100-continue.
+func expectsContinue(r *http.Request) bool {
+	return hasToken(r.Header["Expect"], "100-continue") && r.ProtoAtLeast(1, 1)
 }
 
 // extraOf is what a Heddle worker is told of r beyond the five elements.
@@ -300,7 +336,7 @@ func appendPlainHead(dst []byte, r *http.Request, body []byte) (head []byte, ok 
 
 func appendRequestLine(dst []byte, r *http.Request) []byte {
 	uri := r.RequestURI
-	if uri == "" { // made by a program, not by a server
+	if uri == "" && (r.Method != "CONNECT" || *r.URL != (url.URL{})) { // made by a program, not by a server
 		uri = r.URL.RequestURI()
 	}
 	return codec.AppendRawString(codec.AppendRawString(codec.AppendRawString(dst, r.Method), uri), version(r))
@@ -332,18 +368,27 @@ func appendField(dst []byte, name, value string) []byte {
 
 // appendHeader appends a header of a response, and returns of how many pairs it
 // was. What cannot be sent is dealt with as net/http does: an invalid name is
-// dropped, a line break in a value becomes a space.
-func appendHeader(dst []byte, name string, vv []string) ([]byte, int) {
+// dropped, a line break in a value becomes a space, and with HTTP/2 (major 2) the
+// value is dropped.
+func appendHeader(dst []byte, name string, vv []string, major int) (head []byte, n int) {
 	if !validName(name) {
 		return dst, 0
 	}
 	for _, v := range vv {
-		if !validValue(v) {
-			v = strings.NewReplacer("\r", " ", "\n", " ").Replace(v)
+		valid := validValue(v)
+		switch {
+		case major < 2:
+			if !valid {
+				v = strings.NewReplacer("\r", " ", "\n", " ").Replace(v)
+			}
+			v = textproto.TrimString(v)
+		case !valid:
+			continue
 		}
-		dst = appendField(dst, name, textproto.TrimString(v))
+		dst = appendField(dst, name, v)
+		n++
 	}
-	return dst, len(vv)
+	return dst, n
 }
 
 // appendStatus appends a status code, which has three digits.

@@ -121,13 +121,13 @@ func upgrades(r *http.Request) bool {
 // options are those of r's session; its head is encoded into sc. It has
 // answered by itself if r cannot be carried.
 func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o session.OpenOptions, ok bool) {
-	o = session.OpenOptions{Event: p.Event, Last: true}
+	o = session.OpenOptions{Event: p.Event, Label: r.Header.Get("X-Request-Id"), Last: true}
 	if o.Event == "" {
 		o.Event = DefaultEvent
 	}
 	if !p.Plain {
 		o.Last = r.Body == nil || r.Body == http.NoBody
-		o.NoCredit = !o.Last && hasToken(r.Header["Expect"], "100-continue")
+		o.NoCredit = !o.Last && expectsContinue(r)
 		var local string
 		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			local = addr.String()

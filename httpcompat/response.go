@@ -42,6 +42,7 @@ type response struct {
 	written  int64 // bytes that the handler wrote, sent or held back
 	buffered int   // bytes held back in sc.body
 	fields   int   // pairs encoded in sc.head so far
+	made     byte  // which of them are ours and not the handler's
 	err      error // sending failed: nothing more is sent, and the end is an abort
 
 	declared []string // trailers that the Trailer header announced
@@ -53,7 +54,9 @@ type response struct {
 	wroteHeader bool
 	headSent    bool
 	over        bool // more than length was written, and refused
+	heddle      bool // the peer speaks the extensions
 	v0          bool // each chunk of the body is packed once more
+	fullDuplex  bool // the handler said that it reads while it writes
 	trailers    bool // there may be some
 	noLength    bool // none is made up
 	hasType     bool // Content-Type was set, if only to nothing
@@ -90,7 +93,7 @@ func (w *response) WriteHeader(code int) {
 		return
 	}
 	if code < 100 || code > 999 {
-		panic("httpcompat: invalid status code " + strconv.Itoa(code))
+		panic("invalid WriteHeader code " + strconv.Itoa(code))
 	}
 	if code < 200 && code != http.StatusSwitchingProtocols {
 		w.sendInfo(code)
@@ -98,6 +101,9 @@ func (w *response) WriteHeader(code int) {
 	}
 	w.wroteHeader = true
 	w.status = code
+	if _, ok := w.header["Content-Length"]; ok {
+		w.noLength = true
+	}
 	if cl := w.header.Get("Content-Length"); cl != "" {
 		n, err := strconv.ParseInt(cl, 10, 64)
 		if err == nil && n >= 0 {
@@ -105,107 +111,9 @@ func (w *response) WriteHeader(code int) {
 		} else {
 			w.h.logf("httpcompat: invalid Content-Length %q from %s", cl, caller())
 			w.header.Del("Content-Length")
-			w.noLength = true
 		}
 	}
 	w.encode()
-}
-
-// encode puts the header's pairs into sc.head, but for those that net/http
-// would not send either.
-func (w *response) encode() {
-	w.sc.head = append(w.sc.head[:0], make([]byte, prefixRoom)...)
-	te := w.header.Get("Transfer-Encoding")
-	w.hasTransfer = te != ""
-	if w.hasTransfer && te != "identity" && w.length >= 0 {
-		w.h.logf("httpcompat: both Transfer-Encoding %q and Content-Length %d were set", te, w.length)
-		w.length = -1
-	}
-	for name, vv := range w.header {
-		switch name {
-		case "Content-Length":
-			if w.length < 0 || !bodyAllowed(w.status) {
-				continue
-			}
-			vv = vv[:1]
-		case "Content-Type":
-			w.hasType = true
-			if w.status == http.StatusNotModified {
-				continue
-			}
-		case "Content-Encoding":
-			w.hasCoding = len(vv) > 0 && vv[0] != ""
-		case "Transfer-Encoding":
-			continue // framing is the front's
-		case "Date":
-			w.hasDate = true
-		case "Trailer":
-			w.trailers, w.noLength = true, true
-			for _, v := range vv {
-				for name := range strings.SplitSeq(v, ",") {
-					if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "" {
-						w.declared = append(w.declared, name)
-					}
-				}
-			}
-		default:
-			if strings.HasPrefix(name, http.TrailerPrefix) {
-				w.trailers, w.noLength = true, true
-				continue
-			}
-		}
-		n := 0
-		w.sc.head, n = appendHeader(w.sc.head, name, vv)
-		w.fields += n
-	}
-}
-
-// head finishes the encoded head. first is the beginning of the body, for its
-// type; end says that it is all of it.
-func (w *response) head(first []byte, end bool) []byte {
-	b := w.sc.head
-	allowed := bodyAllowed(w.status)
-	if allowed && !w.hasType && !w.hasCoding && !w.hasTransfer && len(first) > 0 {
-		b = appendField(b, "Content-Type", http.DetectContentType(first))
-		w.fields++
-	}
-	if end && allowed && w.length < 0 && !w.noLength && !w.hasTransfer && (w.req.Method != "HEAD" || len(first) > 0) {
-		w.length = int64(len(first))
-		var digits [20]byte
-		n := strconv.AppendInt(digits[:0], w.length, 10)
-		b = codec.AppendRaw(codec.AppendRawString(append(b, 0x92), "Content-Length"), n)
-		w.fields++
-	}
-	if !w.hasDate {
-		b = appendField(b, "Date", w.h.date())
-		w.fields++
-	}
-	w.sc.head = b
-	w.headSent = true
-	var room [prefixRoom]byte
-	prefix := codec.AppendArray(appendStatus(append(room[:0], 0x92), w.status), w.fields)
-	b = b[prefixRoom-len(prefix):]
-	copy(b, prefix)
-	return b
-}
-
-// sendInfo sends a 1xx head.
-func (w *response) sendInfo(code int) {
-	b := append(appendStatus(append(w.sc.head[:0], 0x92), code), 0xdc, 0, 0) // the count is put in below
-	at, n := len(b), 0
-	for name, vv := range w.header {
-		if name == "Content-Length" || name == "Transfer-Encoding" {
-			continue
-		}
-		k := 0
-		b, k = appendHeader(b, name, vv)
-		n += k
-	}
-	b[at-2], b[at-1] = byte(n>>8), byte(n)
-	w.sc.head = b
-	if err := w.s.SendInfo(b); err != nil && err != session.ErrUnsupported {
-		w.err = err
-	}
 }
 
 // Write holds p back or sends it. http.ErrBodyNotAllowed and
@@ -321,14 +229,21 @@ func (w *response) begin(n int) error {
 }
 
 // flush sends the head, if it is still to be sent, and what is held back.
-func (w *response) flush() error {
+func (w *response) flush() error { return w.flushAll(false) }
+
+// flushAll is flush; end says that nothing of the body follows.
+func (w *response) flushAll(end bool) error {
 	if w.err != nil {
 		return w.err
 	}
 	held := w.sc.body[:w.buffered]
 	w.buffered = 0
 	if !w.headSent {
-		if w.err = w.s.WriteChunk(w.head(held, false)); w.err != nil {
+		if w.err = w.s.WriteChunk(w.head(held, end)); w.err != nil {
+			return w.err
+		}
+		if w.showsHead() {
+			_, w.err = w.s.Write(held)
 			return w.err
 		}
 	}
@@ -371,8 +286,12 @@ func (w *response) SetReadDeadline(t time.Time) error { return w.s.SetReadDeadli
 // client fail with os.ErrDeadlineExceeded from t on, and break the response.
 func (w *response) SetWriteDeadline(t time.Time) error { return w.s.SetWriteDeadline(t) }
 
-// EnableFullDuplex is for http.ResponseController. A session always is.
-func (w *response) EnableFullDuplex() error { return nil }
+// EnableFullDuplex is for http.ResponseController. A session always is; with
+// this the client's connection is kept whatever is left of the body.
+func (w *response) EnableFullDuplex() error {
+	w.fullDuplex = true
+	return nil
+}
 
 // CloseNotify sends once the client has gone.
 //
@@ -399,7 +318,7 @@ func (w *response) finish() {
 
 // sendEnd sends what finish ends with. An error is the reason to end abruptly.
 func (w *response) sendEnd() error {
-	if w.length >= 0 && w.written != w.length && w.req.Method != "HEAD" && bodyAllowed(w.status) {
+	if w.length >= 0 && (w.written != w.length || w.over && w.req.ProtoMajor == 1) && w.req.Method != "HEAD" && bodyAllowed(w.status) {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -407,7 +326,7 @@ func (w *response) sendEnd() error {
 	}
 	if w.trailers || w.headSent {
 		if t := w.finalTrailers(); t != nil {
-			if err := w.flush(); err != nil {
+			if err := w.flushAll(w.req.ProtoMajor >= 2); err != nil {
 				return err
 			}
 			if err := w.s.SendTrailers(t); err != nil && err != session.ErrUnsupported {
@@ -425,7 +344,7 @@ func (w *response) sendEnd() error {
 		return w.s.Finish(w.packed(held))
 	}
 	head := w.head(held, true)
-	if len(held) == 0 || w.req.Method == "HEAD" {
+	if len(held) == 0 || w.req.Method == "HEAD" && !w.showsHead() {
 		return w.s.Finish(head)
 	}
 	return w.s.Finish(head, w.packed(held))
@@ -437,34 +356,6 @@ func (w *response) packed(p []byte) []byte {
 		return p
 	}
 	return codec.AppendRaw(make([]byte, 0, len(p)+5), p)
-}
-
-// finalTrailers encodes what the handler left as trailers, or returns nil.
-//
-// array(1): headers array of [name, value]
-func (w *response) finalTrailers() []byte {
-	if w.length >= 0 || !bodyAllowed(w.status) {
-		return nil // nor does net/http send any then
-	}
-	var b []byte
-	n := 0
-	add := func(name string, vv []string) {
-		k := 0
-		b, k = appendHeader(b, name, vv)
-		n += k
-	}
-	for name, vv := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
-			add(name, vv)
-		}
-	}
-	for _, name := range w.declared {
-		add(name, w.header[name])
-	}
-	if n == 0 {
-		return nil
-	}
-	return append(codec.AppendArray([]byte{0x91}, n), b...)
 }
 
 // bodyAllowed says whether a response of this status has a body, RFC 9110 6.4.1.
@@ -479,7 +370,7 @@ func caller() string {
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		f, more := frames.Next()
-		if !strings.Contains(f.Function, "httpcompat.(*response)") && !strings.HasPrefix(f.Function, "net/http.") {
+		if !strings.Contains(f.Function, "httpcompat.(*response)") && !strings.Contains(f.Function, "httpcompat.streamResponse.") && !strings.HasPrefix(f.Function, "net/http.") {
 			return f.Function + " (" + f.File + ":" + strconv.Itoa(f.Line) + ")"
 		}
 		if !more {

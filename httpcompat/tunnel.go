@@ -40,15 +40,29 @@ func (a *asking) tunnel() error {
 		a.copyUp(brw.Reader, rest)
 	}()
 	err = a.copyDown(conn)
-	if t, ok := conn.(*net.TCPConn); ok && err != nil {
-		_ = t.SetLinger(0) // the client must not take it for an orderly end
-	}
-	_ = conn.Close()
 	if err != nil {
+		reset(conn)
 		a.s.Cancel(err)
 	}
+	_ = conn.Close()
 	<-up
 	return err
+}
+
+// reset ends the connection below conn, TLS and other wrappings left aside, in a
+// way that the client cannot take for an orderly end.
+func reset(conn net.Conn) {
+	for {
+		w, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = w.NetConn()
+	}
+	if t, ok := conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // copyUp copies what the client sends to the session, rest first.

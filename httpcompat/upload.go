@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
 )
@@ -29,11 +28,13 @@ const leastPiece = 4 << 10
 type upload struct {
 	a     *asking
 	done  chan struct{} // closed when the goroutine has ended
+	asked chan struct{} // closed when a client that waits for 100-continue was told, or will not be
 	clean bool          // set before done is closed: nothing of the body is left to be taken for a request
 
 	mu     sync.Mutex
 	s      *session.Session
 	piece  *[session.MaxChunk]byte
+	read   int64  // bytes of the body that were read
 	taken  int    // bytes of the body in piece, if all that was read is still there
 	lost   bool   // more was read than is in piece
 	whole  bool   // the body's end was read
@@ -48,8 +49,21 @@ func (a *asking) startUpload() {
 	// Without this the server reads the rest of the body before it sends the
 	// answer's head, and would wait for the goroutine to do so.
 	_ = http.NewResponseController(a.w).EnableFullDuplex()
-	a.up = &upload{a: a, s: a.s, piece: getPiece(), done: make(chan struct{})}
+	a.up = &upload{a: a, s: a.s, piece: getPiece(), done: make(chan struct{}), asked: make(chan struct{})}
+	if !a.expect {
+		a.letRead()
+	}
 	a.up.start()
+}
+
+// letRead lets the body be read. The server's first read of one whose client
+// waits for 100-continue writes that by itself, unless it was written or the
+// head was: so nobody else writes at that moment.
+func (a *asking) letRead() {
+	if !a.asked && a.up != nil {
+		a.asked = true
+		close(a.up.asked)
+	}
 }
 
 func (u *upload) start() {
@@ -68,7 +82,10 @@ func (u *upload) copyBody() bool {
 	for {
 		s := u.session()
 		if s.WaitCredit() == nil {
-			break
+			<-u.asked // by the Info or head before that credit, or by the session's end
+			if s.WaitCredit() == nil {
+				break
+			}
 		}
 		if u.leave(s, nil) {
 			// Reading now would ask for a body that nobody wants; the server knows
@@ -91,9 +108,9 @@ func (u *upload) copyBody() bool {
 			return true
 		case err != nil:
 			if u.leave(s, nil) && !u.isHalted() {
-				s.Abort(&session.Error{ID: s.ID(), Category: heddle.CategoryMisc, Code: 2, Msg: "request body: " + err.Error()})
+				s.Abort(bodyError(s, err))
 			}
-			return false
+			return err == io.ErrUnexpectedEOF && u.a.r.ContentLength > 0 // the client's end: nothing follows
 		}
 	}
 }
@@ -116,6 +133,7 @@ func (u *upload) room() []byte {
 func (u *upload) took(n int, err error) *session.Session {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.read += int64(n)
 	if !u.lost {
 		u.taken += n
 	}
@@ -211,6 +229,7 @@ func (u *upload) halt() []byte {
 	u.halted = true
 	s := u.s
 	u.mu.Unlock()
+	u.a.letRead()
 	select {
 	case <-u.done:
 	default:
@@ -236,7 +255,7 @@ func (u *upload) free() {
 // drainBody reads the rest of a body that the handler did not want, and says
 // whether it was properly ended.
 func (u *upload) drainBody() bool {
-	if u.a.r.ContentLength > lingerBytes {
+	if u.a.r.ContentLength-u.read >= lingerBytes {
 		return false
 	}
 	for left := lingerBytes; left > 0; {
@@ -254,6 +273,7 @@ func (a *asking) stopUpload() {
 	if a.up == nil {
 		return
 	}
+	a.letRead()
 	select {
 	case <-a.up.done:
 	default:
@@ -269,7 +289,9 @@ func (a *asking) stopUpload() {
 // linger gives a client that is still sending a moment to get to its end, so
 // that its connection may be used again.
 func (a *asking) linger() {
-	_ = a.flushHead()
+	if !a.held { // else its length is not known to the server before the end
+		_ = a.flushHead()
+	}
 	t := time.NewTimer(lingerTime)
 	defer t.Stop()
 	select {

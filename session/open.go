@@ -15,6 +15,10 @@ type OpenOptions struct {
 	First []byte
 	Last  bool
 
+	// Label is what logs may call the session, such as a request's id. It is not
+	// sent.
+	Label string
+
 	// NoCredit makes our direction begin without credit: the peer's first
 	// read grants (a request that expects 100-continue).
 	NoCredit bool
@@ -27,7 +31,7 @@ type OpenOptions struct {
 // only. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
 // or what the link said.
 func (m *Mux) Open(o OpenOptions) (*Session, error) {
-	s := &Session{m: m, event: o.Event, ours: true, handler: o.Handler, headers: o.Headers}
+	s := &Session{m: m, event: o.Event, ours: true, label: o.Label, handler: o.Handler, headers: o.Headers}
 	s.ctx.base = m.base
 	m.mu.Lock()
 	defer m.mu.Unlock()

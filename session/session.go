@@ -36,9 +36,10 @@ type Session struct {
 	id      uint64
 	event   string
 	headers []codec.Header
-	ours    bool  // we opened it
-	heddle  bool  // windows and extensions hold on it
-	full    int64 // bytes of credit that the peer has when all is read
+	label   string // of our own, for logs
+	ours    bool   // we opened it
+	heddle  bool   // windows and extensions hold on it
+	full    int64  // bytes of credit that the peer has when all is read
 
 	// Loop goroutine only.
 	handler Handler // nil: the blocking methods are used
@@ -83,6 +84,9 @@ func (s *Session) Event() string { return s.event }
 
 // Headers are those of the invoke message, owned by the session.
 func (s *Session) Headers() []codec.Header { return s.headers }
+
+// Label is what whoever opened the session wants it called in logs.
+func (s *Session) Label() string { return s.label }
 
 // Mux is the channel's.
 func (s *Session) Mux() *Mux { return s.m }

@@ -8,10 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
@@ -79,13 +83,37 @@ func TestVersionOf(t *testing.T) {
 	}
 }
 
-func TestCheckListen(t *testing.T) {
-	for addr, ok := range map[string]bool{
-		"127.0.0.1:0": true, ":8080": true, "localhost:http": true, "[::1]:80": true, "unix:/a": true, "unix:@a": true, "unix:rel": true,
-		"": false, "8080": false, "localhost": false, "::1:80": false, "a:b": false, "a:65536": false, "unix:": false, "unix:/" + strings.Repeat("x", 107): false,
+// TestFrontOptions: the flags as the front is given them. Scripts have what is
+// refused.
+func TestFrontOptions(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want front.Limits
+	}{
+		{nil, front.Limits{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000}},
+		{
+			[]string{"--read-header-timeout", "0", "--read-timeout", "1s", "--write-timeout", "2s", "--idle-timeout", "0s", "--max-header-bytes", "1024", "--max-headers", "1", "--max-body-bytes", "5"},
+			front.Limits{ReadHeaderTimeout: -1, ReadTimeout: time.Second, WriteTimeout: 2 * time.Second, IdleTimeout: -1, MaxHeaderBytes: 1024, MaxHeaders: 1, MaxBody: 5},
+		},
 	} {
-		if err := checkListen(addr); (err == nil) != ok {
-			t.Errorf("%q: got %v, want ok %v", addr, err, ok)
+		var f frontFlags
+		cmd := &cobra.Command{}
+		f.add(cmd)
+		if err := cmd.ParseFlags(append(tt.args, "--listen", "proxy:unix:/a", "--listen", "[::1]:0", "--trusted-proxies", "10.0.0.0/8,unix")); err != nil {
+			t.Fatal(err)
+		}
+		o, err := f.options(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Limits != tt.want {
+			t.Errorf("%q: got %+v, want %+v", tt.args, o.Limits, tt.want)
+		}
+		if want := []front.Listener{{Address: "unix:/a", Proxy: true}, {Address: "[::1]:0"}}; !slices.Equal(o.Listeners, want) {
+			t.Errorf("got %+v, want %+v", o.Listeners, want)
+		}
+		if o.Trusted.Empty() {
+			t.Error("nobody is trusted")
 		}
 	}
 }

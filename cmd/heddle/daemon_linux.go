@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/heddle-go/heddle/worker/engine"
@@ -40,7 +41,7 @@ type daemon struct {
 	loop    *loop.Loop // the control socket's
 	looped  chan error // what its Run returned
 	control *ipc.Server
-	front   *front
+	front   *front.Server
 
 	mu      sync.Mutex
 	name    string
@@ -70,11 +71,11 @@ func serve(parent context.Context, o *runOptions) error {
 		return err
 	}
 	d.setState(stateServing)
-	out.Printf("ready %s", strings.Join(d.front.urls, " "))
+	out.Printf("ready %s", strings.Join(d.front.URLs(), " "))
 	select {
 	case <-sig.ctx.Done():
 		return d.drain(sig)
-	case err := <-d.front.failed:
+	case err := <-d.front.Failed():
 		return errors.Join(err, d.drain(sig))
 	case err := <-d.looped:
 		d.looped <- err // for end
@@ -102,7 +103,7 @@ func (d *daemon) start(sig signals) error {
 	if err := d.listenControl(); err != nil {
 		return err
 	}
-	if d.front, err = newFront(d.o.listen, d.log); err != nil {
+	if d.front, err = openFront(&d.o.front, d.log); err != nil {
 		return err
 	}
 	if t.pkg != "" {
@@ -118,7 +119,7 @@ func (d *daemon) start(sig signals) error {
 	if err := d.startEngine(sig); err != nil {
 		return err
 	}
-	d.front.serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log})
+	d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log})
 	return nil
 }
 
@@ -283,7 +284,8 @@ func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
 	}
 	e := d.engine
 	if d.state != stateStarting {
-		st.Listen = append(st.Listen, d.front.urls...) // written before the state was
+		st.Listen = append(st.Listen, d.front.URLs()...) // written before the state was
+		st.Front = d.front.Stats()
 	}
 	d.mu.Unlock()
 	if e != nil {
@@ -319,13 +321,13 @@ func (d *daemon) drain(sig signals) error {
 		}
 	})
 	lost := d.engine.Stats().Lost
-	ferr := d.front.shutdown(ctx)
+	ferr := d.front.Shutdown(ctx)
 	cut := "no request was"
 	if ferr != nil {
-		if cut = "1 request was"; d.front.active.Load() != 1 {
-			cut = fmt.Sprintf("%d requests were", d.front.active.Load())
+		if cut = "1 request was"; d.front.Active() != 1 {
+			cut = fmt.Sprintf("%d requests were", d.front.Active())
 		}
-		d.front.release()
+		d.front.Close()
 	}
 	eerr := d.engine.Shutdown(ctx)
 	close(drained)
@@ -362,7 +364,7 @@ func (d *daemon) end() {
 		_ = d.engine.Close() // ended already unless start failed
 	}
 	if d.front != nil {
-		d.front.release()
+		d.front.Close()
 	}
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)

@@ -1,75 +1,127 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 )
 
-// Limits of the front, net/http's names.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 1 << 20
-)
+// frontFlags are the flags of run that concern clients, as given. In durations
+// and MaxBody zero means no limit.
+type frontFlags struct {
+	listen  []string
+	trusted []string
 
-// A front is the HTTP server that turns requests into sessions.
-type front struct {
-	srv  *http.Server
-	lns  []net.Listener
-	urls []string
-
-	failed chan error // a listener's end that nobody asked for
-	wg     sync.WaitGroup
-	active atomic.Int64 // requests being answered, upgraded connections among them
+	tls    front.TLSFiles
+	limits front.Limits
 }
 
-// newFront takes the addresses, without accepting anything yet: what connects
-// meanwhile waits.
-func newFront(addrs []string, log *slog.Logger) (*front, error) {
-	f := &front{
-		srv: &http.Server{
-			ReadHeaderTimeout: readHeaderTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeaderBytes,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
-		failed: make(chan error, len(addrs)),
+func (f *frontFlags) add(cmd *cobra.Command) {
+	fs, l := cmd.Flags(), &f.limits
+	fs.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port or unix:/path; proxy: before it where connections begin with a PROXY protocol header; repeatable")
+	fs.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of the certificate and its chain: host:port addresses speak TLS; taken anew when it changes")
+	fs.StringVar(&f.tls.Key, "tls-key", "", "PEM file of the certificate's key")
+	fs.StringVar(&f.tls.ClientCA, "tls-client-ca", "", "PEM file of authorities: clients must show a certificate of theirs")
+	fs.BoolVar(&f.tls.Optional, "tls-client-optional", false, "let clients without a certificate in, too")
+	fs.StringSliceVar(&f.trusted, "trusted-proxies", nil, "whose X-Forwarded-* and Forwarded are believed: networks such as 10.0.0.0/8, addresses, or the word unix")
+	fs.DurationVar(&l.ReadHeaderTimeout, "read-header-timeout", front.DefaultReadHeaderTimeout, "how long a request's head may take; 0: no limit")
+	fs.DurationVar(&l.ReadTimeout, "read-timeout", 0, "how long a request may take to come, with its body; 0: no limit")
+	fs.DurationVar(&l.WriteTimeout, "write-timeout", 0, "how long a client may take nothing in of an answer; 0: no limit")
+	fs.DurationVar(&l.IdleTimeout, "idle-timeout", front.DefaultIdleTimeout, "how long a connection may be without a request; 0: no limit")
+	fs.IntVar(&l.MaxHeaderBytes, "max-header-bytes", front.MostHeaderBytes, "bytes of a request's head; more get 431")
+	fs.IntVar(&l.MaxHeaders, "max-headers", front.MostHeaders, "header fields of a request; more get 431")
+	fs.Int64Var(&l.MaxBody, "max-body-bytes", 0, "bytes of a request's body; more get 413; 0: no limit")
+}
+
+// leastHeaderBytes is enough for what any browser sends without cookies.
+const leastHeaderBytes = 1 << 10
+
+// options refuses what cannot be meant. Files are not looked at.
+func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
+	o = front.Options{TLS: f.tls, Limits: f.limits, Logger: log}
+	if len(f.listen) == 0 {
+		return o, usage("run", "--listen is empty: want host:port or unix:/path")
 	}
-	for _, addr := range addrs {
-		ln, err := listen(addr)
+	for _, a := range f.listen {
+		l, err := front.ParseListener(a)
 		if err != nil {
-			f.release()
-			return nil, listenFailure(addr, err)
+			return o, usage("run", "--listen %s: %s", a, err)
 		}
-		f.lns = append(f.lns, ln)
-		f.urls = append(f.urls, urlOf(ln.Addr()))
+		o.Listeners = append(o.Listeners, l)
 	}
-	return f, nil
+	switch t := f.tls; {
+	case t.Cert != "" && t.Key == "":
+		return o, usage("run", "--tls-cert needs --tls-key: the certificate's key")
+	case t.Cert == "" && t.Key != "":
+		return o, usage("run", "--tls-key needs --tls-cert: the key's certificate")
+	case t.ClientCA != "" && t.Cert == "":
+		return o, usage("run", "--tls-client-ca needs --tls-cert and --tls-key: only TLS has certificates")
+	case t.Optional && t.ClientCA == "":
+		return o, usage("run", "--tls-client-optional needs --tls-client-ca")
+	}
+	if o.Trusted, err = front.ParseTrusted(f.trusted); err != nil {
+		return o, usage("run", "--trusted-proxies: %s", err)
+	}
+	l := &o.Limits
+	for _, d := range []struct {
+		flag  string
+		value *time.Duration
+	}{
+		{"read-header-timeout", &l.ReadHeaderTimeout}, {"read-timeout", &l.ReadTimeout}, {"write-timeout", &l.WriteTimeout}, {"idle-timeout", &l.IdleTimeout},
+	} {
+		switch {
+		case *d.value < 0:
+			return o, usage("run", "--%s %v: want a duration such as 30s, or 0 for no limit", d.flag, *d.value)
+		case *d.value == 0:
+			*d.value = -1 // zero would be the default
+		}
+	}
+	switch {
+	case l.MaxHeaderBytes < leastHeaderBytes || l.MaxHeaderBytes > front.MostHeaderBytes:
+		return o, usage("run", "--max-header-bytes %d: want a number from %d to %d", l.MaxHeaderBytes, leastHeaderBytes, front.MostHeaderBytes)
+	case l.MaxHeaders < 1 || l.MaxHeaders > front.MostHeaders:
+		return o, usage("run", "--max-headers %d: want a number from 1 to %d", l.MaxHeaders, front.MostHeaders)
+	case l.MaxBody < 0:
+		return o, usage("run", "--max-body-bytes %d: want a number, or 0 for no limit", l.MaxBody)
+	}
+	return o, nil
 }
 
-// listen takes one address of the command line.
-func listen(addr string) (net.Listener, error) {
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return loop.ListenUnix(path, 0o600)
+// openFront takes the addresses, without accepting anything yet: what connects
+// meanwhile waits.
+func openFront(f *frontFlags, log *slog.Logger) (*front.Server, error) {
+	o, err := f.options(log)
+	if err != nil {
+		return nil, err
 	}
-	return net.Listen("tcp", addr)
+	s, err := front.Open(o)
+	var le *front.ListenError
+	switch {
+	case err == nil:
+		return s, nil
+	case errors.As(err, &le):
+		return nil, listenFailure(le)
+	}
+	return nil, &failure{
+		code: exitError,
+		err:  err,
+		fine: "nothing was started.",
+		try:  "try: heddle run --tls-cert with a PEM file of the certificate and its chain, --tls-key with one of its key",
+	}
 }
 
-// listenFailure is what a person reads when addr cannot be taken.
-func listenFailure(addr string, err error) error {
+// listenFailure is what a person reads when an address cannot be taken.
+func listenFailure(e *front.ListenError) error {
+	addr, err := e.Listener.Address, e.Err
 	f := &failure{code: exitError, err: fmt.Errorf("cannot listen on %s: %w", addr, err), fine: "nothing was started."}
-	path, isPath := strings.CutPrefix(addr, "unix:")
+	path, isPath := e.Listener.Path()
 	switch {
 	case errors.Is(err, loop.ErrNotSocket): // EADDRINUSE too
 		f.err = fmt.Errorf("cannot listen on %s: %s exists and is not a socket; it is left as it is", addr, path)
@@ -90,59 +142,4 @@ func listenFailure(addr string, err error) error {
 		f.try = "try: heddle run --listen with an address of this machine (ip addr), or :PORT for all"
 	}
 	return f
-}
-
-// urlOf is how a client reaches a listener: any address is said as loopback.
-func urlOf(a net.Addr) string {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
-		return "unix:" + a.String()
-	}
-	if t.IP.IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", t.Port)
-	}
-	return "http://" + t.String()
-}
-
-// serve begins to accept, with h answering.
-func (f *front) serve(h http.Handler) {
-	f.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.active.Add(1)
-		defer f.active.Add(-1)
-		h.ServeHTTP(w, r)
-	})
-	for _, ln := range f.lns {
-		f.wg.Go(func() { // ends when the listener is closed, by shutdown or close
-			if err := f.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				f.failed <- fmt.Errorf("the front at %s: %w", urlOf(ln.Addr()), err)
-			}
-		})
-	}
-}
-
-// shutdown stops accepting and waits for the requests that are being answered,
-// those on upgraded connections too, which net/http forgets.
-func (f *front) shutdown(ctx context.Context) error {
-	if err := f.srv.Shutdown(ctx); err != nil {
-		return err
-	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for f.active.Load() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// release closes the listeners and every connection.
-func (f *front) release() {
-	_ = f.srv.Close() // the connections; their errors are of no use any more
-	for _, ln := range f.lns {
-		_ = ln.Close() // closed already if it was served
-	}
-	f.wg.Wait()
 }

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
+
+// patience is how long a script waits for what should take moments.
+const patience = 30 * time.Second
 
 // TestMain makes this binary, by the name it is started with, heddle itself
 // and the programs that scripts use.

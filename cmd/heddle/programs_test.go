@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -38,6 +39,16 @@ func app() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from app") })
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getpid()) })
+	mux.HandleFunc("/facts", func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Fprintln(w, r.Proto, "from", host, "tls", r.TLS != nil)
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			fmt.Fprintln(w, "client", r.TLS.PeerCertificates[0].Subject)
+		}
+		for _, name := range []string{"X-Request-Id", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"} {
+			fmt.Fprintf(w, "%s: %s\n", name, r.Header.Get(name))
+		}
+	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		d, err := time.ParseDuration(r.FormValue("d"))
 		if err != nil {
@@ -114,6 +125,8 @@ func (e *endless) Read(p []byte) (int, error) {
 //	client put URL N        sends N bytes, compares the sum that comes back
 //	client fetch URL N      gets URL/bytes?n=N, compares
 //	client json SOCKET      sends a JSON line, prints what comes back
+//	client raw URL FILE...  sends the files' lines, prints what comes back
+//	client tls URL CN [CERT KEY]  asks until the server's name is CN, prints the body
 //
 // URL may be unix:/path, whose root is asked.
 func client() {
@@ -150,6 +163,10 @@ func ask(args []string) error {
 		return nil
 	case args[0] == "json":
 		return askJSON(args[1])
+	case args[0] == "raw":
+		return askRaw(args[1], args[2:])
+	case args[0] == "tls":
+		return askTLS(args[1], args[2], args[3:])
 	}
 	n, err := strconv.ParseInt(args[2], 10, 64)
 	if err != nil {
@@ -236,6 +253,66 @@ func dump(method, url string) error {
 	slices.Sort(lines)
 	fmt.Printf("%s\n\n%.80q %x\n\n", strings.Join(lines, "\n"), b, sha256.Sum256(b))
 	return nil
+}
+
+// askRaw ends its lines as HTTP does.
+func askRaw(url string, files []string) error {
+	_, addr, _ := strings.Cut(url, "://")
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write(bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))); err != nil {
+			return err
+		}
+	}
+	n, err := io.Copy(os.Stdout, c)
+	if n == 0 && err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// askTLS asks anew while the server shows another certificate: it looks at its
+// files once a second.
+func askTLS(url, name string, files []string) error {
+	config := &tls.Config{InsecureSkipVerify: true}
+	if len(files) == 2 {
+		cert, err := tls.LoadX509KeyPair(files[0], files[1])
+		if err != nil {
+			return err
+		}
+		config.Certificates = []tls.Certificate{cert}
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, DisableKeepAlives: true}, Timeout: time.Minute}
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := client.Get(url)
+		if err != nil {
+			return err
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return err
+		}
+		got := resp.TLS.PeerCertificates[0].Subject.CommonName
+		if got == name {
+			fmt.Printf("%s %s", resp.Proto, b)
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s is %s, not %s", url, got, name)
+		}
+	}
 }
 
 func askJSON(path string) error {

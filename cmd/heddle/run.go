@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +16,8 @@ type runOptions struct {
 	args   []string // the program's
 	name   string   // "" until the target is known
 
-	control string   // "": by the name
-	listen  []string // as given
+	control string // "": by the name
+	front   frontFlags
 
 	workers     int
 	loops       int
@@ -43,6 +41,11 @@ TARGET is a Go package (a directory such as ./examples/hello, or an import path)
 which is built first in its own module, or an executable. It must serve with
 httpcompat.ListenAndServe(addr, handler). Its arguments go behind --.
 
+Clients speak HTTP/1.0, HTTP/1.1 or HTTP/2, over TLS with --tls-cert, HTTP/2 in
+clear where they begin with it. Requests get X-Request-Id, X-Forwarded-For, -Proto
+and -Host, and Forwarded; what clients say there is believed of --trusted-proxies
+only.
+
 The ports are taken at once; requests that come before the workers are ready wait.
 When the front serves, a line that begins with "ready" and the URL appears on
 standard error. What workers write appears there too, prefixed with the worker's
@@ -50,7 +53,8 @@ index and release. Ctrl-C (or SIGTERM) drains: no new requests, those that are
 being answered are finished. A second one stops at once.`,
 		Example: `  heddle run ./examples/hello
   heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
-  heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop`,
+  heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
+  heddle run --listen :8443 --tls-cert cert.pem --tls-key key.pem ./shop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.take(args, cmd.ArgsLenAtDash()); err != nil {
 				return err
@@ -70,7 +74,7 @@ being answered are finished. A second one stops at once.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port or unix:/path; repeatable")
+	o.front.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.NumCPU(), "number of worker processes")
 	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
@@ -137,34 +141,11 @@ func (o *runOptions) check() error {
 			return usage("run", "--name: %s", err)
 		}
 	}
-	for _, a := range o.listen {
-		if err := checkListen(a); err != nil {
-			return usage("run", "--listen %s: %s", a, err)
-		}
+	if _, err := o.front.options(nil); err != nil {
+		return err
 	}
 	if len(o.control) > maxSocketPath {
 		return usage("run", "--control: the path has %d bytes; a unix socket's path has at most %d", len(o.control), maxSocketPath)
-	}
-	return nil
-}
-
-// checkListen says why addr is neither host:port nor unix:/path.
-func checkListen(addr string) error {
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		switch {
-		case path == "":
-			return errors.New("the path is missing; want unix:/path")
-		case len(path) > maxSocketPath:
-			return fmt.Errorf("the path has %d bytes; a unix socket's path has at most %d", len(path), maxSocketPath)
-		}
-		return nil
-	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return errors.New("want host:port or unix:/path")
-	}
-	if _, err := net.LookupPort("tcp", port); err != nil {
-		return fmt.Errorf("%q is no port", port)
 	}
 	return nil
 }

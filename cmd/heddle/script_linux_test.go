@@ -3,9 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -24,15 +32,12 @@ import (
 	"github.com/heddle-go/heddle/session/ipc"
 )
 
-// patience is how long a script waits for what should take moments.
-const patience = 30 * time.Second
-
 // TestScripts plays testdata/*.txtar, with one loop and with three. Beside
 // testscript's own commands there are:
 //
 //	daemon NAME ARGS...      heddle run --name NAME ARGS, on a free port unless
 //	                         ARGS say --listen; waits for "ready" and sets $URL
-//	                         (the first one), $LISTEN (all) and $PID
+//	                         (the first one), $LAST, $LISTEN (all) and $PID
 //	signal NAME SIG          sends it INT, TERM, HUP or KILL
 //	ended NAME CODE          waits for its end; NAME.err has what it said
 //	said NAME PATTERN        waits until it has said so
@@ -43,6 +48,7 @@ const patience = 30 * time.Second
 //	exits CODE ARGS...       runs heddle ARGS and wants that exit code
 //	alone PROGRAM            starts it by hand; sets $ALONE to its URL
 //	port                     sets $PORT to one that is taken until the end
+//	certificate NAME [CA]    makes NAME.pem and NAME.key, signed by CA.pem or itself
 //	mode PATH OCTAL          wants PATH to have that mode
 //	copyprogram NAME PATH    copies a program of PATH's
 func TestScripts(t *testing.T) {
@@ -83,6 +89,8 @@ func TestScripts(t *testing.T) {
 					"alone":  cmdAlone,
 					"port":   cmdPort,
 					"mode":   cmdMode,
+
+					"certificate": cmdCertificate,
 
 					"copyprogram": cmdCopyProgram,
 				},
@@ -234,6 +242,7 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	first, _, _ := strings.Cut(urls, " ")
 	ts.Setenv("URL", first)
 	ts.Setenv("LISTEN", urls)
+	ts.Setenv("LAST", urls[strings.LastIndexByte(urls, ' ')+1:])
 	ts.Setenv("PID", strconv.Itoa(c.cmd.Process.Pid))
 }
 
@@ -418,6 +427,30 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprintf("%04o", fi.Mode().Perm()); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
 	}
+}
+
+func cmdCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: args[0]},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		BasicConstraintsValid: true, IsCA: len(args) == 1, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
+	parent, signer := template, any(key)
+	if len(args) == 2 {
+		ca, err := tls.LoadX509KeyPair(ts.MkAbs(args[1]+".pem"), ts.MkAbs(args[1]+".key"))
+		ts.Check(err)
+		parent, err = x509.ParseCertificate(ca.Certificate[0])
+		ts.Check(err)
+		signer = ca.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	ts.Check(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600))
 }
 
 func cmdCopyProgram(ts *testscript.TestScript, neg bool, args []string) {

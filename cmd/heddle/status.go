@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/worker/engine"
 )
@@ -40,6 +41,7 @@ type statusReply struct {
 	Listen  []string              `json:"listen"`
 	SHA256  string                `json:"sha256"`  // of the release's program, hexadecimal
 	Dropped int                   `json:"dropped"` // lines that standard error did not take in time
+	Front   front.Stats           `json:"front"`
 	Workers []engine.WorkerStatus `json:"workers"`
 }
 

@@ -49,6 +49,17 @@ func NewProxy(h http.Handler) *Proxy {
 	return NewWorkerProxy(httpcompat.Handler(h), session.ChannelOptions{Dialect: heddle.V1, Heddle: true})
 }
 
+// NewServerProxy is NewProxy for the handler of srv as httpcompat.Serve would
+// serve it: with srv's ErrorLog, contexts and time-outs.
+func NewServerProxy(srv *http.Server) *Proxy {
+	own := &http.Server{
+		Handler: srv.Handler, DisableGeneralOptionsHandler: srv.DisableGeneralOptionsHandler, ErrorLog: srv.ErrorLog,
+		BaseContext: srv.BaseContext, ConnContext: srv.ConnContext, MaxHeaderBytes: srv.MaxHeaderBytes,
+		ReadTimeout: srv.ReadTimeout, ReadHeaderTimeout: srv.ReadHeaderTimeout, WriteTimeout: srv.WriteTimeout,
+	}
+	return NewWorkerProxy(httpcompat.ServerHandler(own), session.ChannelOptions{Dialect: heddle.V1, Heddle: true})
+}
+
 // NewWorkerProxy returns a Proxy that asks any worker.Handler over a channel
 // of these options. Without Heddle it asks as a real Cocaine runtime does.
 func NewWorkerProxy(h worker.Handler, o session.ChannelOptions) *Proxy {

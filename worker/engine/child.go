@@ -290,10 +290,7 @@ func (c *child) lost(ch *channel, err error) {
 
 // lose is told of a session that had no answer when its channel ended.
 func (c *child) lose(ch *channel, s *session.Session) {
-	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event()}
-	if c.e.opt.Describe != nil {
-		l.RequestID = c.e.opt.Describe(s)
-	}
+	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event(), RequestID: s.Label()}
 	c.e.stats.lost.Add(1)
 	c.mu.Lock()
 	c.lostOnes = append(c.lostOnes, l)

@@ -26,7 +26,7 @@ type LostSession struct {
 	Loop      int    // which of the worker's channels
 	ID        uint64 // session, on that channel
 	Event     string
-	RequestID string // as Options.Describe said
+	RequestID string // the session's Label
 }
 
 // LogValue gives the record its structure in logs.

@@ -61,9 +61,6 @@ type Options struct {
 	// one call at a time. It must not wait for the engine.
 	OnDeath func(Death)
 
-	// Describe names the request that a lost session was for, for its Death.
-	Describe func(*session.Session) string
-
 	Logger *slog.Logger // default slog.Default()
 
 	world world // faked by tests; nil: the real one

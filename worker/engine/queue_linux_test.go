@@ -269,7 +269,7 @@ func TestLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var deaths deathsOf
 		w := &fakeWorld{}
-		e := newFake(t, w, Options{Loops: 3, OnDeath: deaths.on, Describe: func(s *session.Session) string { return "request " + fmt.Sprint(s.ID()) }})
+		e := newFake(t, w, Options{Loops: 3, OnDeath: deaths.on})
 		start(t, e)
 		done := open(t, e, "echo") // complete, and not read
 		if err := done.Finish([]byte("x")); err != nil {
@@ -279,14 +279,17 @@ func TestLost(t *testing.T) {
 			loop int
 			id   uint64
 		}
-		want := make(map[key]bool)
+		want := make(map[key]string)
 		var hung []*session.Session
-		for range 10 {
-			s := open(t, e, "hang")
+		for i := range 10 {
+			s, err := e.Open(t.Context(), session.OpenOptions{Event: "hang", Label: "request " + fmt.Sprint(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
 			hung = append(hung, s)
-			for i, ch := range e.living()[0].all() {
+			for loop, ch := range e.living()[0].all() {
 				if s.Mux() == ch.mux {
-					want[key{i, s.ID()}] = true
+					want[key{loop, s.ID()}] = "request " + fmt.Sprint(i)
 				}
 			}
 		}
@@ -297,7 +300,7 @@ func TestLost(t *testing.T) {
 			t.Errorf("death %+v", d)
 		}
 		for _, l := range d.Lost {
-			if !want[key{l.Loop, l.ID}] || l.Event != "hang" || l.RequestID != "request "+fmt.Sprint(l.ID) {
+			if l.Event != "hang" || l.RequestID == "" || l.RequestID != want[key{l.Loop, l.ID}] {
 				t.Errorf("lost %+v", l)
 			}
 			delete(want, key{l.Loop, l.ID})

@@ -1,0 +1,257 @@
+package front
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// An exchange is one request and its answer, as an http.ResponseWriter around
+// the server's. One goroutine writes; the body may be read by another.
+type exchange struct {
+	http.ResponseWriter // the server's
+
+	s     *Server
+	r     *http.Request
+	rc    http.ResponseController // of the server's writer
+	id    string
+	begun time.Time
+	facts facts
+	body  requestBody
+	late  atomic.Bool // reading was given an end: if it failed then, nobody knows about the client
+
+	head     bool  // the answer's head was written
+	over     bool  // 413 was given in the answer's place, the rest of which is dropped
+	hijacked bool  // the connection is the handler's
+	whole    bool  // all of an answer that says how long it is was written, and the client was there
+	length   int64 // bytes that the answer says it has; -1: it does not say
+	sent     int64 // bytes of it
+}
+
+// serveHTTP answers one request.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	s.active.Add(1)
+	defer s.active.Add(-1)
+	s.requests.Add(1)
+	x := &exchange{ResponseWriter: w, s: s, r: r, begun: time.Now(), length: -1}
+	x.rc = *http.NewResponseController(w)
+	fields := countFields(r.Header)
+	x.id = x.facts.enter(r, s.o.Trusted)
+	if fields > s.o.Limits.MaxHeaders {
+		x.refuse(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", s.o.Limits.MaxHeaders))
+		return
+	}
+	if limit := s.o.Limits.MaxBody; limit > 0 && r.ContentLength > limit {
+		x.refuse(http.StatusRequestEntityTooLarge, tooLarge(limit))
+		return
+	}
+	x.setWriteDeadline(false) // one may be left from the request before
+	defer x.end()
+	s.handler.ServeHTTP(x, x.limited())
+}
+
+// end is called when the handler has returned, or panics.
+func (x *exchange) end() {
+	if !x.hijacked {
+		x.setWriteDeadline(true) // for what the server has still to write
+	}
+	if x.r.Context().Err() == nil || x.hijacked || x.whole || x.late.Load() || x.s.closed.Load() {
+		return
+	}
+	x.s.gone.Add(1)
+	x.s.log.LogAttrs(x.r.Context(), slog.LevelInfo, "front: the client has gone", slog.Int("status", 499), slog.String("request", x.id),
+		slog.String("method", x.r.Method), slog.String("uri", x.r.RequestURI), slog.Duration("duration", time.Since(x.begun)), slog.Int64("sent", x.sent))
+}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader writes a head: the handler's, or 413 if the body had more bytes
+// than it may, and the handler saw only a part of it.
+func (x *exchange) WriteHeader(code int) {
+	if x.over {
+		return
+	}
+	if code >= 200 && !x.head {
+		if x.body.over.Load() {
+			x.over = true
+			clear(x.Header())
+			x.refuse(http.StatusRequestEntityTooLarge, tooLarge(x.s.o.Limits.MaxBody))
+			return
+		}
+		x.head = true
+		if x.r.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified {
+			x.length = 0
+		} else if vv := x.Header()["Content-Length"]; len(vv) == 1 {
+			if n, err := strconv.ParseInt(vv[0], 10, 64); err == nil {
+				x.length = n
+			}
+		}
+		x.check()
+	}
+	x.ResponseWriter.WriteHeader(code)
+}
+
+// check looks whether all is written, before the client may go.
+func (x *exchange) check() {
+	x.whole = x.whole || x.length == x.sent && x.r.Context().Err() == nil
+}
+
+// ExpectLength tells of an answer whose Content-Length the server will find out
+// by itself.
+func (x *exchange) ExpectLength(n int64) {
+	if !x.head {
+		x.length = n
+	}
+}
+
+// Write writes a piece of the body.
+func (x *exchange) Write(p []byte) (int, error) {
+	if !x.head {
+		x.WriteHeader(http.StatusOK)
+	}
+	if x.over {
+		return len(p), nil
+	}
+	x.setWriteDeadline(true)
+	n, err := x.ResponseWriter.Write(p)
+	x.setWriteDeadline(false)
+	x.sent += int64(n)
+	x.check()
+	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (x *exchange) FlushError() error {
+	if x.over {
+		return nil
+	}
+	if !x.head {
+		x.WriteHeader(http.StatusOK)
+	}
+	x.setWriteDeadline(true)
+	defer x.setWriteDeadline(false)
+	return x.rc.Flush()
+}
+
+// Hijack is for http.ResponseController.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := x.rc.Hijack()
+	x.hijacked = x.hijacked || err == nil
+	return c, rw, err
+}
+
+// SetReadDeadline is for http.ResponseController. The server takes a read that
+// a deadline has ended for a client that has gone.
+func (x *exchange) SetReadDeadline(t time.Time) error {
+	if x.r.Context().Err() == nil {
+		x.late.Store(true)
+	}
+	return x.rc.SetReadDeadline(t)
+}
+
+// setWriteDeadline sets the time-out of a write, or lifts it. With HTTP/2 one
+// that passes ends the stream whether something is being written or not.
+func (x *exchange) setWriteDeadline(on bool) {
+	d := x.s.o.Limits.WriteTimeout
+	if d <= 0 {
+		return
+	}
+	var t time.Time
+	if on {
+		t = time.Now().Add(d)
+	}
+	_ = x.rc.SetWriteDeadline(t) // fails where the connection has gone
+}
+
+// refuse answers by ourselves, and names the request.
+func (x *exchange) refuse(code int, why string) {
+	x.s.refused.Add(1)
+	w := x.ResponseWriter
+	w.Header().Set(requestID, x.id)
+	if x.r.ProtoMajor == 1 { // HTTP/2 would end other requests by it
+		w.Header().Set("Connection", "close")
+		// The server looks for the rest of a short body before it closes, however
+		// long that takes to come.
+		_ = x.SetReadDeadline(time.Now().Add(lingerTime)) // fails where the connection has gone
+	}
+	http.Error(w, fmt.Sprintf("%d %s: %s (request %s)", code, http.StatusText(code), why, x.id), code)
+}
+
+// lingerTime is how long a client that was refused may go on sending.
+const lingerTime = 500 * time.Millisecond
+
+func tooLarge(limit int64) string { return fmt.Sprintf("the body has more than %d bytes", limit) }
+
+func countFields(h http.Header) (n int) {
+	for _, vv := range h {
+		n += len(vv)
+	}
+	return n
+}
+
+// A requestBody is a request's body under the front's limits.
+type requestBody struct {
+	io.ReadCloser // the server's, or a MaxBytesReader around it
+
+	x    *exchange
+	r    *http.Request // the handler's
+	over atomic.Bool   // it had more bytes than it may
+}
+
+// limited returns the request for the handler. Limits on the body need a body
+// of our own, and then the request is a copy: the server looks at what kind of
+// body its own has.
+//
+// The time-out of a request's coming ends with its last byte: the server goes on
+// reading, to see the client leave.
+func (x *exchange) limited() *http.Request {
+	l := &x.s.o.Limits
+	if x.r.Body == nil || x.r.Body == http.NoBody {
+		x.liftReadDeadline()
+		return x.r
+	}
+	long := l.MaxBody > 0 && x.r.ContentLength < 0 // a length that was said has been looked at, and the server keeps it
+	if l.ReadTimeout <= 0 && !long {
+		return x.r
+	}
+	r := new(http.Request)
+	*r = *x.r
+	x.body.ReadCloser, x.body.x, x.body.r = x.r.Body, x, r
+	if long {
+		x.body.ReadCloser = http.MaxBytesReader(x.ResponseWriter, x.r.Body, l.MaxBody)
+	}
+	r.Body = &x.body
+	return r
+}
+
+func (x *exchange) liftReadDeadline() {
+	if x.s.o.Limits.ReadTimeout > 0 {
+		_ = x.rc.SetReadDeadline(time.Time{}) // fails where the connection has gone
+	}
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case err == io.EOF:
+		b.r.Trailer = b.x.r.Trailer // the server has entered them by now
+		b.x.liftReadDeadline()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.x.late.Store(true)
+	default:
+		if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
+			b.over.Store(true)
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,170 @@
+package front
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strings"
+)
+
+// The fields that the front sets, in canonical form.
+const (
+	requestID      = "X-Request-Id"
+	forwardedFor   = "X-Forwarded-For"
+	forwardedProto = "X-Forwarded-Proto"
+	forwardedHost  = "X-Forwarded-Host"
+	forwarded      = "Forwarded"
+)
+
+// factFields is how many fields are set at most.
+const factFields = 5
+
+// facts is where a request's new values are kept, so that they cost no
+// allocation of their own.
+type facts [factFields]string
+
+// set enters value i as h's only one of that name.
+func (f *facts) set(h http.Header, i int, name, value string) {
+	f[i] = value
+	h[name] = f[i : i+1 : i+1]
+}
+
+// enter writes on r what a proxy knows of it, and returns its id.
+func (f *facts) enter(r *http.Request, t Trusted) (id string) {
+	h := r.Header
+	if vv := h[requestID]; len(vv) == 1 && validID(vv[0]) {
+		id = vv[0]
+	} else {
+		id = newID()
+		f.set(h, 0, requestID, id)
+	}
+	p := t.peerOf(r.RemoteAddr)
+	proto := "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+	var fors, nodes string // what a trusted peer said before
+	if p.trusted {
+		fors = strings.Join(h[forwardedFor], ", ")
+		if nodes = strings.Join(h[forwarded], ", "); nodes == "" {
+			nodes = nodesOf(fors)
+		}
+	}
+	switch {
+	case p.ip != "":
+		f.set(h, 1, forwardedFor, list(fors, p.ip))
+	case fors != "":
+		f.set(h, 1, forwardedFor, fors)
+	default:
+		delete(h, forwardedFor)
+	}
+	if !p.trusted || h.Get(forwardedProto) == "" {
+		f.set(h, 2, forwardedProto, proto)
+	}
+	switch {
+	case p.trusted && h.Get(forwardedHost) != "":
+	case r.Host != "":
+		f.set(h, 3, forwardedHost, r.Host)
+	default:
+		delete(h, forwardedHost)
+	}
+	f.set(h, 4, forwarded, list(nodes, element(p, r.Host, proto)))
+	return id
+}
+
+// list appends an element to what came before it.
+func list(before, element string) string {
+	if before == "" {
+		return element
+	}
+	return before + ", " + element
+}
+
+// element is what this proxy says in Forwarded, RFC 7239 4.
+func element(p peer, host, proto string) string {
+	node := p.ip
+	switch {
+	case node == "":
+		node = "unknown"
+	case p.six:
+		node = `"[` + node + `]"`
+	}
+	if host == "" {
+		return "for=" + node + ";proto=" + proto
+	}
+	return "for=" + node + ";host=" + quoted(host) + ";proto=" + proto
+}
+
+// nodesOf says X-Forwarded-For's addresses as elements of Forwarded.
+func nodesOf(fors string) string {
+	if fors == "" {
+		return ""
+	}
+	var b strings.Builder
+	for addr := range strings.SplitSeq(fors, ",") {
+		addr = strings.TrimSpace(addr)
+		if addr == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		if strings.Count(addr, ":") > 1 && !strings.HasPrefix(addr, "[") {
+			addr = "[" + addr + "]"
+		}
+		b.WriteString("for=")
+		b.WriteString(quoted(addr))
+	}
+	return b.String()
+}
+
+// quoted is s as a token, or as a quoted-string where it is none (RFC 9110 5.6).
+func quoted(s string) string {
+	plain := s != ""
+	for i := 0; i < len(s) && plain; i++ {
+		plain = isAlnum(s[i]) || strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) >= 0
+	}
+	if plain {
+		return s
+	}
+	b := make([]byte, 0, len(s)+2)
+	b = append(b, '"')
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return string(append(b, '"'))
+}
+
+// maxID is how many bytes of a client's request id are kept.
+const maxID = 128
+
+// validID says whether a client's request id may be kept. It is written to
+// logs and into answers.
+func validID(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isAlnum(s[i]) && strings.IndexByte("-._~:/+=@", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxID
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// newID makes a request id of 16 random bytes. It names a request and keeps no
+// secret, so the runtime's generator will do.
+func newID() string {
+	const digits = "0123456789abcdef"
+	var b [32]byte
+	for i := 0; i < len(b); i += 16 {
+		n := rand.Uint64()
+		for k := range 16 {
+			b[i+k] = digits[n>>(60-4*k)&15]
+		}
+	}
+	return string(b[:])
+}
