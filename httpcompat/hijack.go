@@ -36,7 +36,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	case w.sc == nil:
 		panic("httpcompat: Hijack after the handler has returned")
-	case w.req.ProtoMajor != 1 || !w.s.Mux().Heddle():
+	case w.multiplexed() || !w.s.Mux().Heddle():
 		return nil, nil, errors.Join(errors.New("httpcompat: this connection cannot be hijacked"), http.ErrNotSupported)
 	case w.err != nil:
 		return nil, nil, w.err

@@ -29,9 +29,14 @@ func (s streamResponse) CloseNotify() <-chan bool          { return s.w.CloseNot
 // SetWriteDeadline is for http.ResponseController.
 func (s streamResponse) SetWriteDeadline(t time.Time) error { return s.w.SetWriteDeadline(t) }
 
+// multiplexed says that the client's connection is not the request's alone. The
+// preface of HTTP/2 is a request of HTTP/1, by which a handler may take the
+// connection over and speak the rest itself.
+func (w *response) multiplexed() bool { return w.req.ProtoMajor >= 2 && w.req.Method != "PRI" }
+
 // writer is w as the handler gets it.
 func (w *response) writer() http.ResponseWriter {
-	if w.req.ProtoMajor >= 2 {
+	if w.multiplexed() {
 		return streamResponse{w}
 	}
 	return w

@@ -29,9 +29,11 @@ func (c *copyOf) runAll(ctx context.Context, names []string, o *options) (*resul
 					failed = []string{name} // such as goroutines left behind, or a panic
 				}
 				mu.Lock()
-				r.Passed += passed
+				r.Passed += len(passed)
+				r.Sub += subtests(passed)
+				r.SubAll += subtests(passed) + subtests(failed)
 				r.Skipped += skipped
-				r.Total += passed + len(failed)
+				r.Total += len(passed) + len(failed)
 				r.Failed = append(r.Failed, failed...)
 				if len(failed) > 0 {
 					r.output[name] = string(out)
@@ -87,7 +89,7 @@ var (
 
 // outcomes counts the tests of an output that have no subtests. One that began
 // and did not end has failed.
-func outcomes(out []byte) (passed int, failed []string, skipped int) {
+func outcomes(out []byte) (passed, failed []string, skipped int) {
 	state := map[string]string{}
 	for _, m := range began.FindAllSubmatch(out, -1) {
 		state[string(m[1])] = "FAIL"
@@ -101,7 +103,7 @@ func outcomes(out []byte) (passed int, failed []string, skipped int) {
 		}
 		switch s {
 		case "PASS":
-			passed++
+			passed = append(passed, name)
 		case "SKIP":
 			skipped++
 		default:
@@ -110,6 +112,16 @@ func outcomes(out []byte) (passed int, failed []string, skipped int) {
 	}
 	slices.Sort(failed)
 	return passed, failed, skipped
+}
+
+// subtests is how many of names are of subtests.
+func subtests(names []string) (n int) {
+	for _, name := range names {
+		if strings.Contains(name, "/") {
+			n++
+		}
+	}
+	return n
 }
 
 func hasSub(state map[string]string, name string) bool {
