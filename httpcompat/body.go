@@ -186,7 +186,7 @@ func (b *body) spoils(fullDuplex bool) bool {
 		return true
 	}
 	cut := b.err == io.ErrUnexpectedEOF && b.left > 0 // the client ended: there will be no other request
-	return !fullDuplex && !cut && (b.err != nil || b.left >= lingerBytes)
+	return !fullDuplex && (b.err != nil && !cut || b.left >= lingerBytes)
 }
 
 // Close makes further reads fail; what still arrives is dropped when the

@@ -178,3 +178,17 @@ func sawRequests(prefix string, request func(string) string, values ...string) (
 	}
 	return rows
 }
+
+func manyFields() (fields []string) {
+	for i := range 200 {
+		fields = append(fields, fmt.Sprintf("X-Field-%d: %s", i, strings.Repeat("v", i)))
+	}
+	return fields
+}
+
+func get(uri string, fields ...string) string {
+	return "GET " + uri + " HTTP/1.1\r\nHost: example.org\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
+}
+
+// chunked is a request's head up to the line that ends it.
+const chunked = "POST /c HTTP/1.1\r\nHost: example.org\r\nTransfer-Encoding: chunked\r\n"

@@ -57,7 +57,6 @@ type response struct {
 	heddle      bool // the peer speaks the extensions
 	v0          bool // each chunk of the body is packed once more
 	fullDuplex  bool // the handler said that it reads while it writes
-	trailers    bool // there may be some
 	noLength    bool // none is made up
 	hasType     bool // Content-Type was set, if only to nothing
 	hasCoding   bool // Content-Encoding
@@ -324,7 +323,7 @@ func (w *response) sendEnd() error {
 		}
 		return http.ErrContentLength
 	}
-	if w.trailers || w.headSent {
+	if w.headSent || w.noLength || w.hasTransfer || w.req.ProtoMajor >= 2 { // else it has a length, and no trailers
 		if t := w.finalTrailers(); t != nil {
 			if err := w.flushAll(w.req.ProtoMajor >= 2); err != nil {
 				return err

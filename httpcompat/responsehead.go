@@ -22,7 +22,7 @@ func (w *response) encode() {
 	for name, vv := range w.header {
 		switch name {
 		case "Content-Length":
-			if w.length < 0 || !bodyAllowed(w.status) {
+			if w.length < 0 && w.header.Get(name) != "" || !bodyAllowed(w.status) {
 				continue
 			}
 		case "Content-Type":
@@ -39,7 +39,7 @@ func (w *response) encode() {
 		case "Date":
 			w.hasDate = true
 		case "Trailer":
-			w.trailers, w.noLength = true, w.noLength || w.req.ProtoMajor == 1
+			w.noLength = w.noLength || w.req.ProtoMajor == 1
 			for _, v := range vv {
 				for name := range strings.SplitSeq(v, ",") {
 					if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); name != "" {
@@ -49,7 +49,7 @@ func (w *response) encode() {
 			}
 		default:
 			if strings.HasPrefix(name, http.TrailerPrefix) {
-				w.trailers, w.noLength = true, w.noLength || w.req.ProtoMajor == 1
+				w.noLength = w.noLength || w.req.ProtoMajor == 1
 				continue
 			}
 		}
