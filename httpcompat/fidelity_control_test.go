@@ -124,7 +124,7 @@ var controlFidelities = []fidelity{
 	// Handlers that give up.
 	answers("panic", func(w http.ResponseWriter, r *http.Request) { panic("on purpose") }),
 	answers("panic with an error", func(w http.ResponseWriter, r *http.Request) { panic(io.ErrNoProgress) }),
-	answers("panic of the runtime", func(w http.ResponseWriter, r *http.Request) { var m map[string]int; m["x"] = len(r.Host) }),
+	answers("panic of the runtime", func(w http.ResponseWriter, r *http.Request) { var s []string; _ = s[len(r.Host)] }),
 	answers("panic behind a head", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(200); panic("on purpose") }),
 	answers("panic behind a write", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "abc"); panic("on purpose") }),
 	{name: "panic behind a flush", steps: []step{sends(line("GET", "/")), expect("abc"), tell("seen")}, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {

@@ -87,9 +87,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := &asking{p: p, w: w, r: r, sc: sc, expect: o.NoCredit}
+	// A client that half-closes right after its request looks gone, and is to
+	// get its answer all the same: who opens does not look at that.
+	ctx := context.WithoutCancel(r.Context())
 	var err error
 	for attempt := 1; ; attempt++ {
-		s, oerr := p.Opener.Open(r.Context(), o)
+		s, oerr := p.Opener.Open(ctx, o)
 		if oerr != nil {
 			a.stopUpload()
 			sc.head = o.First[:0]

@@ -221,6 +221,43 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
+// So does one that half-closed before anybody was asked, although an engine
+// opens nothing for those who have gone.
+func TestHalfCloseAtOnce(t *testing.T) {
+	p := httpcompattest.NewProxy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		io.WriteString(w, "all the same")
+	}))
+	defer p.Close()
+	engine := httpcompat.OpenerFunc(func(ctx context.Context, o session.OpenOptions) (*session.Session, error) {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return p.Opener.Open(ctx, o)
+	})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		(&httpcompat.Proxy{Opener: engine}).ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, get("/"))
+	c.(*net.TCPConn).CloseWrite()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); string(body) != "all the same" || err != nil {
+		t.Errorf("got %q, %v", body, err)
+	}
+}
+
 // A handler that writes without end stops once its client has gone.
 func TestWriteToGoneClient(t *testing.T) {
 	ended := make(chan error, 1)
