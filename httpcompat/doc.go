@@ -13,20 +13,18 @@
 //
 // # What differs from net/http alone
 //
+// docs/fidelity.md has the whole list, which tests hold to the facts, and
+// docs/front.md what heddle run's front adds to a request. Of some weight are:
+//
 //   - A hijacked connection is the session's bytes: a net.Conn that can be
 //     half-closed (CloseWrite) and is no *net.TCPConn. Under HTTP/2, and under
 //     real Cocaine runtimes, Hijack fails.
-//   - A handler may always read the body while it writes the response
-//     (EnableFullDuplex is a no-op), and a request body that the handler left
-//     unread does not delay the response.
-//   - A handler that sets Transfer-Encoding has no effect on framing.
+//   - A handler may read the body while it writes the response, whether it has
+//     called EnableFullDuplex or not.
 //   - A head has at most 1,024 fields and 1 MiB: a request over either is answered
-//     with 431, a response over either is a 502 and a line in the asking side's log.
-//   - Names of headers reach the client in canonical form. Of Connection only
-//     "close" does.
+//     with 431, a response over either is a 502 or a broken connection, and a line
+//     in the asking side's log.
 //   - A MaxBytesReader that was exceeded does not close the client's connection.
-//   - Header changes after the first Write of the body are ignored without
-//     exception; so is every write once the handler has returned.
 //   - A worker that dies before it has sent a head is a 502. A handler that
 //     panics breaks the client's connection, as ever.
 //   - A client's certificate is known by its subject alone, and only if the
