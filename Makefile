@@ -5,7 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-h2spec stdlib-suite compare lint cross examples ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec stdlib-suite compare lint cross examples ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
@@ -37,8 +37,17 @@ bench-hello: ## CPU per request beside net/http alone (needs wrk)
 bench-kill: ## what a killed worker costs under load (needs wrk)
 	$(GO) run ./bench/kill
 
-bench-big: ## 200 MB up and down, and what memory that takes
+bench-big: ## 200 MB up and down, and what memory that takes (-size 2GiB: more)
 	$(GO) run ./bench/big
+
+bench-gone: ## how soon a handler knows that its client has gone
+	$(GO) run ./bench/gone
+
+bench-sse: ## how long a server-sent event is on its way
+	$(GO) run ./bench/sse
+
+bench-stall: ## what a stalled download costs its neighbours
+	$(GO) run ./bench/stall
 
 bench-h2spec: ## h2spec against our HTTP/2 and Go's own
 	$(GO) run ./bench/h2spec

@@ -89,6 +89,11 @@ var rooms = map[string]room{
 	"bench/hello":          {below: []string{"bench/internal/stack"}},
 	"bench/kill":           {below: []string{"bench/internal/stack"}},
 	"bench/big":            {below: []string{"bench/internal/stack"}},
+	"bench/internal/clock": {},
+	"bench/app":            {below: []string{"httpcompat", "bench/internal/clock"}},
+	"bench/gone":           {below: []string{"bench/internal/stack", "bench/internal/clock"}},
+	"bench/sse":            {below: []string{"bench/internal/stack", "bench/internal/clock"}},
+	"bench/stall":          {below: []string{"bench/internal/stack", "bench/internal/clock"}},
 	"bench/stdlib-suite":   {},
 	"bench/h2spec":         {below: []string{"bench/internal/stack"}},
 }

@@ -1,10 +1,12 @@
 // Big sends a large body up and down through heddle and tells whether it came
-// through byte for byte, and by how much the memory of the daemon and of its
-// workers grew meanwhile.
+// through byte for byte, and by how much the memory of the daemon and of each
+// worker grew meanwhile: the highest resident set size after, less that before.
 //
 //	go run ./bench/big
+//	go run ./bench/big -size 2GiB
 //
-// It fails when a hash differs or when the daemon grew by more than -limit.
+// It fails when a hash differs or when a process grew by -limit or more. Large
+// sizes want as much room in TMPDIR.
 package main
 
 import (
@@ -16,29 +18,37 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/stack"
 )
 
 func main() {
-	size := flag.Int64("size", 200, "megabytes (10^6 bytes) each way")
-	limit := flag.Int64("limit", 32, "MiB that the daemon may grow by")
+	size := amount(200e6)
+	flag.Var(&size, "size", "bytes each way: a number of MB (10^6 bytes), or one with its unit, MB, GB, MiB or GiB")
+	limit := flag.Int64("limit", 32, "MiB that each process must stay below in growing")
+	workers := flag.Int("workers", 1, "heddle's workers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *size*1e6, *limit<<20); err != nil {
+	if err := run(ctx, int64(size), *limit<<20, *workers); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/big:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, size, limit int64) error {
+func run(ctx context.Context, size, limit int64, workers int) error {
+	if workers < 1 {
+		return errors.New("at least one worker is needed")
+	}
 	dir, err := os.MkdirTemp("", "heddle-bench")
 	if err != nil {
 		return err
@@ -57,7 +67,7 @@ func run(ctx context.Context, size, limit int64) error {
 			return down(ctx, url, filepath.Join(dir, "big"), size)
 		}},
 	} {
-		if err := measure(ctx, dir, w.name, w.args, size, limit, w.move); err != nil {
+		if err := measure(ctx, dir, w.name, w.args, size, limit, workers, w.move); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
@@ -65,7 +75,7 @@ func run(ctx context.Context, size, limit int64) error {
 }
 
 // measure runs one example behind heddle and moves size bytes through it.
-func measure(ctx context.Context, dir, name string, args []string, size, limit int64, move func(context.Context, string, int64) (time.Duration, error)) error {
+func measure(ctx context.Context, dir, name string, args []string, size, limit int64, workers int, move func(context.Context, string, int64) (time.Duration, error)) error {
 	addr, err := stack.FreeAddr()
 	if err != nil {
 		return err
@@ -73,7 +83,7 @@ func measure(ctx context.Context, dir, name string, args []string, size, limit i
 	args[0] = filepath.Join(dir, args[0])
 	url := "http://" + addr + "/"
 	s, err := stack.Start(ctx, name, url, filepath.Join(dir, "heddle"), append([]string{"run",
-		"--name", "bench-big-" + name, "--workers", "1", "--listen", addr, "--control", filepath.Join(dir, name+".sock")}, args...)...)
+		"--name", "bench-big-" + name, "--workers", strconv.Itoa(workers), "--listen", addr, "--control", filepath.Join(dir, name+".sock")}, args...)...)
 	if err != nil {
 		return err
 	}
@@ -90,14 +100,33 @@ func measure(ctx context.Context, dir, name string, args []string, size, limit i
 	if err != nil {
 		return err
 	}
-	grew := after.Daemon - before.Daemon
-	fmt.Printf("%-7s %d bytes in %v (%.0f MB/s), equal; daemon %.1f MiB, peak grew by %.1f MiB; workers' peak grew by %.1f MiB\n",
-		name, size, took.Round(time.Millisecond), float64(size)/1e6/took.Seconds(),
-		mib(before.Daemon), mib(grew), mib(after.Others-before.Others))
-	if grew > limit {
-		return fmt.Errorf("the daemon grew by %d bytes, more than %d", grew, limit)
+	fmt.Printf("%-7s %d bytes in %v (%.0f MB/s), equal\n", name, size, took.Round(time.Millisecond), float64(size)/1e6/took.Seconds())
+	grew := []growth{{"daemon", before.Daemon, after.Daemon}}
+	for _, pid := range slices.Sorted(maps.Keys(after.Each)) {
+		was, ok := before.Each[pid]
+		if !ok {
+			return fmt.Errorf("process %d was not there before: a worker was started anew", pid)
+		}
+		grew = append(grew, growth{fmt.Sprintf("worker (pid %d)", pid), was, after.Each[pid]})
+	}
+	if len(grew) < 1+workers {
+		return fmt.Errorf("%d workers at the end, not %d", len(grew)-1, workers)
+	}
+	for _, g := range grew {
+		fmt.Printf("        %s: peak %.1f MiB before, grew by %.1f MiB\n", g.process, mib(g.before), mib(g.after-g.before))
+	}
+	for _, g := range grew {
+		if g.after-g.before >= limit {
+			return fmt.Errorf("the %s grew by %d bytes, not less than %d", g.process, g.after-g.before, limit)
+		}
 	}
 	return nil
+}
+
+// A growth is the peak memory of one process before and after, in bytes.
+type growth struct {
+	process       string
+	before, after int64
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }

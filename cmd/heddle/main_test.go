@@ -17,12 +17,13 @@ const patience = 30 * time.Second
 // and the programs that scripts use.
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){
-		"heddle": main,
-		"client": client,
-		"app":    app,
-		"quits":  func() { os.Exit(0) },
-		"fails":  fails,
-		"mute":   mute,
+		"heddle":  main,
+		"client":  client,
+		"app":     app,
+		"aborted": aborted,
+		"quits":   func() { os.Exit(0) },
+		"fails":   fails,
+		"mute":    mute,
 	})
 }
 

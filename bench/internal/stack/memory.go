@@ -12,6 +12,8 @@ import (
 type Memory struct {
 	Daemon int64 // the process that was started
 	Others int64 // the sum of its descendants
+
+	Each map[int]int64 // each descendant's, by pid
 }
 
 // Memory reads VmHWM (proc_pid_status(5)) of every process of the stack.
@@ -20,7 +22,7 @@ func (s *Stack) Memory() (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	var m Memory
+	m := Memory{Each: make(map[int]int64)}
 	for i, p := range procs {
 		n, err := peak(p.pid)
 		if err != nil {
@@ -30,6 +32,7 @@ func (s *Stack) Memory() (Memory, error) {
 			m.Daemon = n
 		} else {
 			m.Others += n
+			m.Each[p.pid] = n
 		}
 	}
 	return m, nil

@@ -193,9 +193,24 @@ func TestBehind(t *testing.T) {
 					}
 					defer c.end()
 					talk(t, c)
+					if c, err = dial(url+"/"+server, compress); err != nil {
+						t.Fatal(err)
+					}
+					defer c.end()
+					isLeft(t, c)
 				})
 			}
 		}
+	}
+}
+
+// The server may say goodbye first, with a code of its own.
+func isLeft(t *testing.T, c client) {
+	if err := c.write(true, []byte(leave)); err != nil {
+		t.Fatal(err)
+	}
+	if _, p, err := c.read(); c.closeCode(err) != left || !strings.Contains(err.Error(), goodbye) {
+		t.Errorf("left with %q, %v; want %d %s", p, err, left, goodbye)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"log"
 	"net/http"
+	"time"
 
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
@@ -17,6 +18,13 @@ import (
 
 // maxMessage is the longest message taken, in bytes.
 const maxMessage = 65 << 20
+
+// Who says leave is left, with code left and goodbye for a reason.
+const (
+	leave   = "leave"
+	left    = 4002
+	goodbye = "as you say"
+)
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to serve on when started by hand")
@@ -45,6 +53,10 @@ func echoGorilla(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return // the close frame was answered
 		}
+		if string(p) == leave {
+			_ = c.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(left, goodbye), time.Now().Add(10*time.Second))
+			return // a client that has gone needs no goodbye
+		}
 		if err := c.WriteMessage(kind, p); err != nil {
 			return
 		}
@@ -62,6 +74,10 @@ func echoCoder(w http.ResponseWriter, r *http.Request) {
 		kind, p, err := c.Read(r.Context())
 		if err != nil {
 			return // the close frame was answered
+		}
+		if string(p) == leave {
+			_ = c.Close(left, goodbye)
+			return // a client that has gone needs no goodbye
 		}
 		if err := c.Write(r.Context(), kind, p); err != nil {
 			return

@@ -1,0 +1,37 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Pair starts one program twice: by hand, as a net/http server on its flag
+// -addr, and as workers of heddle, under a name of this process, so that
+// benchmarks may run side by side. Both programs have been built into dir. The
+// caller stops both.
+func Pair(ctx context.Context, dir, program string, workers int) (bare, heddle *Stack, err error) {
+	path := filepath.Join(dir, program)
+	addr, err := FreeAddr()
+	if err != nil {
+		return nil, nil, err
+	}
+	bare, err = Start(ctx, "net/http", "http://"+addr+"/", path, "-addr", addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	if addr, err = FreeAddr(); err == nil {
+		heddle, err = Start(ctx, "heddle", "http://"+addr+"/", filepath.Join(dir, "heddle"), "run",
+			"--name", fmt.Sprintf("bench-%s-%d", program, os.Getpid()), "--workers", strconv.Itoa(workers), "--listen", addr, "--control", filepath.Join(dir, "control.sock"), path)
+	}
+	if err != nil {
+		bare.Stop()
+		return nil, nil, err
+	}
+	return bare, heddle, nil
+}
+
+// Addr is the host and port of s.URL.
+func (s *Stack) Addr() string { return s.URL[len("http://") : len(s.URL)-1] }
