@@ -178,8 +178,12 @@ var bodyFidelities = []fidelity{
 		ignore(n, w, r)
 		go func() { // ends with the request's context, which the handler's return ends
 			<-r.Context().Done()
-			for {
-				if _, err := r.Body.Read(make([]byte, 1)); err != nil {
+			for { // until the server has closed the body, which is a moment after the context's end
+				switch _, err := r.Body.Read(make([]byte, 1)); err {
+				case nil:
+				case io.EOF:
+					time.Sleep(time.Millisecond)
+				default:
 					n.fail("late", err)
 					return
 				}

@@ -251,11 +251,12 @@ func TestOnlineWithEveryChannel(t *testing.T) {
 		var w *worker.Worker
 		var dialled atomic.Int32
 		e, w = play(t, workertest.Options{Channels: 3}, worker.Options{Dial: func(endpoint string, h func(session.Link) loop.Handler) error {
+			n := dialled.Add(1) // before the first one can be welcomed, on whose goroutine the others are dialled
 			err := e.Dial(endpoint, h)
-			if dialled.Add(1) == 2 {
+			if n == 2 {
 				time.Sleep(time.Second) // both are welcomed, and the third is not dialled
 				if s := w.State(); s != worker.StateConnecting {
-					t.Errorf("%s before the last channel was dialled", s)
+					t.Errorf("%s before the last channel was dialled: %v", s, w.Err())
 				}
 			}
 			return err
