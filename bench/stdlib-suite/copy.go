@@ -101,6 +101,9 @@ func makeCopy(ctx context.Context, root, front string) (*copyOf, error) {
 	}
 	from := strings.TrimSpace(string(goroot))
 	c := &copyOf{root: root, program: filepath.Join(root, "http-"+front+".test")}
+	if err := claim(root); err != nil {
+		return nil, err
+	}
 	if err := os.RemoveAll(filepath.Join(root, "src")); err != nil {
 		return nil, err
 	}
@@ -124,6 +127,25 @@ func makeCopy(ctx context.Context, root, front string) (*copyOf, error) {
 	env := append(os.Environ(), "GOROOT="+root, "GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off")
 	_, err = output(ctx, filepath.Join(root, "src"), env, filepath.Join(root, "bin", "go"), "test", "-vet=off", "-c", "-o", c.program, "net/http")
 	return c, err
+}
+
+// marker is a file in a folder that is ours to fill and to empty.
+const marker = ".stdlib-suite"
+
+// claim refuses a folder that holds something else than an earlier copy.
+func claim(root string) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	there, err := os.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	ours := func(e os.DirEntry) bool { return e.Name() == marker }
+	if len(there) > 0 && !slices.ContainsFunc(there, ours) {
+		return fmt.Errorf("%s is not empty and holds no copy of an earlier run; name a new folder", root)
+	}
+	return os.WriteFile(filepath.Join(root, marker), nil, 0o644)
 }
 
 // patch has newClientServerTest put the front into its server, once all options
