@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type asking struct {
 	tunneled bool // the client's connection is the handler's
 	headSent bool
 	noLength bool // the worker declared none, on purpose
+	unframed bool // the answer ends where its connection does
 	flushed  bool
 	made     byte        // fields of the head that the server makes, not we
 	held     bool        // the server has yet to see what it makes them of
@@ -79,7 +81,7 @@ func (a *asking) ask(s *session.Session, body bool) error {
 // mayRetry says whether nobody can have seen the request, and it can be asked
 // for once more.
 func (a *asking) mayRetry() bool {
-	return a.s.Untouched() && !a.headSent && !a.informed && a.r.Context().Err() == nil && (a.up == nil || a.up.replayable())
+	return a.s.Untouched() && !a.headSent && !a.informed && (a.heddle || a.r.Context().Err() == nil) && (a.up == nil || a.up.replayable())
 }
 
 // copyAnswer copies what the worker answers to the client, until its end. The
@@ -103,9 +105,7 @@ func (a *asking) copyAnswer() error {
 		if err != nil {
 			return err
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // an answer brings none
-		}
+		m.Drop() // an answer brings none
 		switch {
 		case m.Kind == session.Info:
 			if err = a.info(m.Data); err == errSwitched {
@@ -144,8 +144,9 @@ func (a *asking) head(data []byte) error {
 		a.made = madeOf(data)
 	}
 	header := a.w.Header()
+	before := maps.Clone(header)
 	if err := a.fields(header, h.Headers, data); err != nil {
-		clear(header)
+		restore(header, before)
 		return err
 	}
 	if a.heddle {
@@ -169,6 +170,8 @@ func (a *asking) head(data []byte) error {
 	a.headSent = true
 	a.held = a.made&(madeLength|madeType) != 0
 	a.noLength = a.heddle && header["Content-Length"] == nil && a.made&madeLength == 0 && (a.r.Method != "HEAD" || a.held) && bodyAllowed(int(h.Code))
+	a.unframed = a.r.ProtoMajor == 1 && a.r.Method != "HEAD" && bodyAllowed(int(h.Code)) && header["Content-Length"] == nil && a.made&madeLength == 0 &&
+		(a.r.ProtoMinor == 0 || header.Get("Transfer-Encoding") == "identity")
 	a.w.WriteHeader(int(h.Code))
 	a.letRead()
 	if a.made&madeClose != 0 {
@@ -258,6 +261,9 @@ func (a *asking) info(args []byte) error {
 	}
 	tells := i.Code == http.StatusContinue && a.expect && !a.asked
 	header := a.w.Header()
+	before := maps.Clone(header)
+	defer restore(header, before)
+	clear(header)
 	if err := a.fields(header, i.Headers, args); err != nil {
 		return err
 	}
@@ -265,11 +271,16 @@ func (a *asking) info(args []byte) error {
 	if !tells || a.r.ProtoMajor == 1 { // HTTP/2 says it once more when the body is read
 		a.w.WriteHeader(int(i.Code))
 	}
-	clear(header)
 	if tells {
 		a.letRead()
 	}
 	return nil
+}
+
+// restore gives header the contents it had before, which may be others' than ours.
+func restore(header, before http.Header) {
+	clear(header)
+	maps.Copy(header, before)
 }
 
 // trailers leaves the trailers where the server finds them after the body.
@@ -352,16 +363,28 @@ func (a *asking) broken(err error) {
 	log := a.p.log()
 	var e *session.Error
 	if errors.As(err, &e) && e.Remote && a.heddle && e.Category == errAborted.Category && e.Code == errAborted.Code {
-		_ = a.flushHead()
-		panic(http.ErrAbortHandler) // the worker has logged why
+		a.breakOff() // the worker has logged why
+		return
 	}
 	log.Error("httpcompat: answer broke off", "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "head", a.headSent, "err", err)
-	if a.headSent || a.r.Context().Err() != nil {
-		_ = a.flushHead()
-		panic(http.ErrAbortHandler)
+	if a.headSent {
+		a.breakOff()
+		return
 	}
-	clear(a.w.Header())
 	fail(a.w, a.r, http.StatusBadGateway, "the worker gave no answer")
+}
+
+// breakOff shows the client what has come of its answer, and that this is not
+// all: where the end of the connection would be the answer's, by a reset.
+func (a *asking) breakOff() {
+	_ = a.flushHead()
+	if a.headSent && a.unframed {
+		if conn, _, err := http.NewResponseController(a.w).Hijack(); err == nil {
+			reset(conn)
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // flushHead shows the client what has come of an answer that then broke off.

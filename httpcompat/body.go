@@ -139,9 +139,7 @@ func (b *body) end() error {
 		if err != nil {
 			return io.ErrUnexpectedEOF
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // nobody could ask for it
-		}
+		m.Drop() // nobody could ask for it
 		if m.Kind == session.Trailers {
 			if err := b.trailers(m.Data); err != nil {
 				return err

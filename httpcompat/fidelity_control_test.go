@@ -162,7 +162,7 @@ var controlFidelities = []fidelity{
 		w.(http.Flusher).Flush()
 		_ = n.await("seen")
 		panic(http.ErrAbortHandler)
-	}},
+	}, differs: "an answer that ends where its connection does looks whole when net/http breaks it off; a front resets the connection. Nothing to do"},
 	answers("abort wrapped", func(w http.ResponseWriter, r *http.Request) { panic(fmt.Errorf("x: %w", http.ErrAbortHandler)) }),
 	{name: "panic recovered", raw: line("GET", "/"), handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 		defer func() { n.add("%v", recover()); http.Error(w, "sorry", 500) }()
@@ -177,6 +177,12 @@ func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // lifeFidelities are about clients that leave.
 var lifeFidelities = []fidelity{
+	{name: "hijacked in front of a chunked body", steps: []step{sends(inChunks + "5\r\nearly\r\n0\r\n\r\nmore"), halfClose()}, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
+		c, brw := hijack(w)
+		defer c.Close()
+		all, err := io.ReadAll(brw)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n%q %v", all, err)
+	}, differs: "of a chunked body that was not read net/http hands over the chunks as they came, a front their contents; what follows is the same. Read the body before Hijack"},
 	{name: "half-closed with the request", steps: []step{sends(line("GET", "/")), halfClose()}, handler: untilGone},
 	{name: "half-closed during the answer", steps: []step{sends(line("GET", "/")), expect("begun"), halfClose()}, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "begun ")

@@ -127,9 +127,7 @@ func (h *handler) receive(s *session.Session) ([]byte, error) {
 		if m.Kind == session.Chunk {
 			return m.Data, nil
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // requests bring none
-		}
+		m.Drop() // requests bring none
 	}
 }
 

@@ -107,9 +107,7 @@ func (c *hijacked) Read(p []byte) (int, error) {
 		case err != nil:
 			return 0, c.fail("read", err)
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // a client brings none
-		}
+		m.Drop() // a client brings none
 	}
 }
 
@@ -172,7 +170,8 @@ func (c *hijacked) Close() error {
 }
 
 // wait returns when the connection was closed, or has no peer any more; then
-// nobody is in the session.
+// nobody is in the session. The loss of a peer that had half-closed before the
+// connection was taken over is seen only by reading or writing.
 func (c *hijacked) wait() {
 	select {
 	case <-c.over:

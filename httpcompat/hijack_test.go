@@ -347,6 +347,34 @@ func TestHijackLost(t *testing.T) {
 	}
 }
 
+// A handler that has let go of its connection is not held to it by a client that
+// takes nothing in, and neither is the front.
+func TestHijackStalled(t *testing.T) {
+	t.Parallel()
+	w := httpcompattest.NewProxy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := hijack(w)
+		defer c.Close()
+		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		for err := error(nil); err == nil; {
+			_, err = c.Write(make([]byte, 64<<10))
+		}
+	}))
+	defer w.Close()
+	over := make(chan bool)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.ServeHTTP(rw, r)
+		over <- true
+	}))
+	defer s.Close()
+	c, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, upgradeHead)
+	receive(t, over, "the front to let the connection go")
+}
+
 // Where no connection can be had the handler is told so: under HTTP/2, and
 // under a real Cocaine runtime.
 func TestHijackRefused(t *testing.T) {

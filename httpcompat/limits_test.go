@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/httpcompat"
@@ -111,5 +113,55 @@ func TestResponseHeadLimits(t *testing.T) {
 		if rec.Code != want || want == 502 && !strings.Contains(log.String(), "may have 1024 fields") {
 			t.Errorf("%d fields: got %d, want %d; log %q", n, rec.Code, want, &log)
 		}
+	}
+}
+
+// A client that half-closes behind its request is told by Heddle's own answers
+// too, and what stands around a Proxy keeps its headers over 1xx and failures.
+func TestOwnAnswersReachEverybody(t *testing.T) {
+	busy := &httpcompat.Proxy{Opener: httpcompat.OpenerFunc(func(context.Context, session.OpenOptions) (*session.Session, error) {
+		time.Sleep(50 * time.Millisecond) // until the server has seen the client half-close
+		return nil, session.ErrTooMany
+	}), Logger: slog.New(slog.DiscardHandler)}
+	served := httpcompattest.NewProxy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(204)
+	}))
+	defer served.Close()
+	for _, row := range []struct {
+		name, raw, want string
+		p               http.Handler
+	}{
+		{"half-closed", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "502", busy},
+		{"1xx", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "103 204", served},
+		{"continue", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", "100 103 204", served},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Outer", "kept")
+			row.p.ServeHTTP(w, r)
+		}))
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, row.raw)
+		closeWrite(c)
+		c.SetDeadline(time.Now().Add(patience))
+		all, _ := io.ReadAll(c)
+		var codes []string
+		for head := range strings.SplitSeq(string(all), "\r\n\r\n") {
+			if line, ok := strings.CutPrefix(head, "HTTP/1.1 "); ok {
+				codes = append(codes, line[:3])
+				if outer := strings.Contains(head, "X-Outer: kept"); outer != (line[:3] >= "200") {
+					t.Errorf("%s: %q", row.name, head)
+				}
+			}
+		}
+		if got := strings.Join(codes, " "); got != row.want {
+			t.Errorf("%s: got %s, want %s: %q", row.name, got, row.want, all)
+		}
+		c.Close()
+		s.Close()
 	}
 }

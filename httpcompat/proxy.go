@@ -129,7 +129,7 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 		o.Event = DefaultEvent
 	}
 	if !p.Plain {
-		o.Last = r.Body == nil || r.Body == http.NoBody
+		o.Last = r.Body == nil || r.Body == http.NoBody || endedHead(r)
 		o.NoCredit = !o.Last && expectsContinue(r)
 		var local string
 		if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -163,16 +163,21 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 	return o, ok
 }
 
+// endedHead says whether r's head was all of it. HTTP/2's server gives each
+// request a body, and says by its length that nothing comes. Only of a server's
+// request is that known: in one made by a program 0 means unknown.
+func endedHead(r *http.Request) bool {
+	return r.ProtoMajor == 2 && r.ContentLength == 0 && len(r.Trailer) == 0 && r.Context().Value(http.ServerContextKey) != nil
+}
+
 // failFields answers a request whose head no worker would take.
 func failFields(w http.ResponseWriter, r *http.Request) {
 	fail(w, r, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", maxFields))
 }
 
-// refused answers a request for which no session could be opened.
+// refused answers a request for which no session could be opened, also if its
+// client looks gone: it may have half-closed.
 func (p *Proxy) refused(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // there is nobody to tell
-	}
 	var busy interface{ RetryAfter() time.Duration }
 	if errors.As(err, &busy) {
 		after := max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))

@@ -14,6 +14,7 @@ import (
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/httpcompattest"
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -22,12 +23,18 @@ type dyingLink struct {
 	session.Link
 	sent    atomic.Int64
 	written int64
+	shut    atomic.Bool // takes nothing more
 }
+
+func (l *dyingLink) Abort(error) {}
 
 func (l *dyingLink) Written() int64           { return l.written }
 func (l *dyingLink) Queued() int              { return 0 }
 func (l *dyingLink) SendControl([]byte) error { return nil }
 func (l *dyingLink) Send(head, body []byte) (int64, error) {
+	if l.shut.Load() {
+		return 0, loop.ErrClosed
+	}
 	return l.sent.Add(int64(len(head) + len(body))), nil
 }
 
@@ -41,6 +48,7 @@ func TestRetry(t *testing.T) {
 		body    string
 		pause   bool  // the client sends half of the body, and the rest later
 		expect  bool  // and waits for 100-continue
+		shut    bool  // the channel takes nothing for a while before its end is known
 		written int64 // bytes that the kernel took before the channel's end
 		deaths  int32
 		want    string
@@ -53,6 +61,9 @@ func TestRetry(t *testing.T) {
 		{name: "body on its way", method: "POST", body: small, pause: true, deaths: 1, want: "200 POST 20480"},
 		{name: "body, two deaths", method: "POST", body: small, deaths: 2, want: "200 POST 20480"},
 		{name: "body not yet asked for", method: "POST", body: large, expect: true, deaths: 1, want: "200 POST 102400"},
+		{name: "body, refused before the end", method: "POST", body: small, shut: true, deaths: 1, want: "200 POST 20480"},
+		{name: "body, refused on its way", method: "POST", body: small, shut: true, pause: true, deaths: 1, want: "200 POST 20480"},
+		{name: "long body, refused before the end", method: "POST", body: large, shut: true, deaths: 1, want: "200 POST 102400"},
 		{name: "body too long to be kept", method: "POST", body: large, deaths: 1, want: "502"},
 		{name: "body, the invoke was taken", method: "POST", body: small, written: 1 << 20, deaths: 1, want: "502"},
 	} {
@@ -60,8 +71,11 @@ func TestRetry(t *testing.T) {
 			var served atomic.Int32
 			live := httpcompattest.NewProxy(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				served.Add(1)
-				n, err := io.Copy(io.Discard, r.Body)
-				fmt.Fprintf(w, "%s %d", r.Method, n)
+				b, err := io.ReadAll(r.Body)
+				fmt.Fprintf(w, "%s %d", r.Method, len(b))
+				if string(b) != row.body {
+					t.Error("the body is another")
+				}
 				if err != nil {
 					t.Error(err)
 				}
@@ -77,6 +91,7 @@ func TestRetry(t *testing.T) {
 				m := session.NewMux(l, session.Options{ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Heddle: true}})
 				s, err := m.Open(o)
 				head := l.sent.Load()
+				l.shut.Store(row.shut)
 				go func() { // ends when enough of the body was sent, or after a while
 					want := int64(len(row.body))
 					switch {

@@ -1,10 +1,12 @@
 package httpcompat
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/heddle-go/heddle/session"
 )
@@ -39,7 +41,11 @@ func (a *asking) tunnel() error {
 		defer close(up)
 		a.copyUp(brw.Reader, rest)
 	}()
+	// When the session has ended, what is left must be taken in time: the
+	// handler has let the connection go, and so must we.
+	stop := context.AfterFunc(a.s.Context(), func() { _ = conn.SetWriteDeadline(time.Now().Add(farewell)) })
 	err = a.copyDown(conn)
+	stop()
 	if err != nil {
 		reset(conn)
 		a.s.Cancel(err)
@@ -48,6 +54,10 @@ func (a *asking) tunnel() error {
 	<-up
 	return err
 }
+
+// farewell is how long a client may take nothing of what a connection still has
+// for it, once the handler has closed it or is gone.
+const farewell = 5 * time.Second
 
 // reset ends the connection below conn, TLS and other wrappings left aside, in a
 // way that the client cannot take for an orderly end.
@@ -101,13 +111,14 @@ func (a *asking) copyDown(dst net.Conn) error {
 		case err != nil:
 			return err
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // a connection brings none
-		}
+		m.Drop() // a connection brings none
 		if m.Kind != session.Chunk {
 			continue
 		}
 		if len(m.Data) > 0 {
+			if a.s.Context().Err() != nil {
+				_ = dst.SetWriteDeadline(time.Now().Add(farewell))
+			}
 			_, err = dst.Write(m.Data)
 		} else if half, ok := dst.(interface{ CloseWrite() error }); ok {
 			err = half.CloseWrite()

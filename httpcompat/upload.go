@@ -161,8 +161,15 @@ func (u *upload) leave(s *session.Session, rest []byte) bool {
 }
 
 // again says that the rest of the body is still wanted: by another session, or
-// as the client's connection.
-func (u *upload) again(s *session.Session) bool { return s.Untouched() || u.isHalted() }
+// as the client's connection. A channel refuses to be written to before its
+// sessions are told of its end, and only then is it known what they had sent.
+func (u *upload) again(s *session.Session) bool {
+	if u.isHalted() {
+		return true
+	}
+	<-s.Context().Done() // in time: a session that cannot be written to ends
+	return s.Untouched() || u.isHalted()
+}
 
 func (u *upload) isHalted() bool {
 	u.mu.Lock()
@@ -255,6 +262,9 @@ func (u *upload) free() {
 // drainBody reads the rest of a body that the handler did not want, and says
 // whether it was properly ended.
 func (u *upload) drainBody() bool {
+	u.mu.Lock()
+	u.lost = true // what is read now is kept nowhere
+	u.mu.Unlock()
 	if u.a.r.ContentLength-u.read >= lingerBytes {
 		return false
 	}

@@ -435,8 +435,14 @@ func (m *Mux) lose(err error) {
 	m.err = lost
 	m.mu.Unlock()
 	m.lookup(0)
+	untouched := false
 	for _, s := range m.sessions {
-		s.lose(lost)
+		untouched = s.lose(lost) || untouched
+	}
+	if untouched {
+		// Somebody else may be asked what the outbox still holds: so it must
+		// never leave, however gently the channel was to be closed.
+		m.link.Abort(err)
 	}
 	m.wakeRoom()
 	m.reap()

@@ -19,6 +19,12 @@ type Message struct {
 	Files []*os.File
 }
 
+// Drop closes the descriptors of a message that has no use for any.
+func (m *Message) Drop() {
+	closeFiles(m.Files)
+	m.Files = nil
+}
+
 // recordHead is the space a queued message takes beside its data.
 //
 // layout: kind uint8, length uint32 little endian

@@ -131,18 +131,33 @@ func TestReopenRefused(t *testing.T) {
 type stuckLink struct {
 	session.Link
 	sent, written int64
+	aborted       bool
 }
 
 func (l *stuckLink) Written() int64 { return l.written }
 func (l *stuckLink) Queued() int    { return 0 }
+func (l *stuckLink) Abort(error)    { l.aborted = true }
+func (l *stuckLink) Close(error)    {}
 func (l *stuckLink) Send(head, body []byte) (int64, error) {
 	l.sent += int64(len(head) + len(body))
 	return l.sent, nil
 }
 
-// Only a session of whose invoke a byte was left may be asked anew.
+// Only a session of whose invoke a byte was left may be asked anew, and then that
+// byte never leaves.
 func TestUntouched(t *testing.T) {
 	invoke := int64(len(codec.AppendInvoke(nil, heddle.V1, 2, "http", -1)))
+	ends := map[string]func(m *session.Mux){
+		"closed":    func(m *session.Mux) { m.OnClose(io.ErrClosedPipe) },
+		"half":      func(m *session.Mux) { m.OnEOF() },
+		"malformed": func(m *session.Mux) { _, _ = m.OnBytes([]byte("no frame")) },
+	}
+	for end, how := range ends {
+		untouched(t, invoke, end, how)
+	}
+}
+
+func untouched(t *testing.T, invoke int64, end string, how func(m *session.Mux)) {
 	for written, want := range map[int64]bool{0: true, 1: true, invoke - 1: true, invoke: false, invoke + 5: false} {
 		l := &stuckLink{written: written}
 		m := session.NewMux(l, session.Options{ChannelOptions: channels["heddle"]})
@@ -153,13 +168,16 @@ func TestUntouched(t *testing.T) {
 		if s.Untouched() {
 			t.Error("untouched while it lives")
 		}
-		m.OnClose(io.ErrClosedPipe)
+		how(m)
+		if l.aborted != want {
+			t.Errorf("%s: %d of %d bytes taken: what is left can still leave", end, written, invoke)
+		}
 		l.written = 1 << 20 // what is said later does not count
 		if _, err := s.Recv(); !errors.Is(err, session.ErrLost) {
 			t.Fatal(err)
 		}
 		if s.Untouched() != want {
-			t.Errorf("%d of %d bytes taken: untouched %v", written, invoke, !want)
+			t.Errorf("%s: %d of %d bytes taken: untouched %v", end, written, invoke, !want)
 		}
 	}
 }

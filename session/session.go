@@ -433,14 +433,16 @@ func (s *Session) onCancel(err error) {
 	}
 }
 
-// lose ends both directions because the channel has ended. Loop only.
-func (s *Session) lose(err error) {
+// lose ends both directions because the channel has ended, and says whether the
+// peer cannot have seen the session. Loop only.
+func (s *Session) lose(err error) (untouched bool) {
 	s.mu.Lock()
 	open := s.rx == dirOpen
 	if open {
 		s.rx, s.rxErr = dirBroken, err
 	}
 	s.accepted = s.m.link.Written() >= s.invoked
+	untouched = s.ours && open && !s.accepted
 	if s.txErr == nil {
 		s.txErr = err
 	}
@@ -457,6 +459,7 @@ func (s *Session) lose(err error) {
 	if open && s.handler != nil {
 		s.handler.OnEnd(s, err)
 	}
+	return untouched
 }
 
 // overLocked says, once, that both directions have ended.

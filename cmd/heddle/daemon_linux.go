@@ -353,6 +353,10 @@ func (d *daemon) drain(sig signals) error {
 	case eerr != nil:
 		d.log.Warn("workers did not leave in time and were killed; every request had been answered", "err", eerr)
 	}
+	if lost > 0 {
+		d.out.Printf("stopped: every request taken was answered, but for %d that workers died with, as logged", lost)
+		return nil
+	}
 	d.out.Printf("stopped: every request taken was answered")
 	return nil
 }

@@ -80,7 +80,7 @@ func (x *exchange) WriteHeader(code int) {
 	if x.over {
 		return
 	}
-	if code >= 200 && !x.head {
+	if (code >= 200 || code == http.StatusSwitchingProtocols) && !x.head {
 		if x.body.over.Load() {
 			x.over = true
 			clear(x.Header())
@@ -88,7 +88,7 @@ func (x *exchange) WriteHeader(code int) {
 			return
 		}
 		x.head = true
-		if x.r.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified {
+		if x.r.Method == http.MethodHead || code < 200 || code == http.StatusNoContent || code == http.StatusNotModified {
 			x.length = 0
 		} else if vv := x.Header()["Content-Length"]; len(vv) == 1 {
 			if n, err := strconv.ParseInt(vv[0], 10, 64); err == nil {
@@ -207,8 +207,8 @@ type requestBody struct {
 	over atomic.Bool   // it had more bytes than it may
 }
 
-// limited returns the request for the handler. Limits on the body need a body
-// of our own, and then the request is a copy: the server looks at what kind of
+// limited returns the request for the handler. Limits on the body, and what may
+// not come behind it, need a body of our own, and then the request is a copy: the server looks at what kind of
 // body its own has.
 //
 // The time-out of a request's coming ends with its last byte: the server goes on
@@ -220,9 +220,11 @@ func (x *exchange) limited() *http.Request {
 		return x.r
 	}
 	long := l.MaxBody > 0 && x.r.ContentLength < 0 // a length that was said has been looked at, and the server keeps it
-	if l.ReadTimeout <= 0 && !long {
+	trailers := x.r.ContentLength < 0 || x.r.ProtoMajor > 1
+	if l.ReadTimeout <= 0 && !long && !trailers {
 		return x.r
 	}
+	dropFacts(x.r.Trailer)
 	r := new(http.Request)
 	*r = *x.r
 	x.body.ReadCloser, x.body.x, x.body.r = x.r.Body, x, r
@@ -245,6 +247,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == nil:
 	case err == io.EOF:
 		b.r.Trailer = b.x.r.Trailer // the server has entered them by now
+		dropFacts(b.r.Trailer)
 		b.x.liftReadDeadline()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.x.late.Store(true)

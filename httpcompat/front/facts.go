@@ -45,7 +45,7 @@ func (f *facts) enter(r *http.Request, t Trusted) (id string) {
 	var fors, nodes string // what a trusted peer said before
 	if p.trusted {
 		fors = strings.Join(h[forwardedFor], ", ")
-		if nodes = strings.Join(h[forwarded], ", "); nodes == "" {
+		if nodes = strings.Join(h[forwarded], ", "); nodes == "" || !wholeQuotes(nodes) {
 			nodes = nodesOf(fors)
 		}
 	}
@@ -69,6 +69,14 @@ func (f *facts) enter(r *http.Request, t Trusted) (id string) {
 	}
 	f.set(h, 4, forwarded, list(nodes, element(p, r.Host, proto)))
 	return id
+}
+
+// dropFacts removes from trailers what only a proxy says, and in the head: some
+// programs merge the two.
+func dropFacts(trailer http.Header) {
+	for _, name := range [...]string{requestID, forwardedFor, forwardedProto, forwardedHost, forwarded} {
+		delete(trailer, name)
+	}
 }
 
 // list appends an element to what came before it.
@@ -115,6 +123,21 @@ func nodesOf(fors string) string {
 		b.WriteString(quoted(addr))
 	}
 	return b.String()
+}
+
+// wholeQuotes says whether each quoted-string in s has its end: behind one that
+// has none, what is appended would be its text.
+func wholeQuotes(s string) bool {
+	in := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			in = !in
+		case s[i] == '\\' && in:
+			i++
+		}
+	}
+	return !in
 }
 
 // quoted is s as a token, or as a quoted-string where it is none (RFC 9110 5.6).

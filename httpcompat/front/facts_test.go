@@ -2,6 +2,8 @@ package front
 
 import (
 	"crypto/tls"
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -121,6 +123,10 @@ func TestForwarding(t *testing.T) {
 			[4]string{"10.1.2.3", "http", "inner", "for=10.1.2.3;host=inner;proto=http"},
 		},
 		{
+			"a Forwarded without an end", []string{"10.1.2.3"}, "10.1.2.3:1", "inner", false, http.Header{"Forwarded": {`for="8.8`}},
+			[4]string{"10.1.2.3", "http", "inner", "for=10.1.2.3;host=inner;proto=http"},
+		},
+		{
 			"a trusted proxy of IPv6", []string{"2001:db8::/32"}, "[2001:db8::5]:1", "inner", false, http.Header{"X-Forwarded-For": {"203.0.113.9"}},
 			[4]string{"203.0.113.9, 2001:db8::5", "http", "inner", `for=203.0.113.9, for="[2001:db8::5]";host=inner;proto=http`},
 		},
@@ -187,5 +193,18 @@ func TestFactsAllocations(t *testing.T) {
 		f.enter(r, Trusted{})
 	}); n > 2 {
 		t.Errorf("%v allocations, want 2", n)
+	}
+}
+
+// TestTrailersCarryNoFacts: what only a proxy says is said in the head.
+func TestTrailersCarryNoFacts(t *testing.T) {
+	s, _ := serve(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer)
+	}))
+	_, body := send(t, dial(t, s), "POST / HTTP/1.1\r\nHost: x\r\nTrailer: X-Forwarded-For, Forwarded, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"+
+		"X-Forwarded-For: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\nX-Request-Id: evil\r\nX-Sum: 1\r\n\r\n")
+	if body != "map[X-Sum:[1]]" {
+		t.Errorf("got %s", body)
 	}
 }

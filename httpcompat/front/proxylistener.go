@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"sync"
@@ -121,6 +122,10 @@ func (c *proxyConn) readHeader() {
 	if err != nil {
 		// The server takes this for a client that went away, and is silent.
 		c.err = &net.OpError{Op: "read", Net: "tcp", Addr: c.Conn.RemoteAddr(), Err: err}
-		c.log.Info("front: connection closed: no PROXY protocol header came", "remote", c.Conn.RemoteAddr().String(), "err", err)
+		level := slog.LevelInfo
+		if len(buf) == 0 {
+			level = slog.LevelDebug // a health check, most likely
+		}
+		c.log.Log(context.Background(), level, "front: connection closed: no PROXY protocol header came", "remote", c.Conn.RemoteAddr().String(), "err", err)
 	}
 }

@@ -80,8 +80,6 @@ func receive(s *session.Session) ([]byte, error) {
 		if m.Kind == session.Chunk {
 			return bytes.Clone(m.Data), nil
 		}
-		for _, f := range m.Files {
-			_ = f.Close() // nobody asked for descriptors
-		}
+		m.Drop() // nobody asked for descriptors
 	}
 }
