@@ -112,6 +112,7 @@ type Mux struct {
 	step     uint64     // 2 between Heddle ends, 1 toward others
 	fresh    []*Session // opened off the loop and not yet in the table
 	finished []*Session // ended off the loop and still in the table
+	free     []*Session // released, to be opened again
 	waiting  []*Session // their writers wait for room in the outbox
 	draining bool       // no new sessions of ours
 	err      error      // why the channel ended; nil while it lives
@@ -348,6 +349,8 @@ func (m *Mux) reap() {
 			delete(m.sessions, s.id)
 		}
 		m.finished[i] = nil
+		s.listed = false
+		m.freeLocked(s)
 	}
 	m.finished = m.finished[:0]
 	m.mu.Unlock()
@@ -358,12 +361,18 @@ func (m *Mux) forget(s *Session) {
 	m.lookup(s.id) // it may be fresh still
 	delete(m.sessions, s.id)
 	m.ended(s)
+	if s.released {
+		m.mu.Lock()
+		m.freeLocked(s)
+		m.mu.Unlock()
+	}
 }
 
 // finish is forget from any goroutine; the table follows later.
 func (m *Mux) finish(s *Session) {
 	m.mu.Lock()
 	m.finished = append(m.finished, s)
+	s.listed = true
 	m.mu.Unlock()
 	m.ended(s)
 }

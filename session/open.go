@@ -16,23 +16,21 @@ type OpenOptions struct {
 	Last  bool
 
 	// Label is what logs may call the session, such as a request's id. It is not
-	// sent.
+	// sent. With a Handler it may be borrowed until Release.
 	Label string
 
 	// NoCredit makes our direction begin without credit: the peer's first
 	// read grants (a request that expects 100-continue).
 	NoCredit bool
 
-	// Handler uses the session on the loop; Open must then be called there.
+	// Handler uses the session on the loop. Off the loop it may be called before
+	// Open has returned.
 	Handler Handler
 }
 
-// Open opens a session. Any goroutine, except with a Handler: then the loop
-// only. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
+// Open opens a session. Any goroutine. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
 // or what the link said.
 func (m *Mux) Open(o OpenOptions) (*Session, error) {
-	s := &Session{m: m, event: o.Event, ours: true, label: o.Label, handler: o.Handler, headers: o.Headers}
-	s.ctx.base = m.base
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -45,6 +43,9 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	case m.ch.dialed && !m.heddle:
 		return nil, ErrUnsupported // a worker opens nothing toward a real engine
 	}
+	s := m.newSessionLocked()
+	s.m, s.event, s.ours, s.label, s.handler, s.headers = m, o.Event, true, o.Label, o.Handler, o.Headers
+	s.ctx.base = m.base
 	s.id, s.heddle, s.full = m.next, m.heddle, m.window
 	s.window, s.credit = m.window, m.window
 	window := int64(-1)
@@ -85,11 +86,6 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	m.active.Add(1)
 	m.load.Add(1)
 	m.counters.opened.Add(1)
-	if o.Handler != nil {
-		m.owner.Check()
-		m.sessions[s.id] = s
-	} else {
-		m.fresh = append(m.fresh, s)
-	}
+	m.fresh = append(m.fresh, s)
 	return s, nil
 }

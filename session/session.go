@@ -42,7 +42,8 @@ type Session struct {
 	full    int64  // bytes of credit that the peer has when all is read
 
 	// Loop goroutine only.
-	handler Handler // nil: the blocking methods are used
+	handler  Handler // nil: the blocking methods are used, or it was released
+	released bool    // by its handler: to be opened again once it is over
 
 	// The reader's.
 	readHead bool  // the peer's first chunk was read
@@ -71,6 +72,7 @@ type Session struct {
 	invoked   int64 // the data lane's offset behind our invoke message
 	opened    int64 // and behind all that went with it
 	accepted  bool  // lost after the kernel had taken the invoke
+	listed    bool  // in the Mux's finished; guarded by the Mux's mu
 	scratch   [96]byte
 
 	ctx sessionContext

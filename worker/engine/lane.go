@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/heddle-go/heddle/loop"
 )
 
 // A lane is one loop's part of the engine: the endpoint that workers dial
@@ -12,11 +14,9 @@ type lane struct {
 	// Immutable once the engine has started.
 	e        *Engine
 	index    int
-	endpoint string // "unix:/path"
-	close    func() // ends the loop and its listener; nil in tests without sockets
-
-	// do runs a function on the loop soon; nil in tests without sockets.
-	do func(fn func()) error
+	endpoint string     // "unix:/path"
+	close    func()     // ends the loop and its listener; nil in tests without sockets
+	loop     *loop.Loop // nil in tests without sockets
 
 	// Replaced whole under mu, read without.
 	serving atomic.Pointer[[]*channel]
@@ -34,7 +34,7 @@ const catchUpTurns = 3
 func (l *lane) catchUp(stop <-chan time.Time) bool {
 	for range catchUpTurns {
 		done := make(chan struct{})
-		if l.do == nil || l.do(func() { close(done) }) != nil { // an error: the loop has ended
+		if l.loop == nil || l.loop.Do(func() { close(done) }) != nil { // an error: the loop has ended
 			return true
 		}
 		select {

@@ -50,7 +50,7 @@ func (osWorld) listen(e *Engine, l *lane) error {
 		return fmt.Errorf("engine: listen: %w", err)
 	}
 	l.endpoint = "unix:" + path
-	l.do = lp.Do
+	l.loop = lp
 	l.close = func() {
 		_ = ln.Close()
 		_ = lp.Close()

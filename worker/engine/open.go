@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -32,7 +33,7 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 		return nil, context.Cause(ctx)
 	}
 	if e.queue.waiting.Load() == 0 { // nobody is overtaken
-		if s, err := e.try(o); s != nil || err != nil {
+		if s, err := e.try(o, anyLane); s != nil || err != nil {
 			return s, err
 		}
 	}
@@ -50,12 +51,74 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 	return s, err
 }
 
-// try opens a session if somebody is free; nil and nil if nobody is.
-func (e *Engine) try(o session.OpenOptions) (*session.Session, error) {
+// Loops are those that the engine's channels live on, in order; OpenOn names
+// one by its index. Nil before Start and on systems without loops.
+func (e *Engine) Loops() (loops []*loop.Loop) {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	for _, l := range e.lanes {
+		if l.loop != nil {
+			loops = append(loops, l.loop)
+		}
+	}
+	return loops
+}
+
+// OpenOn is Open for a handler on loop i: there it is called, and the session's
+// channel lives. It never waits. If nobody is free it returns neither session
+// nor error, and later is called on the loop, once, with what came of the wait;
+// unless cancel is called before, on the loop too, which takes the request out of
+// the queue and reports whether it was in there.
+func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Session, error)) (s *session.Session, cancel func() bool, err error) {
+	if e.refusing.Load() {
+		return nil, nil, ErrClosed
+	}
+	l := e.lanes[i]
+	if e.queue.waiting.Load() == 0 { // nobody is overtaken
+		if s, err := e.try(o, i); s != nil || err != nil {
+			return s, nil, err
+		}
+	}
+	e.stats.queued.Add(1)
+	begun := time.Now()
+	w := &waiter{open: o}
+	w.done = func(s *session.Session, err error) {
+		w.stop()
+		later(s, err)
+	}
+	remove, err := e.queue.enter(i, w)
+	if err == errFull {
+		e.stats.full.Add(1)
+		err = e.busy(0)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	t := l.loop.After(e.opt.Queue.Age, func() {
+		if remove() {
+			e.stats.aged.Add(1)
+			later(nil, e.busy(max(time.Since(begun), 1)))
+		}
+	})
+	w.stop = func() { t.Stop() }
+	return nil, func() bool {
+		t.Stop()
+		return remove()
+	}, nil
+}
+
+// try opens a session if somebody is free, on a lane or on any; nil and nil if
+// nobody is.
+func (e *Engine) try(o session.OpenOptions, lane int) (*session.Session, error) {
 	var tried []*channel
 	turn := e.turn.Add(1)
 	for {
-		ch := e.pick(tried, uint(turn))
+		var ch *channel
+		if lane == anyLane {
+			ch = e.pick(tried, uint(turn))
+		} else {
+			ch = e.lanes[lane].least(tried, uint(turn))
+		}
 		if ch == nil {
 			return nil, nil
 		}

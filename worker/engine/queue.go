@@ -10,26 +10,39 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
+// anyLane is a request's that may be given to a worker on any loop.
+const anyLane = -1
+
 // A queue holds the requests that wait for a worker, first come first served,
-// no more than limit of them and none longer than age.
+// no more than limit of them and none longer than age. Those that are bound to a
+// lane wait in a line of their own, which is served on that lane's loop.
 type queue struct {
-	// Immutable.
+	// Immutable once the engine has started.
 	limit int
 	age   time.Duration
-	try   func(session.OpenOptions) (*session.Session, error) // nil, nil: nobody is free
+	try   func(o session.OpenOptions, lane int) (*session.Session, error) // nil, nil: nobody is free
+	lanes []*lane
 
-	waiting atomic.Int64 // length of line, for those who need no more
+	waiting atomic.Int64 // requests in all lines, for those who need no more
 
 	mu    sync.Mutex
-	line  list.List // of *waiter
-	shut  error     // why nobody may wait any more; nil while they may
+	line  list.List   // of *waiter, for any lane
+	bound []boundLine // by lane
+	shut  error       // why nobody may wait any more; nil while they may
 	empty chan struct{}
+}
+
+// A boundLine is the line of one lane.
+type boundLine struct {
+	list.List
+	called bool // its loop will look at it
 }
 
 // A waiter is one request in the queue.
 type waiter struct {
 	open session.OpenOptions
-	done chan opened // one message: what came of it
+	done func(s *session.Session, err error) // once, with what came of it; for a lane's on its loop, without mu
+	stop func()
 }
 
 type opened struct {
@@ -40,41 +53,65 @@ type opened struct {
 // wait has the request wait for its turn. It fails with errFull or errAged,
 // which the engine turns into a BusyError, ctx's error, or what shut said.
 func (q *queue) wait(ctx context.Context, o session.OpenOptions) (*session.Session, error) {
-	q.mu.Lock()
-	switch {
-	case q.shut != nil:
-		q.mu.Unlock()
-		return nil, q.shut
-	case q.line.Len() >= q.limit:
-		q.mu.Unlock()
-		return nil, errFull
+	done := make(chan opened, 1)
+	remove, err := q.enter(anyLane, &waiter{open: o, done: func(s *session.Session, err error) { done <- opened{s, err} }})
+	if err != nil {
+		return nil, err
 	}
-	w := &waiter{open: o, done: make(chan opened, 1)}
-	at := q.line.PushBack(w)
-	q.waiting.Add(1)
-	q.releaseLocked() // who was busy a moment ago may not be any more
-	q.mu.Unlock()
-
 	timer := time.NewTimer(q.age)
 	defer timer.Stop()
-	var err error
 	select {
-	case r := <-w.done:
+	case r := <-done:
 		return r.s, r.err
 	case <-timer.C:
 		err = errAged
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
+	if !remove() { // its turn came meanwhile
+		r := <-done
+		return r.s, r.err
+	}
+	return nil, err
+}
+
+// enter puts w at the end of its line. Remove takes it out again, unless its
+// turn has come.
+func (q *queue) enter(lane int, w *waiter) (remove func() bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	select {
-	case r := <-w.done: // its turn came meanwhile
-		return r.s, r.err
-	default:
+	switch {
+	case q.shut != nil:
+		return nil, q.shut
+	case q.waiting.Load() >= int64(q.limit):
+		return nil, errFull
 	}
-	q.removeLocked(at)
-	return nil, err
+	line := &q.line
+	if lane != anyLane {
+		for lane >= len(q.bound) {
+			q.bound = append(q.bound, boundLine{})
+		}
+		line = &q.bound[lane].List
+	}
+	at := line.PushBack(w)
+	q.waiting.Add(1)
+	q.releaseLocked() // who was busy a moment ago may not be any more
+	return func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if at.Value == nil {
+			return false
+		}
+		q.removeLocked(q.lineOf(lane), at)
+		return true
+	}, nil
+}
+
+func (q *queue) lineOf(lane int) *list.List {
+	if lane == anyLane {
+		return &q.line
+	}
+	return &q.bound[lane].List
 }
 
 // release lets the requests go that somebody is free for. Any goroutine; cheap
@@ -92,22 +129,54 @@ func (q *queue) releaseLocked() {
 	for {
 		at := q.line.Front()
 		if at == nil {
-			return
+			break
 		}
 		w := at.Value.(*waiter)
-		s, err := q.try(w.open)
+		s, err := q.try(w.open, anyLane)
 		if s == nil && err == nil {
-			return
+			break
 		}
-		q.removeLocked(at)
-		w.done <- opened{s, err}
+		q.removeLocked(&q.line, at)
+		w.done(s, err)
+	}
+	for i := range q.bound {
+		q.callLocked(i)
 	}
 }
 
-func (q *queue) removeLocked(at *list.Element) {
-	q.line.Remove(at)
-	q.waiting.Add(-1)
-	if q.empty != nil && q.line.Len() == 0 {
+// callLocked has a lane's loop look at the lane's line.
+func (q *queue) callLocked(i int) {
+	if b := &q.bound[i]; b.Len() > 0 && !b.called {
+		b.called = q.lanes[i].loop.Do(func() { q.releaseOn(i) }) == nil // else the loop has ended, and who waits there too
+	}
+}
+
+// releaseOn is release for those that are bound to lane i. On its loop.
+func (q *queue) releaseOn(i int) {
+	q.mu.Lock()
+	q.bound[i].called = false
+	for {
+		at := q.bound[i].Front()
+		if at == nil {
+			break
+		}
+		w := at.Value.(*waiter)
+		s, err := q.try(w.open, i)
+		if s == nil && err == nil {
+			break
+		}
+		q.removeLocked(&q.bound[i].List, at)
+		q.mu.Unlock()
+		w.done(s, err)
+		q.mu.Lock()
+	}
+	q.mu.Unlock()
+}
+
+func (q *queue) removeLocked(line *list.List, at *list.Element) {
+	line.Remove(at)
+	at.Value = nil
+	if q.waiting.Add(-1) == 0 && q.empty != nil {
 		close(q.empty)
 		q.empty = nil
 	}
@@ -121,7 +190,7 @@ func (q *queue) close(err error) (empty <-chan struct{}) {
 	if q.shut == nil {
 		q.shut = err
 	}
-	if q.line.Len() == 0 {
+	if q.waiting.Load() == 0 {
 		done := make(chan struct{})
 		close(done)
 		return done
@@ -139,7 +208,14 @@ func (q *queue) fail(err error) {
 	q.shut = err
 	for at := q.line.Front(); at != nil; at = q.line.Front() {
 		w := at.Value.(*waiter)
-		q.removeLocked(at)
-		w.done <- opened{nil, err}
+		q.removeLocked(&q.line, at)
+		w.done(nil, err)
+	}
+	for i := range q.bound {
+		for at := q.bound[i].Front(); at != nil; at = q.bound[i].Front() {
+			w := at.Value.(*waiter)
+			q.removeLocked(&q.bound[i].List, at)
+			_ = q.lanes[i].loop.Do(func() { w.done(nil, err) }) // an error: the loop has ended, and whoever waited there
+		}
 	}
 }
