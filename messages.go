@@ -208,13 +208,23 @@ type TLSInfo struct {
 	PeerSubject Raw
 }
 
-// ResponseHead is the first chunk of a response.
+// ResponseHead is the first chunk of a response. Between Heddle ends Made says which of the headers the
+// worker made, as an http.Server would have for its handler, and what it knows of the connection.
 //
-// array(2): code int, headers array of [name, value]
+// array(2): code int, headers array of [name, value]; or array(3): …, made int
 type ResponseHead struct {
 	Code    int64
 	Headers []Header `msg:",limit=1024"`
+	Made    int64    // bits Made…
 }
+
+// Bits of ResponseHead.Made. Whoever stands where the server would writes the made fields behind the handler's.
+const (
+	MadeDate   = 1 << iota
+	MadeLength // Content-Length: all of the body follows at once
+	MadeType   // Content-Type, from the first bytes of the body, which follow
+	MadeClose  // no field: the connection is of no use any more, for what is left of the request's body
+)
 
 // Info is a 1xx head that precedes the response.
 //

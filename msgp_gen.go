@@ -1344,8 +1344,8 @@ func (z *RequestHead) Msgsize() (s int) {
 // MarshalMsg implements msgp.Marshaler
 func (z *ResponseHead) MarshalMsg(b []byte) (o []byte, err error) {
 	o = msgp.Require(b, z.Msgsize())
-	// array header, size 2
-	o = append(o, 0x92)
+	// array header, size 3
+	o = append(o, 0x93)
 	o = msgp.AppendInt64(o, z.Code)
 	o = msgp.AppendArrayHeader(o, uint32(len(z.Headers)))
 	for za0001 := range z.Headers {
@@ -1362,6 +1362,7 @@ func (z *ResponseHead) MarshalMsg(b []byte) (o []byte, err error) {
 			return
 		}
 	}
+	o = msgp.AppendInt64(o, z.Made)
 	return
 }
 
@@ -1422,6 +1423,14 @@ func (z *ResponseHead) UnmarshalMsg(bts []byte) (o []byte, err error) {
 		if zb0001--; zb0001 == 0 {
 			break
 		}
+		z.Made, bts, err = msgp.ReadInt64Bytes(bts)
+		if err != nil {
+			err = msgp.WrapError(err, "Made")
+			return
+		}
+		if zb0001--; zb0001 == 0 {
+			break
+		}
 		for ; zb0001 > 0; zb0001-- {
 			bts, err = msgp.Skip(bts)
 			if err != nil {
@@ -1440,6 +1449,7 @@ func (z *ResponseHead) Msgsize() (s int) {
 	for za0001 := range z.Headers {
 		s += 1 + z.Headers[za0001].Name.Msgsize() + z.Headers[za0001].Value.Msgsize()
 	}
+	s += msgp.Int64Size
 	return
 }
 

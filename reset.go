@@ -72,7 +72,7 @@ func (x *RequestExtra) Reset() {
 func (t *TLSInfo) Reset() { *t = TLSInfo{} }
 
 // Reset prepares h for another decode.
-func (h *ResponseHead) Reset() { h.Code = 0; h.Headers = h.Headers[:0] }
+func (h *ResponseHead) Reset() { h.Code, h.Headers, h.Made = 0, h.Headers[:0], 0 }
 
 // Reset prepares i for another decode.
 func (i *Info) Reset() { i.Code = 0; i.Headers = i.Headers[:0] }

@@ -43,7 +43,7 @@ type asking struct {
 	noLength bool // the worker declared none, on purpose
 	unframed bool // the answer ends where its connection does
 	flushed  bool
-	made     byte        // fields of the head that the server makes, not we
+	made     int64       // fields of the head that the server makes, not we
 	held     bool        // the server has yet to see what it makes them of
 	declared http.Header // trailers that the answer announced
 	up       *upload     // nil without a body
@@ -141,7 +141,7 @@ func (a *asking) head(data []byte) error {
 		return errHead // other 1xx are no final heads
 	}
 	if a.heddle {
-		a.made = madeOf(data)
+		a.made = h.Made
 	}
 	header := a.w.Header()
 	before := maps.Clone(header)
@@ -152,10 +152,10 @@ func (a *asking) head(data []byte) error {
 	if a.heddle {
 		// Worker and handler have decided about these; the server this side
 		// stands on shall not add its own.
-		if _, ok := header["Content-Type"]; !ok && a.made&madeType == 0 {
+		if _, ok := header["Content-Type"]; !ok && a.made&heddle.MadeType == 0 {
 			header["Content-Type"] = nil
 		}
-		if _, ok := header["Date"]; !ok && a.made&madeDate == 0 {
+		if _, ok := header["Date"]; !ok && a.made&heddle.MadeDate == 0 {
 			header["Date"] = nil
 		}
 	}
@@ -168,13 +168,13 @@ func (a *asking) head(data []byte) error {
 		}
 	}
 	a.headSent = true
-	a.held = a.made&(madeLength|madeType) != 0
-	a.noLength = a.heddle && header["Content-Length"] == nil && a.made&madeLength == 0 && (a.r.Method != "HEAD" || a.held) && bodyAllowed(int(h.Code))
-	a.unframed = a.r.ProtoMajor == 1 && a.r.Method != "HEAD" && bodyAllowed(int(h.Code)) && header["Content-Length"] == nil && a.made&madeLength == 0 &&
+	a.held = a.made&(heddle.MadeLength|heddle.MadeType) != 0
+	a.noLength = a.heddle && header["Content-Length"] == nil && a.made&heddle.MadeLength == 0 && (a.r.Method != "HEAD" || a.held) && bodyAllowed(int(h.Code))
+	a.unframed = a.r.ProtoMajor == 1 && a.r.Method != "HEAD" && bodyAllowed(int(h.Code)) && header["Content-Length"] == nil && a.made&heddle.MadeLength == 0 &&
 		(a.r.ProtoMinor == 0 || header.Get("Transfer-Encoding") == "identity")
 	a.w.WriteHeader(int(h.Code))
 	a.letRead()
-	if a.made&madeClose != 0 {
+	if a.made&heddle.MadeClose != 0 {
 		closeAfter(a.w)
 	}
 	return nil
@@ -226,11 +226,11 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 func (a *asking) makes(name, value string) bool {
 	switch name {
 	case "Date":
-		return a.made&madeDate != 0
+		return a.made&heddle.MadeDate != 0
 	case "Content-Type":
-		return a.made&madeType != 0
+		return a.made&heddle.MadeType != 0
 	case "Content-Length":
-		if a.made&madeLength == 0 {
+		if a.made&heddle.MadeLength == 0 {
 			return false
 		}
 		if w, ok := a.w.(interface{ ExpectLength(n int64) }); ok {
@@ -326,8 +326,8 @@ func (a *asking) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	sniffed := a.held && a.made&madeLength == 0
-	a.held = a.made&madeLength != 0 // until the end, which is at hand
+	sniffed := a.held && a.made&heddle.MadeLength == 0
+	a.held = a.made&heddle.MadeLength != 0 // until the end, which is at hand
 	_, err := a.w.Write(p)
 	if sniffed && len(p) < sniffLen && err == nil {
 		return a.flush() // the type is that of these bytes, without those that follow
@@ -361,8 +361,7 @@ func (a *asking) broken(err error) {
 		panic(http.ErrAbortHandler) // nobody is there to be told
 	}
 	log := a.p.log()
-	var e *session.Error
-	if errors.As(err, &e) && e.Remote && a.heddle && e.Category == errAborted.Category && e.Code == errAborted.Code {
+	if a.heddle && Aborted(err) {
 		a.breakOff() // the worker has logged why
 		return
 	}
@@ -372,6 +371,13 @@ func (a *asking) broken(err error) {
 		return
 	}
 	fail(a.w, a.r, http.StatusBadGateway, "the worker gave no answer")
+}
+
+// Aborted says whether a session ended because its handler gave its answer up, by
+// a panic: its worker has logged that.
+func Aborted(err error) bool {
+	var e *session.Error
+	return errors.As(err, &e) && e.Remote && e.Category == errAborted.Category && e.Code == errAborted.Code
 }
 
 // breakOff shows the client what has come of its answer, and that this is not

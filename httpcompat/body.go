@@ -33,6 +33,7 @@ type body struct {
 	left   int64 // bytes of the declared length still to come; -1 if unknown
 	err    error // what every further Read returns
 	closed bool
+	late   bool // the last Read ended by its deadline
 }
 
 var past = time.Unix(1, 0)
@@ -73,6 +74,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 	}
 	switch {
 	case err == nil || err == os.ErrDeadlineExceeded:
+		b.late = err != nil
 		return n, err
 	case b.over.Load():
 		b.err = http.ErrBodyReadAfterClose
@@ -95,12 +97,13 @@ var continued = []byte{0x92, 100, 0x90}
 // request's body.
 const bodyPrefix = "request body: "
 
-// bodyError tells the handler's side what reading the body came to.
-func bodyError(s *session.Session, err error) *session.Error {
+// BodyError tells the handler's side, by Session.Abort, what reading the body
+// came to.
+func BodyError(s *session.Session, err error) *session.Error {
 	return &session.Error{ID: s.ID(), Category: heddle.CategoryMisc, Code: 2, Msg: bodyPrefix + err.Error()}
 }
 
-// bodyCause is bodyError's reverse: an error that reads as the front's did, and
+// bodyCause is BodyError's reverse: an error that reads as the front's did, and
 // can be told apart as far as another process can be believed about it. Any
 // other end of the session is an unexpected one of the body.
 func bodyCause(err error) error {
@@ -184,7 +187,7 @@ func (b *body) spoils(fullDuplex bool) bool {
 		return true
 	}
 	cut := b.err == io.ErrUnexpectedEOF && b.left > 0 // the client ended: there will be no other request
-	return !fullDuplex && (b.err != nil && !cut || b.left >= lingerBytes)
+	return !fullDuplex && (b.err != nil && !cut || b.late || b.left >= lingerBytes)
 }
 
 // Close makes further reads fail; what still arrives is dropped when the

@@ -21,6 +21,7 @@ import (
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/httpcompat/httpcompattest"
 	"github.com/heddle-go/heddle/session"
 )
@@ -174,6 +175,46 @@ func (f *fidelity) through(t *testing.T) *side {
 	return s
 }
 
+// onLoop starts it behind a front on a loop; what a front adds to requests is
+// taken away again.
+func (f *fidelity) onLoop(t *testing.T) *side {
+	s := &side{notes: newNotes(), logs: new(lockedBuffer)}
+	own := f.newServer(s.notes, s.logs, new(sync.WaitGroup)) // the Backend waits for them
+	h := own.Handler
+	own.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range [...]string{"X-Request-Id", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
+			r.Header.Del(name)
+		}
+		h.ServeHTTP(w, r)
+	})
+	b, err := httpcompattest.NewBackend(httpcompat.ServerHandler(own), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(s.logs, nil))
+	srv, err := front.Open(front.Options{Listeners: []front.Listener{{Address: "127.0.0.1:0"}}, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Serve(&httpcompat.Proxy{Opener: b, Logger: log}, b); err != nil {
+		t.Fatal(err)
+	}
+	s.addr = strings.TrimPrefix(srv.URLs()[0], "http://")
+	s.stop = func() {
+		for end := time.Now().Add(patience); srv.Active() > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Error("a request is still being answered")
+				break
+			}
+		}
+		srv.Close()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return s
+}
+
 // counted is h, whose calls are waited for.
 func counted(handlers *sync.WaitGroup, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -294,6 +335,14 @@ func TestFidelity(t *testing.T) {
 			want := f.run(t, f.alone(t))
 			got := f.run(t, f.through(t))
 			d := cmp.Diff(want, got)
+			front := f.run(t, f.onLoop(t))
+			front.Logs = slices.DeleteFunc(front.Logs, func(line string) bool { return strings.Contains(line, "status=499") })
+			if len(front.Logs) == 0 {
+				front.Logs = nil
+			}
+			if d := cmp.Diff(want, front); d != "" && f.differs == "" && !strings.Contains(f.raw, "X-Forwarded-") {
+				t.Errorf("-alone +on the loop:\n%s\nalone: %q %s\non the loop: %q %s", d, want.Raw, want.End, front.Raw, front.End)
+			}
 			switch {
 			case d != "" && f.differs == "":
 				t.Errorf("-alone +sessions:\n%s\nalone: %q %s\nsessions: %q %s", d, want.Raw, want.End, got.Raw, got.End)

@@ -25,30 +25,6 @@ var errHead = errors.New("httpcompat: malformed head")
 // messages (RequestHead, ResponseHead, Info, Trailers).
 const maxFields = 1024
 
-// What a Heddle worker's head has as its third element: which of its fields the
-// worker made, as an http.Server would have for its handler. A front that is
-// one writes them itself, behind the handler's and in its own order.
-//
-// array(3): code int, headers array of [name, value], made uint7
-const (
-	madeDate   = 1 << iota
-	madeLength // all of the body follows at once
-	madeType   // from the first bytes of the body, which follow
-	madeClose  // no field: the connection is of no use any more, for what is left of the body
-	madeAll    = 1<<iota - 1
-)
-
-// madeOf is what data, a response's head that could be decoded, says is made.
-func madeOf(data []byte) byte {
-	if codec.ArgCount(data) != 3 {
-		return 0
-	}
-	if made := data[len(data)-1]; made <= madeAll {
-		return made
-	}
-	return 0
-}
-
 // undecodable is why a head could not be decoded.
 func undecodable(err error) error {
 	if errors.Is(err, codec.ErrTooLarge) {

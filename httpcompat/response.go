@@ -42,7 +42,7 @@ type response struct {
 	written  int64 // bytes that the handler wrote, sent or held back
 	buffered int   // bytes held back in sc.body
 	fields   int   // pairs encoded in sc.head so far
-	made     byte  // which of them are ours and not the handler's
+	made     int64 // which of them are ours and not the handler's
 	err      error // sending failed: nothing more is sent, and the end is an abort
 
 	declared []string // trailers that the Trailer header announced

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
 )
@@ -67,7 +68,7 @@ func (w *response) head(first []byte, end bool) []byte {
 	if allowed && !w.hasType && !w.hasCoding && !w.hasTransfer && len(first) > 0 {
 		b = appendField(b, "Content-Type", http.DetectContentType(first))
 		w.fields++
-		w.made |= madeType
+		w.made |= heddle.MadeType
 	}
 	if end && allowed && w.length < 0 && !w.noLength && !w.hasTransfer && (w.req.Method != "HEAD" || len(first) > 0) {
 		w.length = int64(len(first))
@@ -75,19 +76,19 @@ func (w *response) head(first []byte, end bool) []byte {
 		n := strconv.AppendInt(digits[:0], w.length, 10)
 		b = codec.AppendRaw(codec.AppendRawString(append(b, 0x92), "Content-Length"), n)
 		w.fields++
-		w.made |= madeLength
+		w.made |= heddle.MadeLength
 	}
 	if !w.hasDate {
 		b = appendField(b, "Date", w.h.date())
 		w.fields++
-		w.made |= madeDate
+		w.made |= heddle.MadeDate
 	}
 	prefix := byte(0x92)
 	if w.heddle {
 		if w.body != nil && w.body.s != nil && w.req.ProtoMajor == 1 && w.body.spoils(w.fullDuplex) {
-			w.made |= madeClose
+			w.made |= heddle.MadeClose
 		}
-		b, prefix = append(b, w.made), 0x93
+		b, prefix = append(b, byte(w.made)), 0x93
 	}
 	w.sc.head = b
 	w.headSent = true
@@ -126,7 +127,7 @@ func (w *response) sendInfo(code int) {
 // showsHead says that the answer to a HEAD has the beginning of its body behind
 // the head all the same: what we made of it, the front is to make too.
 func (w *response) showsHead() bool {
-	return w.req.Method == "HEAD" && w.heddle && w.made&(madeType|madeLength) != 0
+	return w.req.Method == "HEAD" && w.heddle && w.made&(heddle.MadeType|heddle.MadeLength) != 0
 }
 
 // finalTrailers encodes what the handler left as trailers, or returns nil.

@@ -108,7 +108,7 @@ func (u *upload) copyBody() bool {
 			return true
 		case err != nil:
 			if u.leave(s, nil) && !u.isHalted() {
-				s.Abort(bodyError(s, err))
+				s.Abort(BodyError(s, err))
 			}
 			return err == io.ErrUnexpectedEOF && u.a.r.ContentLength > 0 // the client's end: nothing follows
 		}

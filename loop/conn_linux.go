@@ -75,6 +75,7 @@ const (
 	flagDead                // stageDead
 	flagArmed               // in the loop's dirty list
 	flagBlocked             // output waits for room, or for the connection: no need to tell the loop of more
+	flagReset               // with flagAbort: by a reset
 	flagAbove               // queued was above lowWater since the last OnDrain
 )
 
@@ -196,6 +197,15 @@ func (c *Conn) Abort(err error) {
 		err = ErrClosed
 	}
 	c.order(flagAbort, err)
+}
+
+// Reset is Abort in a way that a TCP peer cannot take for an orderly end; what
+// the kernel has not delivered yet is dropped too. Any goroutine.
+func (c *Conn) Reset(err error) {
+	if err == nil {
+		err = ErrClosed
+	}
+	c.order(flagAbort|flagReset, err)
 }
 
 func (c *Conn) order(flag uint32, err error) {
@@ -384,6 +394,9 @@ func (c *Conn) release() {
 	c.timer = nil
 	if c.fd >= 0 {
 		_ = c.register(interestNone)
+		if c.flags.Load()&flagReset != 0 && !c.unix {
+			_ = unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // socket(7)
+		}
 		l.doom(int(c.fd))
 		c.fd = -1
 	}

@@ -101,6 +101,9 @@ func (c *Conn) CloseWrite() {}
 // Close does nothing.
 func (c *Conn) Close(err error) {}
 
+// Reset does nothing.
+func (c *Conn) Reset(err error) {}
+
 // Abort does nothing.
 func (c *Conn) Abort(err error) {}
 

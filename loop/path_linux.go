@@ -51,6 +51,11 @@ func (ln *unixListener) Close() error {
 	return ln.Listener.Close()
 }
 
+// File duplicates the socket, as package net's listeners do.
+func (ln *unixListener) File() (*os.File, error) {
+	return ln.Listener.(*net.UnixListener).File()
+}
+
 // bindUnix returns a socket that is bound and listens, and the file it is bound to, nil
 // for an abstract name. The file gets its mode from the socket's, at its creation: there
 // is no moment at which others could connect.

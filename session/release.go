@@ -19,7 +19,7 @@ func (s *Session) Release() {
 		s.mu.Unlock()
 		return
 	}
-	s.released, s.handler, s.discard = true, nil, true
+	s.released, s.handler, s.discard, s.label = true, nil, true, ""
 	over := s.over
 	s.mu.Unlock()
 	if !over {

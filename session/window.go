@@ -92,6 +92,9 @@ func (b *Budget) relieve() {
 	}
 }
 
+// Window is how many bytes of credit the peer has when all was read.
+func (s *Session) Window() int64 { return s.full }
+
 // A waiter is one goroutine's place to wait for its session to change. The
 // channel is made on the first wait, so a session that never waits has none.
 type waiter struct {

@@ -119,8 +119,7 @@ func (d *daemon) start(sig signals) error {
 	if err := d.startEngine(sig); err != nil {
 		return err
 	}
-	d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log})
-	return nil
+	return d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log}, d.engine)
 }
 
 // listenControl opens the control socket.

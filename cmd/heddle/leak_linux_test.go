@@ -202,7 +202,7 @@ func lookAt(t *testing.T, url string) holding {
 		return len(h.goroutines) >= len(st.Workers)
 	})
 	if !ok {
-		t.Fatalf("not every worker answers: %v", h.goroutines)
+		t.Fatalf("not every worker answers: %v; %s", h.goroutines, out)
 	}
 	for process, pid := range pids {
 		fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))

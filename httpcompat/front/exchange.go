@@ -186,8 +186,12 @@ func (x *exchange) refuse(code int, why string) {
 	http.Error(w, fmt.Sprintf("%d %s: %s (request %s)", code, http.StatusText(code), why, x.id), code)
 }
 
-// lingerTime is how long a client that was refused may go on sending.
-const lingerTime = 500 * time.Millisecond
+// How long a client may go on sending a body that nobody wants, and how much; the
+// bytes are net/http's.
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
 
 func tooLarge(limit int64) string { return fmt.Sprintf("the body has more than %d bytes", limit) }
 

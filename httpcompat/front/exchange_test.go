@@ -65,7 +65,7 @@ func TestGone(t *testing.T) {
 			}
 		}, true},
 		{"reset while sending", "POST", "/upload", func(c *net.TCPConn) { io.WriteString(c, "half"); c.SetLinger(0); c.Close() }, true},
-		{"closed with the whole answer", "GET", "/whole", func(c *net.TCPConn) { answer(t, bufio.NewReader(c)); c.Close() }, false},
+		{"closed with the whole answer", "GET", "/whole", func(c *net.TCPConn) { readAnswer(t, bufio.NewReader(c)); c.Close() }, false},
 	} {
 		before := s.Stats().Gone
 		c := dial(t, s).(*net.TCPConn)

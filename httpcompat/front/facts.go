@@ -67,7 +67,12 @@ func (f *facts) enter(r *http.Request, t Trusted) (id string) {
 	default:
 		delete(h, forwardedHost)
 	}
-	f.set(h, 4, forwarded, list(nodes, element(p, r.Host, proto)))
+	var room [128]byte
+	b := append(room[:0], nodes...)
+	if nodes != "" {
+		b = append(b, ", "...)
+	}
+	f.set(h, 4, forwarded, string(appendElement(b, p, r.Host, proto)))
 	return id
 }
 
@@ -87,19 +92,21 @@ func list(before, element string) string {
 	return before + ", " + element
 }
 
-// element is what this proxy says in Forwarded, RFC 7239 4.
-func element(p peer, host, proto string) string {
-	node := p.ip
+// appendElement appends what this proxy says in Forwarded, RFC 7239 4.
+func appendElement(b []byte, p peer, host, proto string) []byte {
+	b = append(b, "for="...)
 	switch {
-	case node == "":
-		node = "unknown"
+	case p.ip == "":
+		b = append(b, "unknown"...)
 	case p.six:
-		node = `"[` + node + `]"`
+		b = append(append(append(b, `"[`...), p.ip...), `]"`...)
+	default:
+		b = append(b, p.ip...)
 	}
-	if host == "" {
-		return "for=" + node + ";proto=" + proto
+	if host != "" {
+		b = appendQuoted(append(b, ";host="...), host)
 	}
-	return "for=" + node + ";host=" + quoted(host) + ";proto=" + proto
+	return append(append(b, ";proto="...), proto...)
 }
 
 // nodesOf says X-Forwarded-For's addresses as elements of Forwarded.
@@ -107,22 +114,21 @@ func nodesOf(fors string) string {
 	if fors == "" {
 		return ""
 	}
-	var b strings.Builder
+	var b []byte
 	for addr := range strings.SplitSeq(fors, ",") {
 		addr = strings.TrimSpace(addr)
 		if addr == "" {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteString(", ")
+		if len(b) > 0 {
+			b = append(b, ", "...)
 		}
 		if strings.Count(addr, ":") > 1 && !strings.HasPrefix(addr, "[") {
 			addr = "[" + addr + "]"
 		}
-		b.WriteString("for=")
-		b.WriteString(quoted(addr))
+		b = appendQuoted(append(b, "for="...), addr)
 	}
-	return b.String()
+	return string(b)
 }
 
 // wholeQuotes says whether each quoted-string in s has its end: behind one that
@@ -140,16 +146,12 @@ func wholeQuotes(s string) bool {
 	return !in
 }
 
-// quoted is s as a token, or as a quoted-string where it is none (RFC 9110 5.6).
-func quoted(s string) string {
-	plain := s != ""
-	for i := 0; i < len(s) && plain; i++ {
-		plain = isAlnum(s[i]) || strings.IndexByte("!#$%&'*+-.^_`|~", s[i]) >= 0
+// appendQuoted appends s as a token, or as a quoted-string where it is none (RFC
+// 9110 5.6).
+func appendQuoted(b []byte, s string) []byte {
+	if s != "" && every(s, inToken) {
+		return append(b, s...)
 	}
-	if plain {
-		return s
-	}
-	b := make([]byte, 0, len(s)+2)
 	b = append(b, '"')
 	for i := 0; i < len(s); i++ {
 		if s[i] == '"' || s[i] == '\\' {
@@ -157,7 +159,7 @@ func quoted(s string) string {
 		}
 		b = append(b, s[i])
 	}
-	return string(append(b, '"'))
+	return append(b, '"')
 }
 
 // maxID is how many bytes of a client's request id are kept.
@@ -165,14 +167,7 @@ const maxID = 128
 
 // validID says whether a client's request id may be kept. It is written to
 // logs and into answers.
-func validID(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if !isAlnum(s[i]) && strings.IndexByte("-._~:/+=@", s[i]) < 0 {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxID
-}
+func validID(s string) bool { return s != "" && len(s) <= maxID && every(s, inID) }
 
 func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
@@ -181,13 +176,18 @@ func isAlnum(c byte) bool {
 // newID makes a request id of 16 random bytes. It names a request and keeps no
 // secret, so the runtime's generator will do.
 func newID() string {
+	var room [32]byte
+	return string(appendID(room[:0]))
+}
+
+// appendID appends a new request id.
+func appendID(b []byte) []byte {
 	const digits = "0123456789abcdef"
-	var b [32]byte
-	for i := 0; i < len(b); i += 16 {
+	for range 2 {
 		n := rand.Uint64()
 		for k := range 16 {
-			b[i+k] = digits[n>>(60-4*k)&15]
+			b = append(b, digits[n>>(60-4*k)&15])
 		}
 	}
-	return string(b[:])
+	return b
 }

@@ -70,7 +70,7 @@ func TestTimeouts(t *testing.T) {
 			br := bufio.NewReader(c)
 			for i, raw := range tt.send {
 				if i > 0 {
-					answer(t, br)
+					readAnswer(t, br)
 				}
 				io.WriteString(c, raw)
 			}

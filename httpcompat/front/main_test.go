@@ -75,7 +75,9 @@ func serve(t *testing.T, o Options, h http.Handler) (*Server, *journal) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	s.Serve(h)
+	if err := s.Serve(h, nil); err != nil {
+		t.Fatal(err)
+	}
 	return s, j
 }
 
@@ -101,10 +103,10 @@ func send(t *testing.T, c net.Conn, raw string) (resp *http.Response, body strin
 	if _, err := io.WriteString(c, raw); err != nil {
 		t.Fatal(err)
 	}
-	return answer(t, bufio.NewReader(c))
+	return readAnswer(t, bufio.NewReader(c))
 }
 
-func answer(t *testing.T, br *bufio.Reader) (resp *http.Response, body string) {
+func readAnswer(t *testing.T, br *bufio.Reader) (resp *http.Response, body string) {
 	t.Helper()
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {

@@ -164,6 +164,7 @@ const (
 	inToken  // RFC 9110 5.6.2
 	inValue
 	inHost
+	inID
 	isHex
 )
 
@@ -182,6 +183,9 @@ var classes = func() (t [256]uint8) {
 		if alnum || bytes.IndexByte([]byte("-._:[]"), byte(c)) >= 0 {
 			t[c] |= inHost
 		}
+		if alnum || bytes.IndexByte([]byte("-._~:/+=@"), byte(c)) >= 0 {
+			t[c] |= inID
+		}
 		if '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' {
 			t[c] |= isHex
 		}
@@ -193,6 +197,16 @@ var classes = func() (t [256]uint8) {
 func all(p []byte, class uint8) bool {
 	for _, c := range p {
 		if classes[c]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// every is all for a string.
+func every(s string, class uint8) bool {
+	for i := range len(s) {
+		if classes[s[i]]&class == 0 {
 			return false
 		}
 	}

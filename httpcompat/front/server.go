@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/heddle-go/heddle/loop"
 )
 
 // A Server takes requests on all of its listeners. Its methods may be called
@@ -23,21 +26,29 @@ type Server struct {
 	lns     []listening
 	certs   *certificates // nil: no TLS
 	handler http.Handler
+	handed  *handover // from loops to srv
+	lanes   []*lane   // nil: everything is srv's
+	turn    atomic.Uint64
 	failed  chan error
 
 	wg       sync.WaitGroup
+	stopping atomic.Bool  // Shutdown or Close was called
 	closed   atomic.Bool  // Close was called
 	active   atomic.Int64 // requests being answered, upgraded connections among them
 	requests atomic.Int64
 	gone     atomic.Int64
 	refused  atomic.Int64
+
+	mu     sync.Mutex
+	onLoop []*loop.Listener
 }
 
 // A listening is a listener that has its address.
 type listening struct {
 	net.Listener
-	tls bool
-	url string
+	tls   bool
+	proxy bool
+	url   string
 }
 
 // Stats is what a Server has counted. Only Active falls.
@@ -45,7 +56,12 @@ type Stats struct {
 	Requests int64 `json:"requests"` // taken from clients
 	Active   int64 `json:"active"`   // being answered, upgraded connections among them
 	Gone     int64 `json:"gone"`     // clients that did not stay for the answer's end, logged as 499
-	Refused  int64 `json:"refused"`  // answered with 413 or 431 here; net/http's own refusals are not counted
+	Refused  int64 `json:"refused"`  // answered with 408, 413 or 431 here; net/http's own refusals are not counted
+
+	// Clients are the connections on loops. HandedOver are those that have left
+	// one for net/http, by reason.
+	Clients    int64            `json:"clients"`
+	HandedOver map[string]int64 `json:"handed_over,omitempty"`
 }
 
 // Open takes the addresses and reads the TLS files, without accepting anything
@@ -56,15 +72,17 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, log: o.Logger, failed: make(chan error, len(o.Listeners))}
+	s := &Server{o: o, log: o.Logger, failed: make(chan error, len(o.Listeners)+1), handed: newHandover()}
 	s.srv = &http.Server{
 		Handler:           http.HandlerFunc(s.serveHTTP),
 		ReadHeaderTimeout: o.Limits.ReadHeaderTimeout,
 		ReadTimeout:       o.Limits.ReadTimeout,
 		IdleTimeout:       o.Limits.IdleTimeout,
 		MaxHeaderBytes:    o.Limits.MaxHeaderBytes,
-		Protocols:         new(http.Protocols),
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // the worker's server decides
+		Protocols:                    new(http.Protocols),
+		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
 	s.srv.Protocols.SetHTTP1(true)
 	s.srv.Protocols.SetHTTP2(true)
@@ -88,7 +106,7 @@ func Open(o Options) (*Server, error) {
 
 func (s *Server) listening(ln net.Listener, l Listener) listening {
 	_, tcp := ln.Addr().(*net.TCPAddr)
-	out := listening{Listener: ln, tls: tcp && s.certs != nil}
+	out := listening{Listener: ln, tls: tcp && s.certs != nil, proxy: l.Proxy}
 	out.url = urlOf(ln.Addr(), out.tls, l.Proxy)
 	if l.Proxy {
 		p := &proxyListener{Listener: ln, trusted: s.o.Trusted, timeout: s.o.Limits.ReadHeaderTimeout, log: s.log}
@@ -108,59 +126,182 @@ func (s *Server) URLs() (urls []string) {
 	return urls
 }
 
-// Serve begins to accept, with h answering, and returns.
-func (s *Server) Serve(h http.Handler) {
+// Serve begins to accept and returns. With a Backend, requests of HTTP/1.1 in
+// clear that are simple are answered on its loops; all others, and without one
+// all there are, by net/http with h answering.
+func (s *Server) Serve(h http.Handler, b Backend) error {
 	s.handler = h
-	for _, ln := range s.lns {
-		s.wg.Go(func() { // ends when the listener is closed, by Shutdown or Close
-			serve := s.srv.Serve
-			if ln.tls {
-				serve = func(l net.Listener) error { return s.srv.ServeTLS(l, "", "") }
-			}
-			if err := serve(ln.Listener); !errors.Is(err, http.ErrServerClosed) {
-				s.failed <- fmt.Errorf("the front at %s: %w", ln.url, err)
-			}
-		})
+	if b != nil {
+		for i, l := range b.Loops() {
+			s.lanes = append(s.lanes, newLane(s, i, l, b))
+		}
 	}
+	if len(s.lanes) > 0 {
+		s.serve("a loop", s.handed, false)
+	}
+	for _, ln := range s.lns {
+		if len(s.lanes) == 0 || ln.tls || ln.proxy {
+			s.serve(ln.url, ln.Listener, ln.tls)
+			continue
+		}
+		if err := s.serveOnLoops(ln); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve has net/http answer what a listener accepts.
+func (s *Server) serve(name string, l net.Listener, tls bool) {
+	s.wg.Go(func() { // ends when the listener is closed, by Shutdown or Close
+		serve := s.srv.Serve
+		if tls {
+			serve = func(l net.Listener) error { return s.srv.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) && !s.stopping.Load() {
+			s.failed <- fmt.Errorf("the front at %s: %w", name, err)
+		}
+	})
+}
+
+// serveOnLoops has the first lane accept, and deal to all.
+func (s *Server) serveOnLoops(ln listening) error {
+	f, err := ln.Listener.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		return fmt.Errorf("the front at %s: %w", ln.url, err)
+	}
+	defer f.Close()
+	l, err := s.lanes[0].loop.ListenFile(f, s.accept, loop.ListenOptions{Deal: s.deal})
+	if err != nil {
+		return fmt.Errorf("the front at %s: %w", ln.url, err)
+	}
+	s.mu.Lock()
+	s.onLoop = append(s.onLoop, l)
+	s.mu.Unlock()
+	return nil
+}
+
+// deal chooses a connection's lane: that with the fewest, equals in turn.
+func (s *Server) deal() *loop.Loop {
+	first := int(s.turn.Add(1))
+	best := s.lanes[first%len(s.lanes)]
+	for i := range s.lanes {
+		if ln := s.lanes[(first+i)%len(s.lanes)]; ln.open.Load() < best.open.Load() {
+			best = ln
+		}
+	}
+	return best.loop
+}
+
+// accept makes the handler of a connection, on its loop.
+func (s *Server) accept(c *loop.Conn) loop.Handler {
+	for _, ln := range s.lanes {
+		if ln.loop == c.Loop() {
+			return ln.accept(c)
+		}
+	}
+	return nil
 }
 
 // Failed gives the errors of listeners that ended without being asked to.
 func (s *Server) Failed() <-chan error { return s.failed }
 
 // Active is how many requests are being answered.
-func (s *Server) Active() int64 { return s.active.Load() }
+func (s *Server) Active() int64 {
+	n := s.active.Load()
+	for _, ln := range s.lanes {
+		n += ln.counted.active.Load()
+	}
+	return n
+}
 
 // Stats is what was counted until now.
 func (s *Server) Stats() Stats {
-	return Stats{Requests: s.requests.Load(), Active: s.active.Load(), Gone: s.gone.Load(), Refused: s.refused.Load()}
+	st := Stats{Requests: s.requests.Load(), Active: s.Active(), Gone: s.gone.Load(), Refused: s.refused.Load()}
+	for _, ln := range s.lanes {
+		st.Requests += ln.counted.requests.Load()
+		st.Gone += ln.counted.gone.Load()
+		st.Refused += ln.counted.refused.Load()
+		st.Clients += ln.open.Load()
+		for r := range ln.counted.handedOver {
+			if n := ln.counted.handedOver[r].Load(); n > 0 {
+				if st.HandedOver == nil {
+					st.HandedOver = make(map[string]int64)
+				}
+				st.HandedOver[reason(r).String()] += n
+			}
+		}
+	}
+	return st
+}
+
+// clients are the connections on loops.
+func (s *Server) clients() (n int64) {
+	for _, ln := range s.lanes {
+		n += ln.open.Load()
+	}
+	return n
+}
+
+// onLanes runs a function for each lane, on its loop. One that has ended has no
+// clients any more.
+func (s *Server) onLanes(f func(*lane)) {
+	for _, ln := range s.lanes {
+		_ = ln.loop.Do(func() { f(ln) })
+	}
+}
+
+// closeListeners stops accepting.
+func (s *Server) closeListeners() {
+	s.stopping.Store(true)
+	for _, ln := range s.lns {
+		_ = ln.Close() // as often as it likes
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.onLoop {
+		_ = l.Close() // as often as it likes
+	}
 }
 
 // Shutdown stops accepting and waits for the requests that are being answered,
 // those on upgraded connections too, which net/http forgets. It fails with ctx's
 // error if that comes first; they go on until Close.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeListeners()
+	s.onLanes((*lane).drain)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	wait := func(more func() bool) error {
+		for more() {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	// First the loops: until then connections may be handed over.
+	if err := wait(func() bool { return s.clients() > 0 }); err != nil {
+		return err
+	}
 	if err := s.srv.Shutdown(ctx); err != nil {
 		return err
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for s.active.Load() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+	return wait(func() bool { return s.Active() > 0 })
 }
 
 // Close closes the listeners and every connection but those that were
 // hijacked.
 func (s *Server) Close() {
 	s.closed.Store(true)
+	s.closeListeners()
+	s.onLanes((*lane).cut)
 	_ = s.srv.Close() // the connections; their errors are of no use any more
-	for _, ln := range s.lns {
-		_ = ln.Close() // closed already if it was served
-	}
+	_ = s.handed.Close()
 	s.wg.Wait()
+	for end := time.Now().Add(time.Second); s.clients() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // their loops live as long as the Backend
+	}
 }

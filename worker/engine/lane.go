@@ -21,6 +21,8 @@ type lane struct {
 	// Replaced whole under mu, read without.
 	serving atomic.Pointer[[]*channel]
 
+	turn atomic.Uint64 // of requests that are bound to this lane
+
 	mu sync.Mutex
 }
 

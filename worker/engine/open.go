@@ -111,7 +111,12 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 // nobody is.
 func (e *Engine) try(o session.OpenOptions, lane int) (*session.Session, error) {
 	var tried []*channel
-	turn := e.turn.Add(1)
+	var turn uint64
+	if lane == anyLane {
+		turn = e.turn.Add(1)
+	} else {
+		turn = e.lanes[lane].turn.Add(1)
+	}
 	for {
 		var ch *channel
 		if lane == anyLane {

@@ -1,0 +1,23 @@
+package front
+
+import (
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A Backend finds who is to answer a request. The worker engine is one.
+type Backend interface {
+	// Loops are those that the Backend's channels live on, and so the front's
+	// connections. They run until the front was closed.
+	Loops() []*loop.Loop
+
+	// OpenOn opens a session on a channel of loop i, where it is called, for the
+	// Handler in o. It does not wait: if nobody is free it returns neither
+	// session nor error, and calls later on the loop, once, when somebody is or
+	// the request has waited long enough; unless cancel was called on the loop
+	// before, and said true.
+	//
+	// An error with a method RetryAfter() time.Duration says that everybody is too
+	// busy just now, and when to come again.
+	OpenOn(i int, o session.OpenOptions, later func(*session.Session, error)) (s *session.Session, cancel func() bool, err error)
+}

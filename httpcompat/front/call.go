@@ -1,0 +1,348 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+	"unsafe"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A call is one request on a loop and its answer: the Handler of the request's
+// session. Calls are used again, so nobody may keep one that is over.
+//
+// All its methods are the loop's.
+type call struct {
+	// Kept while it is used again.
+	ln    *lane
+	later func(*session.Session, error) // its opened
+	head  []byte                        // the request's, as it goes to the worker
+	id    []byte                        // of the request
+	sent  []byte                        // of the body: what somebody else would have to be given too
+	tail  []byte                        // the answer's trailers, as they go to the client
+
+	c      *client          // nil: it has gone
+	s      *session.Session // nil: in the queue
+	cancel func() bool      // takes the request out of the queue
+
+	// The request.
+	begun  time.Time
+	left   int64 // bytes of the body that are still to come
+	length int64 // and in all
+	tries  int
+	isHead bool // the method is HEAD
+	last   bool // the client wants the connection to end
+	lost   bool // sent is not all that was sent
+	cut    bool // the session was told that the body will not be whole
+	half   bool // the client has half-closed, or gone: it is logged as 499
+	cutErr error
+
+	answer
+}
+
+// maxAttempts is how many sessions are opened for one request, as Proxy has it.
+const maxAttempts = 3
+
+// mostSent is how many bytes of a body are kept in case another worker has to be
+// asked.
+const mostSent = 32 << 10
+
+// ask asks for the answer to the request in the lane's head.
+func (x *call) ask(c *client) {
+	h := &x.ln.head
+	x.c, c.x = c, x
+	x.begun = time.Now()
+	x.length, x.left = h.length, h.length
+	x.isHead, x.last = string(h.method) == "HEAD", h.close
+	x.ln.counted.requests.Add(1)
+	x.ln.counted.active.Add(1)
+	x.encode(h)
+	x.open()
+}
+
+// encode makes the head that goes to the worker.
+func (x *call) encode(h *requestHead) {
+	r, c := &x.ln.request, x.c
+	r.Method, r.URI, r.Version = h.method, h.target, version11
+	r.Headers = x.ln.withFacts(r.Headers[:0], h, c.peer, &x.id)
+	r.Extra.RemoteAddr, r.Extra.LocalAddr = raw(c.remote), raw(c.local)
+	r.Extra.RequestID = x.id
+	r.Extra.ContentLength = h.length
+	r.Extra.Host = h.host
+	r.Extra.Close = h.close
+	x.head = codec.AppendRequestHead(x.head[:0], r, false)
+}
+
+var version11 = heddle.Raw("1.1")
+
+// raw lends s as bytes, which must not be written to.
+func raw(s string) heddle.Raw { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// lend lends p as a string, as long as p is not written to.
+func lend(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
+
+// open opens a session for the request, now or when somebody is free.
+func (x *call) open() {
+	x.tries++
+	o := session.OpenOptions{Event: httpcompat.DefaultEvent, First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
+	s, cancel, err := x.ln.backend.OpenOn(x.ln.index, o, x.later)
+	if s == nil && err == nil {
+		x.cancel = cancel
+		return
+	}
+	x.opened(s, err)
+}
+
+// opened is told what came of open.
+func (x *call) opened(s *session.Session, err error) {
+	x.cancel = nil
+	if err != nil {
+		x.refused(err)
+		return
+	}
+	x.s = s
+	if x.length > 0 {
+		if len(x.sent) > 0 && x.write(x.sent) < len(x.sent) { // to the session before this one
+			x.cutErr = errLostBody
+		}
+		switch {
+		case x.cutErr != nil:
+			x.cutOff(x.cutErr)
+		case x.left == 0:
+			_ = s.Close()
+		}
+	}
+	if x.half {
+		s.Gone()
+	}
+	if x.length > 0 && x.c != nil {
+		x.c.pump()
+	}
+}
+
+var errLostBody = errors.New("part of the body is lost")
+
+// upload gives the session what it takes of p, the request's body and, on a
+// connection that was taken over, whatever the client says. It returns how much.
+func (x *call) upload(p []byte) int {
+	switch {
+	case x.tunnel:
+	case x.left == 0, x.s == nil:
+		return 0
+	default:
+		p = p[:min(int64(len(p)), x.left)]
+	}
+	n := 0
+	for n < len(p) {
+		k := x.write(p[n:])
+		if k == 0 {
+			break
+		}
+		if !x.tunnel {
+			x.keep(p[n : n+k])
+		}
+		n += k
+	}
+	if x.tunnel || n == 0 {
+		return n
+	}
+	if x.left -= int64(n); x.left == 0 {
+		x.c.wait.leave()
+		_ = x.s.Close() // fails only if the session has, which is told
+	}
+	return n
+}
+
+// write gives the session what it takes of p. What an ended session does not
+// want it takes all the same: the client sends it.
+func (x *call) write(p []byte) int {
+	n, err := x.s.TryWrite(p)
+	if err != nil {
+		return len(p)
+	}
+	return n
+}
+
+// keep remembers what was sent while somebody else may have to be asked.
+func (x *call) keep(p []byte) {
+	switch {
+	case x.lost:
+	case x.s.Accepted():
+		x.lost = true
+	case len(x.sent)+len(p) > mostSent:
+		x.lost = true
+	default:
+		x.sent = append(x.sent, p...)
+	}
+}
+
+// uploading says whether more of what the client sends is wanted, and only just
+// now not.
+func (x *call) uploading() bool { return x.left > 0 || x.tunnel }
+
+// OnWritable: there is room for more of the body.
+func (x *call) OnWritable(*session.Session) {
+	if x.c != nil {
+		x.c.pump()
+	}
+}
+
+// halfClosed: the client says nothing more. What it did not say is missing.
+func (x *call) halfClosed() {
+	switch {
+	case x.uploading() && x.c.unread() > 0:
+		return // not before what it did say; the client will tell once more
+	case x.tunnel:
+		_ = x.s.Close()
+		return
+	case x.half:
+		return
+	}
+	x.half = true
+	if x.left > 0 {
+		x.cutOff(io.ErrUnexpectedEOF)
+	}
+	if x.s != nil {
+		x.s.Gone()
+	}
+}
+
+// late: the body takes too long.
+func (x *call) late() {
+	x.cutOff(resetError(x.c, os.ErrDeadlineExceeded))
+	x.last = true
+}
+
+// cutOff tells the handler why there is no more of the body.
+func (x *call) cutOff(err error) {
+	if x.s == nil {
+		x.cutErr = err // for opened
+		return
+	}
+	if x.cut {
+		return
+	}
+	x.cut = true
+	x.s.Abort(httpcompat.BodyError(x.s, err))
+}
+
+// gone: the client's connection has ended.
+func (x *call) gone(err error) {
+	c := x.c
+	x.c = nil
+	switch {
+	case x.cancel != nil:
+		x.cancel()
+		x.cancel = nil
+		x.half = true
+		x.end()
+		return
+	case x.s == nil:
+		return // refused, just now
+	case x.tunnel:
+		x.whole = true
+		x.s.Cancel(err)
+		x.end()
+		return
+	case x.owed > 0: // the handler writes, and may wait for credit that nobody gives back any more
+		x.half = true
+		x.s.Cancel(err)
+		x.end()
+		return
+	}
+	x.half = true
+	if x.left > 0 {
+		x.cutOff(resetError(c, err))
+	}
+	x.s.Gone() // and its first word will be told that nobody listens
+}
+
+// mayRetry says whether nobody can have seen the request, and it can be asked
+// for once more.
+func (x *call) mayRetry() bool {
+	return x.tries < maxAttempts && x.c != nil && !x.begunAnswer && x.s.Untouched() && !x.lost && !x.cut
+}
+
+// retry asks somebody else.
+func (x *call) retry(err error) {
+	method, uri := x.line()
+	x.ln.s.log.Info("front: asking another worker, since the last was gone before it had the request", "request", string(x.id), "method", method, "uri", uri, "err", err)
+	x.s.Release()
+	x.s = nil
+	x.open()
+}
+
+// refused answers a request for which no session could be opened.
+func (x *call) refused(err error) {
+	f := failure{code: 502, why: "no worker could be asked"}
+	var busy interface{ RetryAfter() time.Duration }
+	switch {
+	case errors.As(err, &busy):
+		f = failure{code: 503, why: "every worker is busy; come again later", retry: max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))}
+	case errors.Is(err, session.ErrTooLarge):
+		f = failure{code: 431, why: "the request's head has more than 1048576 bytes"}
+	default:
+		method, uri := x.line()
+		x.ln.s.log.Error("front: no session for a request", "request", string(x.id), "method", method, "uri", uri, "err", err)
+	}
+	x.fail(f)
+}
+
+// fail answers by ourselves, and names the request.
+func (x *call) fail(f failure) {
+	if x.c == nil {
+		x.end()
+		return
+	}
+	f.id, f.last, f.noBody = x.id, x.last || x.left >= lingerBytes || x.ln.draining, x.isHead
+	x.last = f.last
+	x.ln.out = appendFailure(x.ln.out[:0], f)
+	x.c.send(x.ln.out, nil)
+	x.whole = !x.half
+	x.finish()
+}
+
+// line is the request's first line, for logs.
+func (x *call) line() (method, uri string) {
+	var h heddle.RequestHead
+	_ = codec.DecodeRequestHead(&h, x.head) // it was made here
+	return string(h.Method), string(h.URI)
+}
+
+// finish is the end of an answer that was written.
+func (x *call) finish() {
+	c, left, last := x.c, x.left, x.last
+	if x.cut {
+		last = true
+	}
+	x.end()
+	if c != nil {
+		c.over(left, last)
+	}
+}
+
+// end gives the call back. The client is told by who calls it.
+func (x *call) end() {
+	if x.half && !x.whole && !x.ln.s.closed.Load() {
+		method, uri := x.line()
+		x.ln.counted.gone.Add(1)
+		x.ln.s.logGone(string(x.id), method, uri, x.begun, x.bytes)
+	}
+	if x.s != nil {
+		x.s.Release()
+	}
+	x.ln.counted.active.Add(-1)
+	x.ln.putCall(x)
+}
+
+// logGone says that a client did not stay for its answer's end.
+func (s *Server) logGone(id, method, uri string, begun time.Time, sent int64) {
+	s.log.Info("front: the client has gone", slog.Int("status", 499), slog.String("request", id),
+		slog.String("method", method), slog.String("uri", uri), slog.Duration("duration", time.Since(begun)), slog.Int64("sent", sent))
+}

@@ -1,0 +1,357 @@
+package front
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+
+	"github.com/heddle-go/heddle/loop"
+)
+
+// A client is one connection on a loop, from its first byte until it ends or
+// leaves for net/http. It has one request in flight; what is sent ahead of its
+// turn is kept, up to aheadLimit, and then the connection is not read.
+//
+// All its methods are the loop's.
+type client struct {
+	ln   *lane
+	conn *loop.Conn
+
+	x     *call    // the request that is being answered; nil: none
+	early []byte   // bytes that came too soon: of a head that is not whole, ahead of their turn, or without credit
+	taken int      // of early, from the front: dealt with
+	scan  lineScan // over early, while there is no request
+
+	remote, local string // addresses as text; from the first request on
+	peer          peer
+
+	skip    int64  // bytes of a body that nobody wants, to be passed over
+	leaving reason // why it will leave, once its output has
+	pumping bool
+	eof     bool // the client has half-closed
+	closing bool // nothing it says counts any more
+	paused  bool
+
+	wait, write deadline
+	written     int64 // bytes, when write was entered
+}
+
+var _ loop.LeaveHandler = (*client)(nil)
+
+// aheadLimit is how many bytes are kept of what a client sends before it is
+// asked for, in bytes; a head may be longer once its turn has come.
+const aheadLimit = 64 << 10
+
+// OnOpen begins to wait for the first request.
+func (c *client) OnOpen() {
+	c.ln.owner.Check()
+	c.ln.waits[forHead].enter(&c.wait)
+	c.settle()
+}
+
+// OnBytes takes all there is. What cannot be dealt with now is kept here and not
+// by the loop, which would drop it when the client half-closes.
+func (c *client) OnBytes(p []byte) (int, error) {
+	c.ln.owner.Check()
+	if c.unread() > 0 || c.pumping {
+		c.keep(p)
+		c.pump()
+		return len(p), nil
+	}
+	c.pumping = true
+	rest := c.take(p)
+	c.pumping = false
+	if len(rest) > 0 {
+		c.keep(rest)
+	}
+	c.settle()
+	return len(p), nil
+}
+
+// unread is how many bytes are kept.
+func (c *client) unread() int { return len(c.early) - c.taken }
+
+func (c *client) keep(p []byte) {
+	if c.early == nil {
+		c.early = c.ln.getBuffer()
+	}
+	c.early = append(c.early, p...)
+}
+
+// pump deals with the bytes that are kept, as far as it can now.
+func (c *client) pump() {
+	if c.pumping {
+		return // further up
+	}
+	c.pumping = true
+	if c.unread() > 0 {
+		p := c.early[c.taken:]
+		if rest := c.take(p); c.early != nil {
+			c.taken += len(p) - len(rest)
+		}
+	}
+	c.pumping = false
+	c.settle()
+}
+
+// take deals with p, bytes in the order in which they came, and returns what has
+// to wait.
+func (c *client) take(p []byte) (rest []byte) {
+	for len(p) > 0 && c.conn != nil && !c.closing && c.leaving == stays {
+		n := 0
+		switch {
+		case c.skip > 0:
+			n = int(min(c.skip, int64(len(p))))
+			if c.skip -= int64(n); c.skip == 0 {
+				c.ln.waits[forNext].enter(&c.wait)
+			}
+		case c.x != nil:
+			n = c.x.upload(p)
+		default:
+			n = c.request(p)
+		}
+		if n == 0 {
+			return p
+		}
+		p = p[n:]
+	}
+	return p
+}
+
+// request begins to answer the request whose head is at the front of p, if it is
+// whole, and returns the head's length.
+func (c *client) request(p []byte) int {
+	h := &c.ln.head
+	if c.unread() > 0 { // it comes in pieces
+		whole, why := c.scan.next(p)
+		if why != stays {
+			return c.leave(p, why)
+		}
+		if !whole {
+			return c.await(p)
+		}
+	}
+	n, why := h.parse(p, c.ln.s.o.Limits.MaxHeaders)
+	limits := &c.ln.s.o.Limits
+	switch {
+	case why != stays:
+		return c.leave(p, why)
+	case n == 0:
+		return c.await(p)
+	case n > limits.MaxHeaderBytes:
+		return c.leave(p, leavesSize)
+	case limits.MaxBody > 0 && h.length > limits.MaxBody:
+		return c.leave(p, leavesBody)
+	}
+	c.scan = lineScan{}
+	c.wait.leave()
+	if c.remote == "" {
+		c.know()
+	}
+	c.ln.getCall().ask(c)
+	return n
+}
+
+// know finds out who the client is.
+func (c *client) know() {
+	if a := c.conn.RemoteAddr(); a != nil {
+		c.remote = a.String()
+	}
+	c.local = c.ln.localText(c.conn)
+	c.peer = c.ln.s.o.Trusted.peerOf(c.remote)
+}
+
+// await waits for the rest of a head.
+func (c *client) await(p []byte) int {
+	if len(p) > c.ln.s.o.Limits.MaxHeaderBytes {
+		return c.leave(p, leavesSize)
+	}
+	if c.wait.in == nil || c.wait.in == &c.ln.waits[forNext] {
+		c.ln.waits[forHead].enter(&c.wait)
+	}
+	return 0
+}
+
+// over is called when the answer has been written, with what is left of the
+// request's body: the next request follows, unless the connection is to end.
+func (c *client) over(left int64, last bool) {
+	c.x = nil
+	switch {
+	case last, left >= lingerBytes, left > 0 && c.eof:
+		c.close()
+		return
+	case left > 0:
+		c.skip = left
+		c.ln.waits[forBody].enter(&c.wait)
+	default:
+		c.ln.waits[forNext].enter(&c.wait)
+	}
+	c.pump()
+}
+
+// close delivers what was written and ends the connection.
+func (c *client) close() {
+	c.closing = true
+	c.wait.leave()
+	c.conn.Close(nil)
+}
+
+// settle gives back the buffer when it is empty, and reads on or not.
+func (c *client) settle() {
+	if c.conn == nil {
+		return
+	}
+	n := c.unread()
+	if n == 0 && c.early != nil {
+		c.ln.putBuffer(c.early)
+		c.early, c.taken = nil, 0
+	}
+	if c.taken > 0 && c.taken >= cap(c.early)/2 { // make room at the end
+		copy(c.early, c.early[c.taken:])
+		c.early = c.early[:n]
+		c.taken = 0
+	}
+	switch {
+	case c.closing:
+		return
+	case c.x != nil && c.eof:
+		c.x.halfClosed()
+	case c.x != nil, c.leaving != stays:
+	case c.eof && n > 0 && c.skip == 0:
+		c.leave(c.early[c.taken:], leavesEOF) // amid a head: net/http has an answer to that
+		return
+	case c.eof, c.ln.draining && n == 0 && c.skip == 0:
+		c.close()
+		return
+	}
+	pause := c.leaving != stays || c.x != nil && (n >= aheadLimit || n > 0 && c.x.uploading())
+	switch {
+	case pause && !c.paused:
+		c.conn.Pause()
+	case !pause && c.paused:
+		c.conn.Resume()
+	}
+	c.paused = pause
+}
+
+// OnEOF: the client has half-closed. It still gets its answers.
+func (c *client) OnEOF() {
+	c.ln.owner.Check()
+	c.eof = true
+	c.settle()
+}
+
+// OnLeave: a client that is not read has left; only if it is gone altogether that
+// means anything before its bytes are looked at.
+func (c *client) OnLeave(gone bool) {
+	if gone {
+		c.conn.Abort(os.NewSyscallError("read", syscall.ECONNRESET))
+	}
+}
+
+// OnDrain: the kernel has taken all that was written.
+func (c *client) OnDrain() {
+	c.ln.owner.Check()
+	c.write.leave()
+	switch {
+	case c.x != nil:
+		c.x.drained()
+	case c.leaving != stays:
+		c.leaving = stays
+		c.pump()
+	}
+}
+
+// OnClose is the connection's end.
+func (c *client) OnClose(err error) {
+	c.ln.owner.Check()
+	c.forget()
+	if c.x != nil {
+		c.x.gone(err)
+	}
+}
+
+// forget takes the client out of the lane.
+func (c *client) forget() {
+	c.wait.leave()
+	c.write.leave()
+	if c.early != nil {
+		c.ln.putBuffer(c.early)
+		c.early, c.taken = nil, 0
+	}
+	c.conn = nil
+	delete(c.ln.clients, c)
+	c.ln.open.Add(-1)
+}
+
+// send writes to the client. It never fails: a connection that has ended says so
+// by OnClose.
+func (c *client) send(head, body []byte) {
+	_, _ = c.conn.Send(head, body)
+	if c.ln.writing.after > 0 && c.write.in == nil {
+		c.written = c.conn.Written()
+		c.ln.writing.enter(&c.write)
+	}
+}
+
+// stuck: of what was written nothing, or not all, was taken in time.
+func (c *client) stuck() {
+	switch n := c.conn.Written(); {
+	case c.conn.Queued() == 0:
+	case n > c.written: // but something
+		c.written = n
+		c.ln.writing.enter(&c.write)
+	default:
+		c.conn.Abort(os.NewSyscallError("write", syscall.ETIMEDOUT))
+	}
+}
+
+// expired: what the client waits for, or is waited for, did not come in time.
+func (c *client) expired() {
+	switch {
+	case c.x != nil:
+		c.x.late()
+	case c.skip == 0 && c.unread() > 0: // amid a head
+		c.ln.counted.refused.Add(1)
+		c.send(appendFailure(nil, failure{code: http.StatusRequestTimeout, why: "the request's head took too long", last: true}), nil)
+		c.close()
+	default:
+		c.close()
+	}
+}
+
+// leave gives the connection to net/http, with p: the bytes that were not
+// answered. While there is output, it waits. It returns 0, for take.
+func (c *client) leave(p []byte, why reason) int {
+	nc, _, err := c.conn.Detach() // of what OnBytes was given now, p is the part that counts
+	switch {
+	case err == loop.ErrBusy:
+		c.leaving = why
+		return 0
+	case err != nil:
+		c.ln.s.log.Error("front: a connection cannot leave its loop", "remote", c.remote, "err", err)
+		c.closing = true
+		c.conn.Abort(err)
+		return 0
+	}
+	c.ln.counted.handedOver[why].Add(1)
+	c.ln.s.handed.give(nc, append([]byte(nil), p...))
+	c.forget()
+	return 0
+}
+
+// resetError is what reading says of a client that is gone.
+func resetError(c *client, err error) error {
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return &net.OpError{Op: "read", Net: "tcp", Source: textAddr(c.local), Addr: textAddr(c.remote), Err: err}
+}
+
+// A textAddr is an address of which the text is known.
+type textAddr string
+
+func (textAddr) Network() string  { return "tcp" }
+func (a textAddr) String() string { return string(a) }

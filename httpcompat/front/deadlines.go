@@ -1,0 +1,78 @@
+package front
+
+import (
+	"time"
+
+	"github.com/heddle-go/heddle/loop"
+)
+
+// deadlines are clients that wait for the same thing, and so equally long: who
+// came first is due first, and one timer will do for all. Loop only.
+type deadlines struct {
+	ln      *lane
+	after   time.Duration // 0 or less: for ever
+	expired func(*client)
+
+	first, last *deadline
+	timer       *loop.Timer
+}
+
+// A deadline is a client's place in one of the deadlines.
+type deadline struct {
+	c          *client
+	in         *deadlines // nil: in none
+	due        time.Time
+	next, prev *deadline
+}
+
+// enter puts d behind all others, and takes it out of where it was.
+func (q *deadlines) enter(d *deadline) {
+	d.leave()
+	if q.after <= 0 {
+		return
+	}
+	d.in, d.due, d.prev = q, time.Now().Add(q.after), q.last
+	if q.last == nil {
+		q.first = d
+	} else {
+		q.last.next = d
+	}
+	q.last = d
+	if q.timer == nil {
+		q.timer = q.ln.loop.After(q.after, q.fire)
+	}
+}
+
+// leave takes d out of where it is.
+func (d *deadline) leave() {
+	q := d.in
+	if q == nil {
+		return
+	}
+	if d.prev == nil {
+		q.first = d.next
+	} else {
+		d.prev.next = d.next
+	}
+	if d.next == nil {
+		q.last = d.prev
+	} else {
+		d.next.prev = d.prev
+	}
+	d.in, d.next, d.prev = nil, nil, nil
+}
+
+// fire deals with who is due, and sets the timer for the next.
+func (q *deadlines) fire() {
+	q.timer = nil
+	now := time.Now()
+	for q.first != nil {
+		d := q.first
+		if rest := d.due.Sub(now); rest > 0 {
+			q.timer = q.ln.loop.After(rest, q.fire)
+			return
+		}
+		d.leave()
+		q.expired(d.c)
+	}
+}

@@ -1,0 +1,158 @@
+package front
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/loop"
+)
+
+// A lane is one loop's part of the front: its clients, and what their requests
+// share because only one of them is looked at at a time.
+type lane struct {
+	// Immutable.
+	s       *Server
+	index   int
+	loop    *loop.Loop
+	backend Backend
+
+	// Loop goroutine only.
+	owner    loop.Owner
+	draining bool // Shutdown was called
+	clients  map[*client]struct{}
+	free     []*call
+	head     requestHead         // as parsed
+	request  heddle.RequestHead  // and as it goes to the worker
+	facts    []byte              // values of the fields that the front adds
+	response heddle.ResponseHead // as decoded
+	info     heddle.Info         //
+	trailers heddle.Trailers     //
+	order    []int               // of a head's fields
+	out      []byte              // a head being written
+	waits    [timeouts]deadlines // of clients, by what they wait for
+	writing  deadlines           // of clients that take nothing in
+	buffers  [][]byte            // for bytes that came too soon
+	local    struct{ addr, text string }
+
+	// Any goroutine.
+	open    atomic.Int64 // len(clients)
+	counted counts
+}
+
+// counts are a lane's part of Stats.
+type counts struct {
+	requests, active, gone, refused atomic.Int64
+	handedOver                      [reasons]atomic.Int64
+	_                               [64]byte // another lane's are in another cache line
+}
+
+// What a client may be waited for.
+type timeout uint8
+
+const (
+	forHead timeout = iota // the rest of a head
+	forRest                // the rest of a body
+	forNext                // another request
+	forBody                // the rest of a body that nobody wants
+	timeouts
+)
+
+func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
+	ln := &lane{s: s, index: i, loop: l, backend: b, clients: make(map[*client]struct{})}
+	limits := &s.o.Limits
+	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime} {
+		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired}
+	}
+	ln.writing = deadlines{ln: ln, after: limits.WriteTimeout, expired: (*client).stuck}
+	return ln
+}
+
+// accept makes the handler of a connection that was dealt to this lane.
+func (ln *lane) accept(conn *loop.Conn) loop.Handler {
+	ln.owner.Check()
+	c := &client{ln: ln, conn: conn}
+	c.wait.c, c.write.c = c, c
+	ln.clients[c] = struct{}{}
+	ln.open.Add(1)
+	return c
+}
+
+// drain closes the clients that have no request, and each other one after its
+// answer.
+func (ln *lane) drain() {
+	ln.draining = true
+	for c := range ln.clients {
+		if c.x == nil && c.unread() == 0 {
+			c.conn.Close(nil)
+		}
+	}
+}
+
+// cut ends every client at once.
+func (ln *lane) cut() {
+	for c := range ln.clients {
+		c.conn.Abort(http.ErrServerClosed)
+	}
+}
+
+// getCall is the pool's one getter.
+func (ln *lane) getCall() *call {
+	if n := len(ln.free); n > 0 {
+		x := ln.free[n-1]
+		ln.free = ln.free[:n-1]
+		return x
+	}
+	x := &call{ln: ln}
+	x.later = x.opened
+	return x
+}
+
+// mostFree is how many calls and buffers a lane keeps.
+const mostFree = 256
+
+// putCall is the pool's one putter.
+func (ln *lane) putCall(x *call) {
+	if len(ln.free) >= mostFree || cap(x.head) > keepRoom || cap(x.sent) > keepRoom {
+		return
+	}
+	*x = call{ln: ln, later: x.later, head: x.head[:0], sent: x.sent[:0], tail: x.tail[:0], id: x.id}
+	ln.free = append(ln.free, x)
+}
+
+// keepRoom is the capacity in bytes above which buffers are not kept.
+const keepRoom = 64 << 10
+
+// bufferSize is the capacity in bytes that buffers begin with.
+const bufferSize = 4 << 10
+
+// getBuffer is the pool's one getter.
+func (ln *lane) getBuffer() []byte {
+	if n := len(ln.buffers); n > 0 {
+		b := ln.buffers[n-1]
+		ln.buffers = ln.buffers[:n-1]
+		return b
+	}
+	return make([]byte, 0, bufferSize)
+}
+
+// putBuffer is the pool's one putter.
+func (ln *lane) putBuffer(b []byte) {
+	if len(ln.buffers) < mostFree && cap(b) >= bufferSize && cap(b) <= keepRoom {
+		ln.buffers = append(ln.buffers, b[:0])
+	}
+}
+
+// localText is the text of a connection's own address, of which there are few.
+func (ln *lane) localText(conn *loop.Conn) string {
+	a := conn.LocalAddr()
+	if a == nil {
+		return ""
+	}
+	text := a.String()
+	if text != ln.local.text {
+		ln.local.text = text
+	}
+	return ln.local.text
+}
