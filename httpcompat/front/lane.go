@@ -29,7 +29,6 @@ type lane struct {
 	response heddle.ResponseHead // as decoded
 	info     heddle.Info         //
 	trailers heddle.Trailers     //
-	order    []int               // of a head's fields
 	out      []byte              // a head being written
 	waits    [timeouts]deadlines // of clients, by what they wait for
 	writing  deadlines           // of clients that take nothing in
