@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -290,7 +291,7 @@ func (c *child) lost(ch *channel, err error) {
 
 // lose is told of a session that had no answer when its channel ended.
 func (c *child) lose(ch *channel, s *session.Session) {
-	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event(), RequestID: s.Label()}
+	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event(), RequestID: strings.Clone(s.Label())}
 	c.e.stats.lost.Add(1)
 	c.mu.Lock()
 	c.lostOnes = append(c.lostOnes, l)
