@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/heddle-go/heddle/worker/engine"
 	"github.com/spf13/cobra"
 )
 
@@ -78,7 +79,7 @@ being answered are finished. A second one stops at once.`,
 	fs.IntVar(&o.workers, "workers", runtime.NumCPU(), "number of worker processes")
 	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
-	fs.IntVar(&o.loops, "loops", max(1, runtime.NumCPU()/2), "number of I/O loops")
+	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")
 	fs.IntVar(&o.concurrency, "concurrency", 0, "requests a worker answers at once, on each loop; 0: no limit")
 	fs.IntVar(&o.queue, "queue", 1024, "requests that wait while every worker is busy; more get 503")
 	fs.DurationVar(&o.queueAge, "queue-age", 10*time.Second, "how long a request waits there before it gets 503")

@@ -115,3 +115,17 @@ func TestTail(t *testing.T) {
 		t.Errorf("%d bytes are kept", n)
 	}
 }
+
+func TestShareOfProcessors(t *testing.T) {
+	for _, tc := range []struct{ processors, workers, want int }{
+		{1, 4, 0}, {2, 2, 0}, {4, 1, 0}, {4, 2, 2}, {4, 4, 2}, {8, 2, 4}, {8, 3, 3}, {64, 1, 0}, {64, 64, 2}, {64, 200, 2},
+	} {
+		if got := share(tc.processors, tc.workers); got != tc.want {
+			t.Errorf("share(%d processors, %d workers) = %d, want %d", tc.processors, tc.workers, got, tc.want)
+		}
+	}
+	t.Setenv("GOMAXPROCS", "7")
+	if env := environment(&Options{Workers: 50}, "unix:/x", "the-id", 3); !slices.Contains(env, "GOMAXPROCS=7") {
+		t.Errorf("the user's own GOMAXPROCS is not kept: %q", env)
+	}
+}

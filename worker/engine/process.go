@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -78,10 +79,15 @@ const (
 	envRelease  = "HEDDLE_RELEASE"
 )
 
-// environment is this process's, then the options', then what a worker must
-// know; of variables that come twice the last counts.
+// environment is each worker's share of the processors, then this process's
+// environment, the options', and what a worker must know; of variables that come
+// twice the last counts.
 func environment(o *Options, endpoint, id string, index int) []string {
-	all := append(os.Environ(), o.Env...)
+	var all []string
+	if n := share(runtime.GOMAXPROCS(0), o.Workers); n > 0 {
+		all = append(all, "GOMAXPROCS="+strconv.Itoa(n))
+	}
+	all = append(append(all, os.Environ()...), o.Env...)
 	if o.Dir != "" {
 		all = append(all, "PWD="+o.Dir)
 	}
@@ -100,4 +106,19 @@ func environment(o *Options, endpoint, id string, index int) []string {
 		}
 	}
 	return env
+}
+
+// share is how many of the processors a Go worker is told to use, 0 for all: at
+// least two, one for its loop and one for its handlers, since several workers that
+// may each use the whole machine wake threads for one another's work (see
+// docs/performance.md).
+func share(processors, workers int) int {
+	if workers < 2 {
+		return 0
+	}
+	n := max(2, (processors+workers-1)/workers)
+	if n >= processors {
+		return 0
+	}
+	return n
 }
