@@ -49,10 +49,9 @@ type Conn struct {
 	// Any goroutine: mu guards all but reading flags and the outbox's counters.
 	mu           sync.Mutex
 	flags        atomic.Uint32
-	laddr, raddr net.Addr // written on the loop only
-	cred         [3]int32 // of the peer: pid, uid, gid
-	hasCred      bool
-	cause        error // given to Close or Abort
+	laddr, raddr net.Addr    // written on the loop only
+	cred         *unix.Ucred // of a unix connection's peer, or nil
+	cause        error       // given to Close or Abort
 	out          outbox
 	limit        int // of out, bytes
 	lowWater     int // bytes
@@ -254,10 +253,10 @@ func (c *Conn) Do(fn func()) error {
 func (c *Conn) PeerCred() (pid, uid, gid int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.hasCred {
+	if c.cred == nil {
 		return 0, 0, 0, ErrUnsupported
 	}
-	return int(c.cred[0]), int(c.cred[1]), int(c.cred[2]), nil
+	return int(c.cred.Pid), int(c.cred.Uid), int(c.cred.Gid), nil
 }
 
 // LocalAddr returns our address, also after the end; nil before a dialled connection opened.
@@ -306,7 +305,7 @@ func (c *Conn) open() {
 	if c.unix {
 		if u, err := unix.GetsockoptUcred(int(c.fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 			c.mu.Lock()
-			c.cred, c.hasCred = [3]int32{u.Pid, int32(u.Uid), int32(u.Gid)}, true
+			c.cred = u
 			c.mu.Unlock()
 		}
 	}

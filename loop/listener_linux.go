@@ -27,6 +27,7 @@ type Listener struct {
 	interest interest
 	pause    *Timer // running while accepting rests for lack of descriptors
 	full     bool   // accepting rests at MaxConns
+	spare    spare  // with Refuse
 
 	live atomic.Int64 // connections open
 
@@ -178,6 +179,9 @@ func (ln *Listener) begin() {
 		return
 	}
 	ln.loop.setSource(fd, ln)
+	if ln.opt.Refuse {
+		ln.spare.keep()
+	}
 	ln.settle()
 }
 
@@ -187,6 +191,7 @@ func (ln *Listener) end() {
 	if ln.pause != nil {
 		ln.pause.Stop()
 	}
+	ln.spare.give()
 	ln.mu.Lock()
 	fd, path := ln.fd, ln.path
 	ln.fd, ln.path = -1, nil
@@ -220,12 +225,17 @@ func (ln *Listener) register(to interest) {
 
 // settle registers the listener as long as accepting does not rest.
 func (ln *Listener) settle() {
-	ln.full = ln.opt.MaxConns > 0 && ln.live.Load() >= int64(ln.opt.MaxConns)
+	ln.full = ln.crowded() && !ln.opt.Refuse
 	if ln.full || ln.pause != nil && ln.pause.index >= 0 {
 		ln.register(interestNone)
 		return
 	}
 	ln.register(interestRead)
+}
+
+// crowded says whether there are as many connections as there may be.
+func (ln *Listener) crowded() bool {
+	return ln.opt.MaxConns > 0 && ln.live.Load() >= int64(ln.opt.MaxConns)
 }
 
 // left counts a connection out. Its loop need not be the listener's.
@@ -237,13 +247,31 @@ func (ln *Listener) left() {
 
 func (ln *Listener) onEvent(events uint32) {
 	for range acceptsPerEvent {
-		if ln.opt.MaxConns > 0 && ln.live.Load() >= int64(ln.opt.MaxConns) {
+		crowded := ln.crowded()
+		if crowded && !ln.opt.Refuse {
 			break
 		}
 		fd, sa, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if (err == unix.EMFILE || err == unix.ENFILE) && ln.spare.give() {
+			full := err
+			if fd, sa, err = unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
+				ln.refuse(fd, sa, os.NewSyscallError("accept4", full))
+			}
+			if !ln.spare.keep() { // somebody was faster
+				ln.rest(full)
+				break
+			}
+			if err == nil {
+				continue
+			}
+		}
 		switch err {
 		case nil:
-			ln.deal(fd, sa)
+			if crowded {
+				ln.refuse(fd, sa, errCrowded)
+			} else {
+				ln.deal(fd, sa)
+			}
 			continue
 		case unix.EINTR, unix.ECONNABORTED:
 			continue

@@ -109,6 +109,10 @@ type ListenOptions struct {
 	Backlog  int          // default 1024; the kernel caps it at net.core.somaxconn
 	Deal     func() *Loop // called on the listener's loop for each connection: the loop that gets it; nil: this loop
 	MaxConns int          // open connections accepted here; accepting rests at the limit; 0: no limit
+
+	// Refuse resets a connection at once that is one too many, by MaxConns or
+	// because no descriptor is left, and logs that; without it, it waits.
+	Refuse bool
 }
 
 // DialOptions configures one Dial; the zero value works.

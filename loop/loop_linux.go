@@ -82,7 +82,7 @@ type task struct {
 
 type counters struct {
 	turns, events, wakeups, tasks, reads, writes, bytesRead, bytesWritten atomic.Uint64
-	accepted, acceptPauses, dialed, panics                                atomic.Uint64
+	accepted, acceptPauses, refused, dialed, panics                       atomic.Uint64
 	conns, timers                                                         atomic.Int64
 }
 
@@ -434,7 +434,7 @@ func (l *Loop) Stats() Stats {
 	return Stats{
 		Turns: s.turns.Load(), Events: s.events.Load(), Wakeups: s.wakeups.Load(), Tasks: s.tasks.Load(),
 		Reads: s.reads.Load(), Writes: s.writes.Load(), BytesRead: s.bytesRead.Load(), BytesWritten: s.bytesWritten.Load(),
-		Accepted: s.accepted.Load(), AcceptPauses: s.acceptPauses.Load(), Dialed: s.dialed.Load(), Panics: s.panics.Load(),
+		Accepted: s.accepted.Load(), AcceptPauses: s.acceptPauses.Load(), Refused: s.refused.Load(), Dialed: s.dialed.Load(), Panics: s.panics.Load(),
 		Conns: s.conns.Load(), Timers: s.timers.Load(),
 	}
 }

@@ -316,6 +316,47 @@ func TestMaxConns(t *testing.T) {
 	})
 }
 
+func TestMaxConnsRefused(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		var log buffer
+		l := runLoop(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		opened := make(chan struct{}, 10)
+		closed := make(chan error, 10)
+		ln := listen(t, l, network, func(c *Conn) Handler {
+			return &handler{open: func() { opened <- struct{}{} }, eof: func() { c.Close(nil) }, close: func(err error) { closed <- err }}
+		}, ListenOptions{MaxConns: 2, Refuse: true})
+		first := dialNet(t, ln)
+		dialNet(t, ln)
+		await(t, opened)
+		await(t, opened)
+		for range 3 {
+			c, err := net.Dial(network, ln.Addr().String())
+			if err != nil { // that soon
+				if !errors.Is(err, syscall.ECONNRESET) {
+					t.Error(err)
+				}
+				continue
+			}
+			c.SetDeadline(time.Now().Add(patience))
+			if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the third read %d bytes and %v", n, err)
+			}
+			c.Close()
+		}
+		onLoop(t, l, func() {})
+		if n := l.Stats().Refused; n != 3 {
+			t.Errorf("%d refused, want 3", n)
+		}
+		if s := log.String(); strings.Count(s, "a connection was refused") != 1 {
+			t.Errorf("logged %q, want one line a second", s)
+		}
+		first.Close()
+		await(t, closed)
+		dialNet(t, ln)
+		await(t, opened)
+	})
+}
+
 func TestNothingOnStandardOutput(t *testing.T) {
 	old := os.Stdout
 	r, w, err := os.Pipe()

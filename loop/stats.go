@@ -12,6 +12,7 @@ type Stats struct {
 	BytesWritten uint64
 	Accepted     uint64 // connections accepted, those dealt to other loops included
 	AcceptPauses uint64 // times accepting rested because descriptors had run out
+	Refused      uint64 // connections reset because they were too many
 	Dialed       uint64 // dials begun
 	Panics       uint64 // callbacks that panicked
 

@@ -284,57 +284,82 @@ func (h *leaveHandler) OnLeave(gone bool) { h.left <- gone }
 
 func TestAcceptingSurvivesRunningOutOfDescriptors(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, network string) {
-		l := runLoop(t, Options{AcceptPause: 10 * time.Millisecond})
-		opened := make(chan struct{}, 100)
-		ln := listen(t, l, network, func(c *Conn) Handler {
-			h := &handler{open: func() { opened <- struct{}{} }}
-			h.eof = func() { c.Close(nil) }
-			return h.make(c)
-		}, ListenOptions{})
-
-		var old unix.Rlimit
-		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
-			t.Fatal(err)
-		}
-		// A socket for the client, then none for the server.
-		domain, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: ln.Addr().String()})
-		if network == "tcp" {
-			domain, sa = unix.AF_INET, &unix.SockaddrInet4{Port: ln.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
-		}
-		fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd), Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-		restore := sync.OnceFunc(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
-		defer restore()
-		// Lower numbers that are free would still be given: use them up.
-		var filler []int
-		for {
-			n, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err != nil {
-				break
-			}
-			filler = append(filler, n)
-		}
-		defer closeAll(filler)
-		if err := unix.Connect(fd, sa); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(patience); l.Stats().AcceptPauses < 2; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("accepting did not rest")
-			}
-		}
-		if n := l.Stats().Accepted; n != 0 {
-			t.Fatalf("accepted %d", n)
-		}
-		restore()
-		await(t, opened) // the very connection that waited
+		t.Run("waiting", func(t *testing.T) { runOutOfDescriptors(t, network, false) })
+		t.Run("refusing", func(t *testing.T) { runOutOfDescriptors(t, network, true) })
 	})
+}
+
+func runOutOfDescriptors(t *testing.T, network string, refuse bool) {
+	var log buffer
+	l := runLoop(t, Options{AcceptPause: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	opened := make(chan struct{}, 100)
+	ln := listen(t, l, network, func(c *Conn) Handler {
+		h := &handler{open: func() { opened <- struct{}{} }}
+		h.eof = func() { c.Close(nil) }
+		return h.make(c)
+	}, ListenOptions{Refuse: refuse})
+	onLoop(t, l, func() {}) // it listens, and has its spare descriptor
+
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	// A socket for the client, then none for the server.
+	domain, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: ln.Addr().String()})
+	if network == "tcp" {
+		domain, sa = unix.AF_INET, &unix.SockaddrInet4{Port: ln.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd), Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	restore := sync.OnceFunc(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &old) })
+	defer restore()
+	// Lower numbers that are free would still be given: use them up.
+	var filler []int
+	for {
+		n, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		filler = append(filler, n)
+	}
+	defer closeAll(filler)
+	if err := unix.Connect(fd, sa); err != nil {
+		t.Fatal(err)
+	}
+	done := func() bool { return l.Stats().AcceptPauses >= 2 }
+	if refuse {
+		done = func() bool { return l.Stats().Refused == 1 }
+	}
+	for end := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("accepting went on: %+v", l.Stats())
+		}
+	}
+	if n := l.Stats().Accepted; n != 0 {
+		t.Fatalf("accepted %d", n)
+	}
+	if refuse {
+		var b [1]byte
+		if n, err := unix.Read(fd, b[:]); n > 0 || err != unix.ECONNRESET && !(network == "unix" && err == nil) {
+			t.Errorf("the one too many read %d bytes and %v", n, err)
+		}
+		if s := log.String(); strings.Count(s, "a connection was refused") != 1 || !strings.Contains(s, "too many open files") {
+			t.Errorf("logged %q", s)
+		}
+	}
+	restore()
+	if refuse {
+		dialNet(t, ln) // the next one is welcome again
+		await(t, opened)
+		return
+	}
+	await(t, opened) // the very connection that waited
 }
 
 func TestWriteToAClosedConnectionReachesNobody(t *testing.T) {

@@ -38,6 +38,7 @@ func (f *frontFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&l.MaxHeaderBytes, "max-header-bytes", front.MostHeaderBytes, "bytes of a request's head; more get 431")
 	fs.IntVar(&l.MaxHeaders, "max-headers", front.MostHeaders, "header fields of a request; more get 431")
 	fs.Int64Var(&l.MaxBody, "max-body-bytes", 0, "bytes of a request's body; more get 413; 0: no limit")
+	fs.IntVar(&l.MaxClients, "max-clients", 0, "connections of each address in clear; more are reset; 0: nearly as many as there may be descriptors")
 }
 
 // leastHeaderBytes is enough for what any browser sends without cookies.
@@ -90,6 +91,8 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 		return o, usage("run", "--max-headers %d: want a number from 1 to %d", l.MaxHeaders, front.MostHeaders)
 	case l.MaxBody < 0:
 		return o, usage("run", "--max-body-bytes %d: want a number, or 0 for no limit", l.MaxBody)
+	case l.MaxClients < 0:
+		return o, usage("run", "--max-clients %d: want a number, or 0 for nearly as many as there may be descriptors", l.MaxClients)
 	}
 	return o, nil
 }

@@ -34,8 +34,10 @@ type client struct {
 	closing bool // nothing it says counts any more
 	paused  bool
 
-	wait, write deadline
-	written     int64 // bytes, when write was entered
+	at      int32 // in the lane's clients
+	wait    deadline
+	write   *deadline // nil until something was written with a WriteTimeout
+	written int64     // bytes, when write was entered
 }
 
 var _ loop.LeaveHandler = (*client)(nil)
@@ -282,17 +284,19 @@ func (c *client) forget() {
 		c.early, c.taken = nil, 0
 	}
 	c.conn = nil
-	delete(c.ln.clients, c)
-	c.ln.open.Add(-1)
+	c.ln.lose(c)
 }
 
 // send writes to the client. It never fails: a connection that has ended says so
 // by OnClose.
 func (c *client) send(head, body []byte) {
 	_, _ = c.conn.Send(head, body)
-	if c.ln.writing.after > 0 && c.write.in == nil {
+	if c.ln.writing.after > 0 && (c.write == nil || c.write.in == nil) {
+		if c.write == nil {
+			c.write = &deadline{c: c}
+		}
 		c.written = c.conn.Written()
-		c.ln.writing.enter(&c.write)
+		c.ln.writing.enter(c.write)
 	}
 }
 
@@ -302,7 +306,7 @@ func (c *client) stuck() {
 	case c.conn.Queued() == 0:
 	case n > c.written: // but something
 		c.written = n
-		c.ln.writing.enter(&c.write)
+		c.ln.writing.enter(c.write)
 	default:
 		c.conn.Abort(os.NewSyscallError("write", syscall.ETIMEDOUT))
 	}

@@ -20,8 +20,8 @@ type deadlines struct {
 // A deadline is a client's place in one of the deadlines.
 type deadline struct {
 	c          *client
-	in         *deadlines // nil: in none
-	due        time.Time
+	in         *deadlines    // nil: in none
+	due        time.Duration // since the lane's base
 	next, prev *deadline
 }
 
@@ -31,7 +31,7 @@ func (q *deadlines) enter(d *deadline) {
 	if q.after <= 0 {
 		return
 	}
-	d.in, d.due, d.prev = q, time.Now().Add(q.after), q.last
+	d.in, d.due, d.prev = q, time.Since(q.ln.base)+q.after, q.last
 	if q.last == nil {
 		q.first = d
 	} else {
@@ -43,12 +43,12 @@ func (q *deadlines) enter(d *deadline) {
 	}
 }
 
-// leave takes d out of where it is.
+// leave takes d out of where it is; a nil d is nowhere.
 func (d *deadline) leave() {
-	q := d.in
-	if q == nil {
+	if d == nil || d.in == nil {
 		return
 	}
+	q := d.in
 	if d.prev == nil {
 		q.first = d.next
 	} else {
@@ -65,10 +65,10 @@ func (d *deadline) leave() {
 // fire deals with who is due, and sets the timer for the next.
 func (q *deadlines) fire() {
 	q.timer = nil
-	now := time.Now()
+	now := time.Since(q.ln.base)
 	for q.first != nil {
 		d := q.first
-		if rest := d.due.Sub(now); rest > 0 {
+		if rest := d.due - now; rest > 0 {
 			q.timer = q.ln.loop.After(rest, q.fire)
 			return
 		}

@@ -17,11 +17,12 @@ type lane struct {
 	index   int
 	loop    *loop.Loop
 	backend Backend
+	base    time.Time // deadlines count from here
 
 	// Loop goroutine only.
 	owner    loop.Owner
-	draining bool // Shutdown was called
-	clients  map[*client]struct{}
+	draining bool      // Shutdown was called
+	clients  []*client // in no order
 	free     []*call
 	head     requestHead         // as parsed
 	request  heddle.RequestHead  // and as it goes to the worker
@@ -59,7 +60,7 @@ const (
 )
 
 func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
-	ln := &lane{s: s, index: i, loop: l, backend: b, clients: make(map[*client]struct{})}
+	ln := &lane{s: s, index: i, loop: l, backend: b, base: time.Now()}
 	limits := &s.o.Limits
 	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime} {
 		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired}
@@ -72,17 +73,27 @@ func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
 func (ln *lane) accept(conn *loop.Conn) loop.Handler {
 	ln.owner.Check()
 	c := &client{ln: ln, conn: conn}
-	c.wait.c, c.write.c = c, c
-	ln.clients[c] = struct{}{}
+	c.wait.c, c.at = c, int32(len(ln.clients))
+	ln.clients = append(ln.clients, c)
 	ln.open.Add(1)
 	return c
+}
+
+// lose takes a client out.
+func (ln *lane) lose(c *client) {
+	n := len(ln.clients) - 1
+	last := ln.clients[n]
+	ln.clients[c.at], last.at = last, c.at
+	ln.clients[n] = nil
+	ln.clients = ln.clients[:n]
+	ln.open.Add(-1)
 }
 
 // drain closes the clients that have no request, and each other one after its
 // answer.
 func (ln *lane) drain() {
 	ln.draining = true
-	for c := range ln.clients {
+	for _, c := range ln.clients {
 		if c.x == nil && c.unread() == 0 {
 			c.conn.Close(nil)
 		}
@@ -91,7 +102,7 @@ func (ln *lane) drain() {
 
 // cut ends every client at once.
 func (ln *lane) cut() {
-	for c := range ln.clients {
+	for _, c := range ln.clients {
 		c.conn.Abort(http.ErrServerClosed)
 	}
 }

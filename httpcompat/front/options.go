@@ -65,6 +65,11 @@ type Limits struct {
 	// MaxBody bounds a request's body, in bytes; more is answered with 413.
 	// Default: no limit.
 	MaxBody int64
+
+	// MaxClients bounds the connections that each address in clear has open at
+	// once on the loops; one more is reset, and that is logged. Default: the
+	// descriptors that this process may have, less an eighth, at most 512.
+	MaxClients int
 }
 
 // Defaults and most of Limits.
@@ -91,7 +96,10 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("front: MaxHeaderBytes %d is not from 1 to %d", l.MaxHeaderBytes, MostHeaderBytes)
 	case l.MaxHeaders < 0 || l.MaxHeaders > MostHeaders:
 		return o, fmt.Errorf("front: MaxHeaders %d is not from 1 to %d", l.MaxHeaders, MostHeaders)
+	case l.MaxClients < 0:
+		return o, fmt.Errorf("front: MaxClients %d is negative", l.MaxClients)
 	}
+	setDefault(&l.MaxClients, mostClients())
 	setDefault(&l.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	setDefault(&l.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&l.MaxHeaderBytes, MostHeaderBytes)

@@ -171,7 +171,7 @@ func (s *Server) serveOnLoops(ln listening) error {
 		return fmt.Errorf("the front at %s: %w", ln.url, err)
 	}
 	defer f.Close()
-	l, err := s.lanes[0].loop.ListenFile(f, s.accept, loop.ListenOptions{Deal: s.deal})
+	l, err := s.lanes[0].loop.ListenFile(f, s.accept, loop.ListenOptions{Deal: s.deal, MaxConns: s.o.Limits.MaxClients, Refuse: true})
 	if err != nil {
 		return fmt.Errorf("the front at %s: %w", ln.url, err)
 	}
