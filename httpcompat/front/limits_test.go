@@ -27,16 +27,16 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Limits{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000}
+	want := Limits{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: mostClients()}
 	if o.Limits != want {
 		t.Errorf("got %+v, want %+v", o.Limits, want)
 	}
 	off := Limits{ReadHeaderTimeout: -1, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1, MaxBody: -1}
 	o, err = Options{Listeners: []Listener{{Address: ":0"}}, Limits: off}.withDefaults()
-	if want := (Limits{ReadHeaderTimeout: -1, IdleTimeout: -1, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000}); err != nil || o.Limits != want {
+	if want := (Limits{ReadHeaderTimeout: -1, IdleTimeout: -1, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: mostClients()}); err != nil || o.Limits != want {
 		t.Errorf("got %+v, %v, want %+v", o.Limits, err, want)
 	}
-	for _, l := range []Limits{{MaxHeaderBytes: -1}, {MaxHeaderBytes: 1<<20 + 1}, {MaxHeaders: -1}, {MaxHeaders: 1001}} {
+	for _, l := range []Limits{{MaxHeaderBytes: -1}, {MaxHeaderBytes: 1<<20 + 1}, {MaxHeaders: -1}, {MaxHeaders: 1001}, {MaxClients: -1}} {
 		if _, err := (Options{Listeners: []Listener{{Address: ":0"}}, Limits: l}).withDefaults(); err == nil {
 			t.Errorf("%+v is taken", l)
 		}
