@@ -34,8 +34,8 @@ func (ln *lane) withFacts(dst []heddle.Header, h *requestHead, p peer, id *[]byt
 		}
 		dst = append(dst, heddle.Header{Name: f.name, Value: f.value})
 	}
-	if h.has(kindPragma) && !h.has(kindCacheControl) && string(h.first(kindPragma)) == "no-cache" {
-		dst = append(dst, heddle.Header{Name: nameCacheControl, Value: h.first(kindPragma)}) // as net/http does
+	if h.addsCacheControl() {
+		dst = append(dst, heddle.Header{Name: nameCacheControl, Value: h.first(kindPragma)})
 	}
 	if keptID {
 		*id = append((*id)[:0], sentID...)

@@ -115,6 +115,9 @@ func (h *requestHead) parse(p []byte, maxFields int) (n int, why reason) {
 	if h.host == nil {
 		return 0, leavesHost
 	}
+	if len(h.fields) == maxFields && h.addsCacheControl() {
+		return 0, leavesCount
+	}
 	return n, stays
 }
 
@@ -332,6 +335,12 @@ func (h *requestHead) enter(name, value []byte) reason {
 
 // has says whether there is a field of this kind.
 func (h *requestHead) has(k kind) bool { return h.facts&(1<<k) != 0 }
+
+// addsCacheControl says whether net/http would add a field: Cache-Control, to
+// Pragma: no-cache.
+func (h *requestHead) addsCacheControl() bool {
+	return h.has(kindPragma) && !h.has(kindCacheControl) && string(h.first(kindPragma)) == "no-cache"
+}
 
 // is compares without regard to case; lower is in lower case.
 func is(p []byte, lower string) bool {
