@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +30,8 @@ type client struct {
 
 	skip    int64  // bytes of a body that nobody wants, to be passed over
 	leaving reason // why it will leave, once its output has
+	again   bool   // there was a request, and what is behind it has not been looked at
+	posted  bool   // and it was a POST
 	pumping bool
 	eof     bool // the client has half-closed
 	closing bool // nothing it says counts any more
@@ -126,6 +129,15 @@ func (c *client) take(p []byte) (rest []byte) {
 // whole, and returns the head's length.
 func (c *client) request(p []byte) int {
 	h := &c.ln.head
+	if c.again {
+		if len(p) < firstBytes {
+			return 0
+		}
+		c.again = false
+		if n := blankLines(p[:firstBytes]); n > 0 && c.posted {
+			return n
+		}
+	}
 	if c.unread() > 0 { // it comes in pieces
 		whole, why := c.scan.next(p)
 		if why != stays {
@@ -148,6 +160,7 @@ func (c *client) request(p []byte) int {
 		return c.leave(p, leavesBody)
 	}
 	c.scan = lineScan{}
+	c.again, c.posted = true, string(h.method) == http.MethodPost
 	c.wait.leave()
 	if c.remote == "" {
 		c.know()
@@ -155,6 +168,14 @@ func (c *client) request(p []byte) int {
 	c.ln.getCall().ask(c)
 	return n
 }
+
+// firstBytes is for how many bytes net/http waits behind a request: with fewer the
+// connection ends without an answer, and behind a POST those that are line ends
+// are passed over, for old clients (RFC 9112 2.2).
+const firstBytes = 4
+
+// blankLines is how many bytes at the front of p are line ends.
+func blankLines(p []byte) int { return len(p) - len(bytes.TrimLeft(p, "\r\n")) }
 
 // know finds out who the client is.
 func (c *client) know() {
@@ -221,6 +242,9 @@ func (c *client) settle() {
 	case c.x != nil && c.eof:
 		c.x.halfClosed()
 	case c.x != nil, c.leaving != stays:
+	case c.eof && c.again && n < firstBytes && c.skip == 0:
+		c.close()
+		return
 	case c.eof && n > 0 && c.skip == 0:
 		c.leave(c.early[c.taken:], leavesEOF) // amid a head: net/http has an answer to that
 		return
@@ -317,7 +341,7 @@ func (c *client) expired() {
 	switch {
 	case c.x != nil:
 		c.x.late()
-	case c.skip == 0 && c.unread() > 0: // amid a head
+	case c.skip == 0 && c.unread() > 0 && !c.again: // amid a head
 		c.ln.counted.refused.Add(1)
 		c.send(appendFailure(nil, failure{code: http.StatusRequestTimeout, why: "the request's head took too long", last: true}), nil)
 		c.close()
