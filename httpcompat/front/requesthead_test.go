@@ -489,4 +489,8 @@ var shapes = []shape{
 	{name: "the PROXY protocol", raw: "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + plain},
 	{name: "a byte", raw: "\x00"},
 	{name: "a lone CR", raw: "\r"},
+	{name: "three bytes", raw: "GET"},
+	{name: "four bytes", raw: "GET "},
+	{name: "half a head", raw: "GET / HTTP/1.1\r\nHo"},
+	{name: "a head without its end", raw: "GET / HTTP/1.1\r\nHost: a\r\n"},
 }
