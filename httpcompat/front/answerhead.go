@@ -25,7 +25,7 @@ func (x *call) appendHead(b []byte, h *heddle.ResponseHead) ([]byte, bool) {
 	}
 	var date, length, kind heddle.Raw // that the server makes
 	var connection, te, upgrade, declared string
-	var hasConnection, hasLength bool
+	var hasConnection, hasLength, hasUpgrade, upgrades bool
 	fields := h.Headers[:0]
 	for _, f := range h.Headers {
 		if !all(f.Name, inToken) || len(f.Name) == 0 || !validValue(f.Value) {
@@ -54,13 +54,14 @@ func (x *call) appendHead(b []byte, h *heddle.ResponseHead) ([]byte, bool) {
 			if !hasConnection {
 				hasConnection, connection = true, lend(f.Value)
 			}
+			upgrades = upgrades || hasToken(lend(f.Value), "upgrade")
 		case "Transfer-Encoding":
 			if te == "" {
 				te = lend(f.Value)
 			}
 		case "Upgrade":
-			if upgrade == "" {
-				upgrade = lend(f.Value)
+			if !hasUpgrade {
+				hasUpgrade, upgrade = true, lend(f.Value)
 			}
 		}
 		fields = append(fields, f)
@@ -103,8 +104,8 @@ func (x *call) appendHead(b []byte, h *heddle.ResponseHead) ([]byte, bool) {
 		keepLength, length = false, nil
 	}
 	keepConnection, says := true, ""
-	switching := code == http.StatusSwitchingProtocols && upgrade != "" && hasToken(connection, "upgrade")
-	if last && (x.ln.draining || !hasToken(connection, "close")) && !switching {
+	switching := code == http.StatusSwitchingProtocols && upgrade != "" && upgrades
+	if last && (x.ln.draining || !hasWord(connection, "close")) && !switching {
 		keepConnection, says = false, "close"
 	}
 	x.last = last
@@ -210,6 +211,17 @@ func validValue(v []byte) bool {
 func hasToken(value, token string) bool {
 	for t := range strings.SplitSeq(value, ",") {
 		if strings.EqualFold(strings.Trim(t, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasWord says whether a value has this word, between blanks and commas: with less
+// care than hasToken, as net/http looks for close.
+func hasWord(value, word string) bool {
+	for t := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
+		if strings.EqualFold(t, word) {
 			return true
 		}
 	}
