@@ -28,6 +28,8 @@ type script struct {
 	seen []sight      // likewise
 	once sync.Once
 	over chan struct{} // closed by Close
+
+	answer func(w http.ResponseWriter) // for handlers that take it from here
 }
 
 func (s *script) Read(p []byte) (int, error)  { return s.in.Read(p) }
@@ -87,14 +89,19 @@ func scriptOf(r *http.Request) *script { return r.Context().Value(scriptKey{}).(
 // play returns what handlers saw of data, and what was answered.
 func (st *stage) play(t *testing.T, data []byte) ([]sight, string) {
 	t.Helper()
-	s := &script{in: bytes.NewReader(data), over: make(chan struct{})}
+	return st.playScript(t, &script{in: bytes.NewReader(data)})
+}
+
+func (st *stage) playScript(t *testing.T, s *script) ([]sight, string) {
+	t.Helper()
+	s.over = make(chan struct{})
 	st.scripts <- s
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-s.over:
 	case <-timer.C:
-		t.Fatalf("no end to the answer of %q", data)
+		t.Fatal("the answer has no end")
 	}
 	return s.seen, s.out.String()
 }
