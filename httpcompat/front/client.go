@@ -285,8 +285,9 @@ func (c *client) OnDrain() {
 	case c.x != nil:
 		c.x.drained()
 	case c.leaving != stays:
+		why := c.leaving
 		c.leaving = stays
-		c.pump()
+		c.leave(c.early[c.taken:], why)
 	}
 }
 
