@@ -63,7 +63,7 @@ func TestHandedOver(t *testing.T) {
 		leavesUpgrade:    {gets("Upgrade: x", "Connection: Upgrade", id), gets("Upgrade: x", id)},
 		leavesExpect:     {posts("Expect: 100-continue", "Content-Length: 1", id) + "x", posts("Expect: x", "Content-Length: 1", id) + "x"},
 		leavesConnection: {gets("Connection: x, close", id)},
-		leavesCount:      {gets(append(strings.Split(strings.Repeat("X: 1,", maxFieldsHere)+"X: 1", ","), id)...)},
+		leavesCount:      {gets(append(strings.Split(strings.Repeat("X: 1,", maxFieldsHere-1)+"X: 1", ","), id)...)},
 		leavesSize:       {gets("X: "+strings.Repeat("x", limitsHere.MaxHeaderBytes), id), gets("X: " + strings.Repeat("x", 3*limitsHere.MaxHeaderBytes))},
 		leavesBody:       {posts("Content-Length: "+strconv.FormatInt(limitsHere.MaxBody+1, 10), id)},
 		leavesEOF:        {plain[:len(plain)-2], "GET", "\r"},
@@ -276,7 +276,7 @@ func TestNotHandedOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := readAll(t, resp); resp.StatusCode != 200 || !strings.HasPrefix(method+" ", method[:len(method)]) || (method == "HEAD") != (got == "") || !strings.HasPrefix(got, method) && got != "" {
+		if got := readAll(t, resp); resp.StatusCode != 200 || (method == "HEAD") != (got == "") || !strings.HasPrefix(got, method) && got != "" {
 			t.Fatalf("%d: got %d %q", i, resp.StatusCode, got)
 		}
 		n++

@@ -366,6 +366,7 @@ var shapes = []shape{
 	{name: "a NUL in a name", raw: gets("X\x00Y: 1")},
 	{name: "a NUL in a value", raw: gets("X: 1\x00")},
 	{name: "a control byte in a value", raw: gets("X: \x01")},
+	{name: "a vertical tab in a value", raw: gets("X: \v1")},
 	{name: "a vertical tab behind a length", raw: posts("Content-Length: 3\v") + "abc"},
 	{name: "a DEL in a value", raw: gets("X: \x7f")},
 	{name: "high bytes in a value", raw: gets("X: \xc3\xa9\xff\x80")},
