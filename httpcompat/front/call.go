@@ -238,10 +238,12 @@ func (x *call) gone(err error) {
 	x.c = nil
 	switch {
 	case x.cancel != nil:
-		x.cancel()
-		x.cancel = nil
 		x.half = true
-		x.end()
+		if x.cancel() {
+			x.end()
+		} else if x.left > 0 { // opened will be called all the same
+			x.cutErr = resetError(c, err)
+		}
 		return
 	case x.s == nil:
 		return // refused, just now
