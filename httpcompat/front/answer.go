@@ -175,6 +175,7 @@ func (x *call) switched() error {
 	}
 	x.begunAnswer, x.tunnel = true, true
 	x.c.wait.leave()
+	x.c.write.leave()
 	x.c.pump()
 	return nil
 }

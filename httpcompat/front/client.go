@@ -312,11 +312,11 @@ func (c *client) forget() {
 	c.ln.lose(c)
 }
 
-// send writes to the client. It never fails: a connection that has ended says so
-// by OnClose.
+// send writes to the client, in time unless its handler has taken the connection
+// over. It never fails: a connection that has ended says so by OnClose.
 func (c *client) send(head, body []byte) {
 	_, _ = c.conn.Send(head, body)
-	if c.ln.writing.after > 0 && (c.write == nil || c.write.in == nil) {
+	if c.ln.writing.after > 0 && (c.x == nil || !c.x.tunnel) && (c.write == nil || c.write.in == nil) {
 		if c.write == nil {
 			c.write = &deadline{c: c}
 		}
