@@ -63,6 +63,9 @@ func (x *call) ask(c *client) {
 	x.ln.counted.requests.Add(1)
 	x.ln.counted.active.Add(1)
 	x.encode(h)
+	if x.left > 0 {
+		x.ln.waits[forRest].enter(&c.wait)
+	}
 	x.open()
 }
 
