@@ -35,6 +35,7 @@ func post(path string, length int, body string) string {
 func TestTrickledHead(t *testing.T) {
 	r := newHTTPRig(t, Options{Limits: Limits{ReadHeaderTimeout: 2 * short}}, hello, 1)
 	for i, before := range []int{0, 2} { // requests
+		begun := time.Now()
 		c := r.dial(t)
 		br := bufio.NewReader(c)
 		for range before {
@@ -45,9 +46,9 @@ func TestTrickledHead(t *testing.T) {
 		}
 		if before > 0 {
 			time.Sleep(3 * short) // idle for longer than a head may take
+			begun = time.Now()
 		}
 		stop, stopped := make(chan struct{}), make(chan struct{})
-		begun := time.Now()
 		go func() { // ends with the answer
 			defer close(stopped)
 			io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nX: ")
