@@ -52,6 +52,10 @@ const aheadLimit = 64 << 10
 // OnOpen begins to wait for the first request.
 func (c *client) OnOpen() {
 	c.ln.owner.Check()
+	if c.ln.s.closed.Load() { // it was dealt to this lane before, and cut did not see it
+		c.conn.Abort(http.ErrServerClosed)
+		return
+	}
 	c.ln.waits[forHead].enter(&c.wait)
 	c.settle()
 }
