@@ -161,6 +161,8 @@ func TestPipelinedBehindTheLast(t *testing.T) {
 		c.Close()
 	}
 	r.settled(t)
+	mu.Lock()
+	defer mu.Unlock()
 	if got := fmt.Sprint(seen); got != "[/1 /2 /4 /close]" {
 		t.Errorf("asked for %s", got)
 	}

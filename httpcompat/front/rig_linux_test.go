@@ -194,7 +194,7 @@ func (g *gate) OpenOn(i int, o session.OpenOptions, later func(*session.Session,
 	case g.err != nil:
 		return nil, nil, g.err
 	case !g.shut:
-		s, err := g.openOn(i, o)
+		s, err := g.openLocked(i, o)
 		return s, nil, err
 	}
 	q := &queued{loop: i, o: o, later: later}
@@ -210,12 +210,26 @@ func (g *gate) OpenOn(i int, o session.OpenOptions, later func(*session.Session,
 	}, nil
 }
 
-func (g *gate) openOn(i int, o session.OpenOptions) (*session.Session, error) {
+func (g *gate) openLocked(i int, o session.OpenOptions) (*session.Session, error) {
 	if g.open != nil {
 		return g.open(i, o)
 	}
 	s, _, err := g.Backend.OpenOn(i, o, nil)
 	return s, err
+}
+
+// set has open called instead of the Backend.
+func (g *gate) set(open func(i int, o session.OpenOptions) (*session.Session, error)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = open
+}
+
+// refuse makes OpenOn fail.
+func (g *gate) refuse(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = err
 }
 
 // close makes requests wait.
@@ -261,7 +275,10 @@ func (g *gate) call(t testing.TB, line []*queued, err error) {
 				q.later(nil, err)
 				return
 			}
-			q.later(g.openOn(q.loop, q.o))
+			g.mu.Lock()
+			s, err := g.openLocked(q.loop, q.o)
+			g.mu.Unlock()
+			q.later(s, err)
 		}); derr != nil {
 			t.Error(derr)
 		}
