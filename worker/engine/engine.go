@@ -135,7 +135,7 @@ func (e *Engine) open() (first <-chan *Death, err error) {
 		}
 		e.lanes = append(e.lanes, l)
 	}
-	e.queue.lanes = e.lanes
+	e.queue.bind(e.lanes)
 	if e.opt.Reap || os.Getpid() == 1 {
 		e.stopReaper = startReaper(e)
 	}

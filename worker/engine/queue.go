@@ -27,7 +27,7 @@ type queue struct {
 
 	mu    sync.Mutex
 	line  list.List   // of *waiter, for any lane
-	bound []boundLine // by lane
+	bound []boundLine // by lane; made once, since a list that was copied is none
 	shut  error       // why nobody may wait any more; nil while they may
 	empty chan struct{}
 }
@@ -48,6 +48,13 @@ type waiter struct {
 type opened struct {
 	s   *session.Session
 	err error
+}
+
+// bind makes a line for each lane.
+func (q *queue) bind(lanes []*lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lanes, q.bound = lanes, make([]boundLine, len(lanes))
 }
 
 // wait has the request wait for its turn. It fails with errFull or errAged,
@@ -86,14 +93,7 @@ func (q *queue) enter(lane int, w *waiter) (remove func() bool, err error) {
 	case q.waiting.Load() >= int64(q.limit):
 		return nil, errFull
 	}
-	line := &q.line
-	if lane != anyLane {
-		for lane >= len(q.bound) {
-			q.bound = append(q.bound, boundLine{})
-		}
-		line = &q.bound[lane].List
-	}
-	at := line.PushBack(w)
+	at := q.lineOf(lane).PushBack(w)
 	q.waiting.Add(1)
 	q.releaseLocked() // who was busy a moment ago may not be any more
 	return func() bool {
