@@ -22,6 +22,7 @@ type fakeWorld struct {
 	delay time.Duration                   // that start takes
 	fail  func(n int) error               // what the n-th start (from 1) fails with
 	cred  func(p *fakeProcess) (int, int) // of its connections; nil: its own
+	loops bool                            // lanes have loops, though no channel lives there; never in a bubble
 
 	playing sync.WaitGroup
 
@@ -52,6 +53,20 @@ func (w *fakeWorld) listen(e *Engine, l *lane) error {
 	w.e = e
 	l.endpoint = "fake:" + string(rune('0'+l.index))
 	l.close = func() {}
+	if !w.loops {
+		return nil
+	}
+	lp, err := loop.New(loop.Options{})
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- lp.Run() }() // ends when the lane is closed
+	l.loop = lp
+	l.close = func() {
+		_ = lp.Close()
+		<-done
+	}
 	return nil
 }
 
