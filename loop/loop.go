@@ -18,7 +18,7 @@
 // # What may be called from anywhere
 //
 // Loop: Listen, Dial, Adopt, Do, Close, Stats. Conn: Send, SendControl, SendFiles,
-// Queued, Written, CloseWrite, Close, Abort, Do, SetLowWater, SetLimit, PeerCred
+// Queued, Written, CloseWrite, Close, Abort, Reset, Do, SetLowWater, SetLimit, PeerCred
 // and the addresses. Everything else is marked "Loop only" and checked under the
 // build tag loopcheck.
 //
