@@ -132,8 +132,8 @@ const browser = "GET /a/path?with=a&query=string HTTP/1.1\r\nHost: example.org\r
 	"Accept-Encoding: gzip, deflate, br\r\nAccept-Language: en-GB,en;q=0.9\r\nCookie: session=0123456789abcdef; theme=dark\r\n\r\n"
 
 // A GET on a connection that is kept, or a small POST, costs the front, with its
-// session, no allocation, from the client's bytes to the answer's; with shipped defaults and
-// with every time-out.
+// session, no allocation, from the client's bytes to the answer's; with shipped
+// defaults and with every limit.
 func TestGetAllocatesNothing(t *testing.T) {
 	every := Limits{ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxBody: 1 << 20}
 	for name, limits := range map[string]Limits{"defaults": {}, "every limit": every} {
