@@ -47,9 +47,12 @@ func TestMaxBodyOnLoop(t *testing.T) {
 	if resp.StatusCode != 413 || !strings.Contains(body, "request id-more") {
 		t.Errorf("got %s %q", resp.Status, body)
 	}
-	if st := r.s.Stats(); st.Refused != 1 || st.Clients != 0 || fmt.Sprint(st.HandedOver) != "map[body_size:1]" || st.Requests != 2 {
-		t.Errorf("got %+v", st)
-	}
+	await(t, func() error {
+		if st := r.s.Stats(); st.Refused != 1 || st.Clients != 0 || fmt.Sprint(st.HandedOver) != "map[body_size:1]" || st.Requests != 2 {
+			return fmt.Errorf("got %+v", st)
+		}
+		return nil
+	})
 }
 
 // TestSlowUpload: a body that does not come in time ends the handler's reading
