@@ -12,6 +12,7 @@ type deadlines struct {
 	ln      *lane
 	after   time.Duration // 0 or less: for ever
 	expired func(*client)
+	patient bool // the wait begins when the client has taken what was written to it
 
 	first, last *deadline
 	timer       *loop.Timer
@@ -62,9 +63,9 @@ func (d *deadline) leave() {
 	d.in, d.next, d.prev = nil, nil, nil
 }
 
-// fire deals with who is due, and sets the timer for the next.
+// fire deals with who is due, and sets the timer for the next. Until then timer is
+// the one that has fired, so that enter sets none beside it.
 func (q *deadlines) fire() {
-	q.timer = nil
 	now := time.Since(q.ln.base)
 	for q.first != nil {
 		d := q.first
@@ -73,6 +74,11 @@ func (q *deadlines) fire() {
 			return
 		}
 		d.leave()
+		if q.patient && d.c.conn.Queued() > 0 {
+			q.enter(d)
+			continue
+		}
 		q.expired(d.c)
 	}
+	q.timer = nil
 }

@@ -60,7 +60,7 @@ func TestHandedOver(t *testing.T) {
 		leavesHost:       {asks("GET / HTTP/1.1", "X: 1"), asks("GET / HTTP/1.1", "Host: a", "Host: a"), asks("GET / HTTP/1.1", "Host: é"), asks("GET / HTTP/1.1", "Host:", id)},
 		leavesLength:     {posts("Content-Length: +1"), posts("Content-Length: 1", "Content-Length: 1", id) + "x", posts("Content-Length: 1", "Content-Length: 2")},
 		leavesTransfer:   {posts("Transfer-Encoding: chunked", id) + "1\r\nx\r\n0\r\n\r\n", posts("Transfer-Encoding: gzip")},
-		leavesUpgrade:    {gets("Upgrade: x", "Connection: Upgrade", id), gets("Upgrade: x", id)},
+		leavesUpgrade:    {gets("Upgrade: x", "Connection: Upgrade", id), gets("Upgrade: x", id), gets("Connection: keep-alive, Upgrade", "Upgrade: x", id)},
 		leavesExpect:     {posts("Expect: 100-continue", "Content-Length: 1", id) + "x", posts("Expect: x", "Content-Length: 1", id) + "x"},
 		leavesConnection: {gets("Connection: x, close", id)},
 		leavesCount:      {gets(append(strings.Split(strings.Repeat("X: 1,", maxFieldsHere-1)+"X: 1", ","), id)...)},

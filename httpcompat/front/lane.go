@@ -63,7 +63,7 @@ func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
 	ln := &lane{s: s, index: i, loop: l, backend: b, base: time.Now()}
 	limits := &s.o.Limits
 	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime} {
-		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired}
+		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired, patient: timeout(t) != forRest}
 	}
 	ln.writing = deadlines{ln: ln, after: limits.WriteTimeout, expired: (*client).stuck}
 	return ln

@@ -292,7 +292,10 @@ func (h *requestHead) enter(name, value []byte) reason {
 			switch {
 			case is(value, "close"):
 				h.close = true
-			case !is(value, "keep-alive"):
+			case is(value, "keep-alive"):
+			case hasToken(lend(value), "upgrade"):
+				return leavesUpgrade
+			default:
 				return leavesConnection
 			}
 		}

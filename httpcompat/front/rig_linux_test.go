@@ -122,7 +122,7 @@ func (r *rig) most(t testing.TB, f func(*client) int) (n int) {
 	t.Helper()
 	for _, ln := range r.s.lanes {
 		r.on(t, ln, func() {
-			for c := range ln.clients {
+			for _, c := range ln.clients {
 				n = max(n, f(c))
 			}
 		})

@@ -1,0 +1,99 @@
+package front
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestIdleOnceTheAnswerIsTaken: a client that is still reading its answer is not
+// idle, however long it takes.
+func TestIdleOnceTheAnswerIsTaken(t *testing.T) {
+	const long = 16 << 20 // more than both sockets hold
+	r := newHTTPRig(t, Options{Limits: Limits{IdleTimeout: short, ReadHeaderTimeout: short}}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(long))
+		w.Write(make([]byte, long))
+	}, 1)
+	c := r.dial(t)
+	if _, err := io.WriteString(c, plain+"GET / HT"); err != nil { // and the beginning of another
+		t.Fatal(err)
+	}
+	time.Sleep(5 * short)
+	if n := r.s.Stats().Clients; n != 1 {
+		t.Fatalf("%d clients, while one is reading", n)
+	}
+	got := closed(t, c)
+	if i := strings.Index(got, "\r\n\r\n"); i < 0 || len(got) < i+4+long {
+		t.Fatalf("the answer was cut off after %d bytes", len(got))
+	} else if rest := got[i+4+long:]; !strings.HasPrefix(rest, "HTTP/1.1 408 ") {
+		t.Errorf("behind the answer came %.200q", rest)
+	}
+	r.settled(t)
+}
+
+// TestOneTimer: however often clients enter again while others are due, there is
+// one timer for all that wait for the same thing.
+func TestOneTimer(t *testing.T) {
+	r := newHTTPRig(t, Options{}, func(http.ResponseWriter, *http.Request) {}, 1)
+	ln := r.s.lanes[0]
+	const clients = 8
+	calls := 0
+	q := &deadlines{ln: ln, after: 2 * time.Millisecond}
+	q.expired = func(c *client) {
+		if calls++; calls < 50*clients {
+			q.enter(c.write)
+		}
+	}
+	before := ln.loop.Stats().Timers
+	r.on(t, ln, func() {
+		for range clients {
+			c := &client{ln: ln}
+			c.write = &deadline{c: c}
+			q.enter(c.write)
+		}
+	})
+	most := int64(0)
+	await(t, func() error {
+		most = max(most, ln.loop.Stats().Timers-before)
+		n := 0
+		r.on(t, ln, func() { n = calls })
+		if n < 50*clients {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	if most > 1 {
+		t.Errorf("%d timers at once", most)
+	}
+}
+
+// TestMaxClients: who is one too many is reset, and the others do not notice.
+func TestMaxClients(t *testing.T) {
+	r := newHTTPRig(t, Options{Limits: Limits{MaxClients: 2}}, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hi") }, 1)
+	first, second := r.dial(t), r.dial(t)
+	send(t, first, plain)
+	send(t, second, plain)
+	if third, err := net.Dial("tcp", addr(r.s)); err == nil { // else it was reset that soon
+		io.WriteString(third, plain) // fails where it was reset before
+		if b, err := io.ReadAll(third); err == nil || len(b) > 0 {
+			t.Errorf("the third got %q, %v", b, err)
+		}
+		third.Close()
+	}
+	if n := r.s.lanes[0].loop.Stats().Refused; n != 1 {
+		t.Errorf("%d connections were refused, want 1", n)
+	}
+	send(t, first, plain)
+	second.Close()
+	await(t, func() error {
+		if r.s.Stats().Clients > 1 {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	send(t, r.dial(t), plain)
+}
