@@ -90,6 +90,7 @@ var rooms = map[string]room{
 	"bench/kill":           {below: []string{"bench/internal/stack"}},
 	"bench/big":            {below: []string{"bench/internal/stack"}},
 	"bench/internal/clock": {},
+	"bench/internal/child": {},
 	"bench/app":            {below: []string{"httpcompat", "bench/internal/clock"}},
 	"bench/gone":           {below: []string{"bench/internal/stack", "bench/internal/clock"}},
 	"bench/sse":            {below: []string{"bench/internal/stack", "bench/internal/clock"}},
