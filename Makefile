@@ -5,10 +5,10 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec stdlib-suite compare lint cross examples ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine stdlib-suite compare lint cross examples bench-modules ci
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
 gen: ## write the generated files anew
 	$(GO) generate ./...
@@ -52,6 +52,12 @@ bench-stall: ## what a stalled download costs its neighbours
 bench-h2spec: ## h2spec against our HTTP/2 and Go's own
 	$(GO) run ./bench/h2spec
 
+bench-calls: ## session calls beside net/rpc, grpc-go and yamux
+	cd bench/calls && $(GO) run .
+
+bench-gnet-engine: ## the traps of gnet's engine and its CPU, beside our loop
+	cd bench/gnet-engine && $(GO) run .
+
 stdlib-suite: ## Go's own net/http tests with Heddle between handlers and clients
 	$(GO) run ./bench/stdlib-suite -want 560
 
@@ -68,6 +74,10 @@ cross: ## builds for the systems and processors that we do not test on
 
 examples: ## the examples that have a module of their own
 	cd examples/apps && $(GO) test $(TESTFLAGS) ./...
+
+bench-modules: ## the tests of the benchmarks that have a module of their own
+	cd bench/calls && $(GO) test $(TESTFLAGS) ./...
+	cd bench/gnet-engine && $(GO) test $(TESTFLAGS) ./...
 
 ci: ## everything that CI runs
 	.ci/run

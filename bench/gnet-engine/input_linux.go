@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -158,58 +156,37 @@ func tryGrowing(t *trial) (outcome, error) {
 	return outcomef(n > 8*size, "%s allocated for one message of %s", mib(n), mib(size))
 }
 
-// tryStarve has goroutines send on one connection, and asks on another.
+// tryStarve has a task queue itself again and again, as senders do that have
+// more to send, and counts how often it runs before input that was there first is
+// read.
 func tryStarve(t *trial) (outcome, error) {
-	conns := make(chan conn, 2)
-	err := t.serve(callbacks{
-		open:  func(c conn) { conns <- c },
-		bytes: func(c conn, p []byte) int { _ = c.send(p); return len(p) },
+	const links = 100_000
+	ran := 0 // loop only
+	before := make(chan int, 1)
+	nc, c, err := t.one(callbacks{bytes: func(_ conn, p []byte) int { before <- ran; return len(p) }})
+	if err != nil {
+		return outcome{}, err
+	}
+	busy, there := make(chan struct{}), make(chan struct{})
+	var link func()
+	link = func() {
+		if ran++; ran < links {
+			c.do(link)
+		}
+	}
+	c.do(func() {
+		close(busy)
+		<-there
+		link()
 	})
-	if err != nil {
+	if _, err := await(busy); err != nil {
 		return outcome{}, err
 	}
-	var peers [2]net.Conn
-	for i := range peers {
-		if peers[i], err = t.dial(); err != nil {
-			return outcome{}, err
-		}
+	fmt.Fprint(nc, "ping")
+	close(there)
+	n, err := await(before)
+	if n == links {
+		return outcome{fmt.Sprintf("all %d tasks before the input", links), true}, err
 	}
-	sink, err := await(conns)
-	if err != nil {
-		return outcome{}, err
-	}
-	go io.Copy(io.Discard, peers[0]) // until the process ends
-	frame := make([]byte, 140)
-	var running sync.WaitGroup
-	for range 4 {
-		running.Add(1)
-		go func() { // until the process ends
-			running.Done()
-			for {
-				sink.sendSoon(frame)
-			}
-		}()
-	}
-	running.Wait()
-	time.Sleep(50 * time.Millisecond)
-	worst, asked := time.Duration(0), 0
-	for start := time.Now(); time.Since(start) < starveTime && worst < starved; asked++ {
-		sent := time.Now()
-		_ = peers[1].SetDeadline(sent.Add(starveTime))
-		fmt.Fprint(peers[1], "ping")
-		_, err := io.ReadFull(peers[1], make([]byte, 4))
-		worst = max(worst, time.Since(sent))
-		if err != nil {
-			break // it took longer than worst says
-		}
-	}
-	if worst >= starved {
-		return outcomef(true, "no answer for %v", worst.Round(100*time.Millisecond))
-	}
-	return outcomef(false, "the slowest answer took %v", worst.Round(100*time.Microsecond))
+	return outcome{fmt.Sprintf("%d of %d tasks before the input", n, links), n > links/10}, err
 }
-
-const (
-	starved    = 250 * time.Millisecond // without an answer
-	starveTime = 3 * time.Second
-)
