@@ -15,10 +15,11 @@ import (
 // tryDescriptors connects when there is no descriptor left.
 func tryDescriptors(t *trial) (outcome, error) {
 	conns := make(chan conn, 2)
-	err := t.serve(callbacks{open: func(c conn) { conns <- c }})
+	_, _, err := t.one(callbacks{open: func(c conn) { conns <- c }}) // it serves
 	if err != nil {
 		return outcome{}, err
 	}
+	<-conns
 	peer, err := t.dialLater()
 	if err != nil {
 		return outcome{}, err
