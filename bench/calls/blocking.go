@@ -50,6 +50,12 @@ func blocking(call caller) loader {
 	}
 }
 
+// Bodies are of so many bytes.
+const (
+	leastBody = 8 // room for a stamp
+	longest   = 1 << 20
+)
+
 // newBody returns size bytes, other ones for each number.
 func newBody(size, number int) []byte {
 	body := make([]byte, size)

@@ -2,7 +2,7 @@
 // (gob), grpc-go and yamux (a stream for each call) over a unix socket: the
 // server sends back what it was sent.
 //
-//	go run . [-rounds 5] [-d 2s] [-json] [-profile DIR]
+//	go run . [-rounds 5] [-d 2s] [-inflight N] [-size BYTES] [-json] [-profile DIR]
 //
 // Server and client of each stack are processes of their own, with one
 // connection between them, and are loaded in turns. CPU per call is the user and
@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/child"
@@ -45,12 +46,15 @@ func main() {
 		}
 		return
 	}
-	p := plan{flight: []int{1, 64}, size: []int{128, 16 << 10}}
+	var p plan
 	flag.IntVar(&p.rounds, "rounds", 5, "rounds, each loading every stack once per case")
 	flag.DurationVar(&p.d, "d", 2*time.Second, "length of one load")
+	flight := flag.Int("inflight", 0, "calls in flight; 0: 1, then 64")
+	size := flag.Int("size", 0, "bytes each way; 0: 128, then 16384")
 	flag.BoolVar(&p.json, "json", false, "write the medians as JSON")
 	flag.StringVar(&p.profiles, "profile", "", "write a CPU profile of each process into this `directory`")
 	flag.Parse()
+	p.flight, p.size = either(*flight, 1, 64), either(*size, 128, 16<<10)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	rows, err := run(ctx, p)
@@ -62,6 +66,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench/calls:", err)
 		os.Exit(1)
 	}
+}
+
+// either is what was asked for, or all of others.
+func either(asked int, others ...int) []int {
+	if asked != 0 {
+		return []int{asked}
+	}
+	return others
 }
 
 func (p plan) write(rows []row) error {
@@ -79,8 +91,8 @@ type pair struct{ server, client *child.Child }
 const startup = 20 * time.Second
 
 func run(ctx context.Context, p plan) ([]row, error) {
-	if p.rounds < 1 || p.d <= 0 {
-		return nil, errors.New("at least one round of some length is needed")
+	if p.rounds < 1 || p.d <= 0 || slices.Min(p.flight) < 1 || slices.Min(p.size) < leastBody || slices.Max(p.size) > longest {
+		return nil, fmt.Errorf("at least one round of some length, one call in flight and %d to %d bytes are needed", leastBody, longest)
 	}
 	cases := len(p.flight) * len(p.size)
 	limit := startup + time.Duration((p.rounds+1)*cases*len(stacks))*(p.d+p.d/2+200*time.Millisecond)

@@ -17,9 +17,6 @@ import (
 //	length uint32, big endian; body
 const lengthSize = 4 // bytes
 
-// longest is the longest body that is read.
-const longest = 1 << 20 // bytes
-
 // frames are buffers for a length and what follows it.
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
