@@ -74,9 +74,10 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 		return fmt.Errorf("%w: a worker opened session %d", ErrProtocol, sid)
 	}
 	m.counters.accepted.Add(1)
-	s := &Session{m: m, id: sid, event: m.intern(event)}
-	s.ctx.base = m.base
 	m.mu.Lock()
+	s := m.newSessionLocked()
+	s.m, s.id, s.event = m, sid, m.intern(event)
+	s.ctx.base = m.base
 	s.heddle, s.full, s.credit, s.window = m.heddle, m.window, m.window, m.window
 	m.mu.Unlock()
 	if window >= 0 && s.heddle {

@@ -1,12 +1,13 @@
 package session
 
-// mostFree is how many released sessions a Mux keeps to be opened again.
+// mostFree is how many released sessions a Mux keeps to be used again.
 const mostFree = 1024
 
 // Release says that the session's Handler is done with it, and knows it no more:
-// nothing is called any more, and once both directions have ended the Mux opens
-// it again under another number. Only of a session that was opened with a
-// Handler, in or after OnEnd or Cancel. Loop only.
+// nothing is called any more, and once both directions have ended the Mux uses
+// it again under another number. Only of a session with a Handler, in or after
+// OnEnd or Cancel; one whose Handler was set by SetHandler may be released, and
+// need not. Loop only.
 //
 // Whoever else may hold the session in its own lists at that time (writers that
 // wait for room, readers that are owed credit) does it no harm by a call that

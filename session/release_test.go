@@ -165,3 +165,36 @@ func TestRelease(t *testing.T) {
 		t.Error("opened again though it was not released")
 	}
 }
+
+// So it is with a session that the peer opened.
+func TestReleaseAccepted(t *testing.T) {
+	var got []*Session
+	h := &ends{when: func(s *Session) {
+		_ = s.Finish([]byte("answer"))
+		s.Release()
+	}}
+	m := NewMux(new(takes), Options{
+		ChannelOptions: ChannelOptions{Dialect: heddle.V1, Heddle: true, Dialed: true},
+		Accept: func(s *Session) error {
+			got = append(got, s)
+			s.SetHandler(h)
+			return nil
+		},
+	})
+	r := (*receiver)(m)
+	for id := uint64(1); id <= 3; id++ {
+		if err := r.OnInvoke(id, []byte("e"), 100, nil); err != nil {
+			t.Fatal(err)
+		}
+		s := got[len(got)-1]
+		if s.ID() != id || s.Context().Err() != nil || s.Window() != m.window || s.window != 100 {
+			t.Errorf("session %d begins as %d, with window %d of %d, context %v", id, s.ID(), s.window, s.Window(), s.Context().Err())
+		}
+		_ = r.OnChunk(id, []byte("x"))
+		_ = r.OnChoke(id)
+		m.reap()
+	}
+	if got[0] != got[1] || got[1] != got[2] || m.Sessions() != 0 {
+		t.Errorf("not used again: %p, %d are left", got, m.Sessions())
+	}
+}

@@ -53,6 +53,9 @@ func init() {
 		l, os.Args, err = fromArguments(os.Args)
 	}
 	launched.launch, launched.err = l, err
+	if l != nil {
+		raiseHeap(os.LookupEnv)
+	}
 }
 
 // Launched returns how an engine started this process, and whether one did.

@@ -67,8 +67,8 @@ func (answerer) OnMessage(s *session.Session, m session.Message) {
 		_ = s.Finish(m.Data) // an error means that the asker is gone
 	}
 }
-func (answerer) OnWritable(*session.Session)   {}
-func (answerer) OnEnd(*session.Session, error) {}
+func (answerer) OnWritable(*session.Session)       {}
+func (answerer) OnEnd(s *session.Session, _ error) { s.Release() }
 
 func dialLoop(path string) (loader, error) {
 	m, err := dialSessions(path)
