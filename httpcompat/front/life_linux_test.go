@@ -249,3 +249,44 @@ func TestCloseOnLoop(t *testing.T) {
 		r.s.Close() // again is harmless
 	})
 }
+
+// TestCloseWhileAccepting: a connection that one lane accepts, and another begins
+// when it has cut its own, is not forgotten.
+func TestCloseWhileAccepting(t *testing.T) {
+	r := newHTTPRig(t, Options{}, hello, 3)
+	hold, held := make(chan struct{}), make(chan struct{})
+	accepts := r.s.lanes[0] // for all; it stands still, and not within a task, since those go on before it accepts
+	r.on(t, accepts, func() { accepts.loop.After(0, func() { close(held); <-hold }) })
+	<-held
+	var clients []*net.TCPConn
+	for range 12 {
+		clients = append(clients, r.dial(t))
+	}
+	done := make(chan struct{})
+	go func() { r.s.Close(); close(done) }() // ends with the last client
+	await(t, func() error {
+		if !r.s.closed.Load() {
+			return errors.New("it does not close")
+		}
+		return nil
+	})
+	for _, ln := range r.s.lanes[1:] { // behind cut
+		for range 3 {
+			r.on(t, ln, func() {})
+			time.Sleep(time.Millisecond)
+		}
+	}
+	begun := time.Now()
+	close(hold)
+	for _, c := range clients {
+		if got := closed(t, c); got != "" {
+			t.Errorf("got %q", got)
+		}
+		c.Close()
+	}
+	wait(t, done, "Close")
+	if d := time.Since(begun); d > DefaultReadHeaderTimeout/2 {
+		t.Errorf("they lived for %v more", d)
+	}
+	r.settled(t)
+}

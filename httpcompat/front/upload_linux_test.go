@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/worker"
 )
 
 // echoed tells what its body came to.
@@ -316,4 +317,29 @@ func TestUploadOutlivesItsReader(t *testing.T) {
 	}
 	c.Close()
 	r.settled(t)
+}
+
+// TestUnreadUploadOfOthers: what is passed over is for the front to decide, whatever
+// the worker says of the connection.
+func TestUnreadUploadOfOthers(t *testing.T) {
+	for _, tt := range []struct {
+		size int
+		want string
+	}{{lingerBytes - 1, "200 ok"}, {lingerBytes, "closed"}} {
+		r := newRig(t, Options{}, worker.HandlerFunc(func(_ context.Context, s *session.Session) {
+			s.Finish(responseHead(200, "Content-Length", "2"), []byte("ok"))
+		}), 1)
+		c := r.dial(t)
+		br := bufio.NewReader(c)
+		io.WriteString(c, post("/body", tt.size, ""))
+		if got := outcome(br, "POST"); got != "200 ok" {
+			t.Errorf("%d: got %q", tt.size, got)
+		}
+		go io.WriteString(c, strings.Repeat("x", tt.size)+get("/next")) // ends when all is sent, or the connection
+		if got := outcome(br, "GET"); got != tt.want && got != "reset" || got == "reset" && tt.want != "closed" {
+			t.Errorf("%d: the next got %q", tt.size, got)
+		}
+		c.Close()
+		r.settled(t)
+	}
 }
