@@ -2,10 +2,7 @@ package stack
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 )
 
 // Pair starts one program twice: by hand, as a net/http server on its flag
@@ -22,10 +19,7 @@ func Pair(ctx context.Context, dir, program string, workers int) (bare, heddle *
 	if err != nil {
 		return nil, nil, err
 	}
-	if addr, err = FreeAddr(); err == nil {
-		heddle, err = Start(ctx, "heddle", "http://"+addr+"/", filepath.Join(dir, "heddle"), "run",
-			"--name", fmt.Sprintf("bench-%s-%d", program, os.Getpid()), "--workers", strconv.Itoa(workers), "--listen", addr, "--control", filepath.Join(dir, "control.sock"), path)
-	}
+	heddle, err = Heddle(ctx, dir, program, workers)
 	if err != nil {
 		bare.Stop()
 		return nil, nil, err

@@ -11,32 +11,46 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
 
-// A Stack is one server under test: a process and all its descendants.
+// A Stack is one server under test: a process and all its descendants, and
+// what serves behind it.
 type Stack struct {
 	Name string
 	URL  string
 
-	cmd    *exec.Cmd
-	exited chan struct{} // closed once cmd has been waited for
-	stderr tail
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed once cmd has been waited for
+	stderr  tail
+	control string   // socket, of a heddle
+	behind  []*Stack // counted and stopped with it
 }
 
-// Start runs path with args and waits until url answers 200.
+// Start runs path with args and waits until url answers 200, or, where it is
+// unix: and a path, until that socket takes connections.
 func Start(ctx context.Context, name, url, path string, args ...string) (*Stack, error) {
 	s := &Stack{Name: name, URL: url, cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	s.cmd.Stderr = &s.stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
+	s.cmd.SysProcAttr = lineage()
+	began := make(chan error, 1)
 	// Ends when the process does; Stop sees to that.
 	go func() {
-		s.cmd.Wait()
-		close(s.exited)
+		runtime.LockOSThread() // whose end would end the process: see lineage
+		defer runtime.UnlockOSThread()
+		err := s.cmd.Start()
+		began <- err
+		if err == nil {
+			s.cmd.Wait()
+			close(s.exited)
+		}
 	}()
+	if err := <-began; err != nil {
+		return nil, err
+	}
 
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -49,7 +63,7 @@ func Start(ctx context.Context, name, url, path string, args ...string) (*Stack,
 
 func (s *Stack) awaitReady(ctx context.Context) error {
 	for {
-		if code, err := get(ctx, s.URL); err == nil && code == http.StatusOK {
+		if s.ready(ctx) {
 			return nil
 		}
 		select {
@@ -62,9 +76,39 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	}
 }
 
+func (s *Stack) ready(ctx context.Context) bool {
+	if path, ok := strings.CutPrefix(s.URL, "unix:"); ok {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	}
+	code, err := get(ctx, s.URL)
+	return err == nil && code == http.StatusOK
+}
+
+// Before says that b serves behind s: what it costs is counted with s, and it
+// is stopped after s.
+func (s *Stack) Before(b *Stack) { s.behind = append(s.behind, b) }
+
+// LastWords is the end of what the stack wrote to standard error.
+func (s *Stack) LastWords() string {
+	words := s.stderr.String()
+	for _, b := range s.behind {
+		words += b.LastWords()
+	}
+	return words
+}
+
 // Stop asks the process to end, and kills by pid what is left of the stack
 // after ten seconds.
 func (s *Stack) Stop() {
+	defer func() {
+		for _, b := range s.behind {
+			b.Stop()
+		}
+	}()
 	before, _ := tree(s.cmd.Process.Pid)
 	s.cmd.Process.Signal(os.Interrupt)
 	select {
@@ -88,8 +132,11 @@ func (s *Stack) Stop() {
 // CPU is the user and system time that a stack's processes have used.
 type CPU struct {
 	Daemon time.Duration // the process that was started; its share of dead children too
-	Others time.Duration // its living descendants
+	Others time.Duration // its living descendants, and what serves behind it
 }
+
+// All is the time of all the processes of the stack.
+func (c CPU) All() time.Duration { return c.Daemon + c.Others }
 
 // CPU reads utime and stime of every process of the stack, with what their
 // reaped children used.
@@ -106,6 +153,13 @@ func (s *Stack) CPU() (CPU, error) {
 		} else {
 			c.Others += used
 		}
+	}
+	for _, b := range s.behind {
+		more, err := b.CPU()
+		if err != nil {
+			return CPU{}, err
+		}
+		c.Others += more.All()
 	}
 	return c, nil
 }
