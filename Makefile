@@ -5,7 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine stdlib-suite compare lint cross examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle stdlib-suite compare lint cross examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -57,6 +57,15 @@ bench-calls: ## session calls beside net/rpc, grpc-go and yamux
 
 bench-gnet-engine: ## the traps of gnet's engine and its CPU, beside our loop
 	cd bench/gnet-engine && $(GO) run .
+
+bench-peers: ## beside net/http, nginx, HAProxy and ReverseProxy (needs wrk; root on Debian: installed)
+	$(GO) run ./bench/peers
+
+bench-growth: ## how cost grows with connections, bodies and workers (needs wrk)
+	$(GO) run ./bench/growth
+
+bench-idle: ## what 10,000 idle connections cost the daemon
+	$(GO) run ./bench/idle
 
 stdlib-suite: ## Go's own net/http tests with Heddle between handlers and clients
 	$(GO) run ./bench/stdlib-suite -want 560
