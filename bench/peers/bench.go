@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,8 @@ func (b *bench) measure(ctx context.Context, w workload) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	all := make([]*contender, len(b.kinds))
+	kinds := slices.DeleteFunc(slices.Clone(b.kinds), func(k kind) bool { return w.by == byH2load && !k.http2 })
+	all := make([]*contender, len(kinds))
 	defer func() {
 		var wg sync.WaitGroup
 		for _, c := range all {
@@ -45,7 +47,7 @@ func (b *bench) measure(ctx context.Context, w workload) error {
 		}
 		wg.Wait()
 	}()
-	for i, k := range b.kinds {
+	for i, k := range kinds {
 		b.progress(fmt.Sprintf("%s: %s starts", w.key, k.key))
 		all[i] = &contender{kind: k}
 		all[i].err = b.ready(ctx, all[i], w, dir)
@@ -79,8 +81,8 @@ func (b *bench) ready(ctx context.Context, c *contender, w workload, parent stri
 	if err := w.check(ctx, c.stack); err != nil {
 		return err
 	}
-	if w.fanOut {
-		return nil
+	if w.by == byFanOut {
+		return nil // its clients come first, and are not counted
 	}
 	_, err = w.sample(ctx, c.stack, dir, time.Second)
 	return err
@@ -92,6 +94,9 @@ func (b *bench) load(ctx context.Context, c *contender, w workload, dir string) 
 		return err
 	}
 	c.samples = append(c.samples, s)
+	if w.by == byH2load {
+		return nil // net/http's, by design
+	}
 	return c.stack.StayedOnLoop(ctx)
 }
 

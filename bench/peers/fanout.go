@@ -40,6 +40,19 @@ type listener struct {
 // listenTimeout bounds how long it takes until everybody has an event.
 const listenTimeout = 30 * time.Second
 
+// fanOut has n clients listen and counts what comes within d.
+func fanOut(ctx context.Context, s *stack.Stack, path string, n int, d time.Duration) (stack.Sample, error) {
+	clients, err := listen(ctx, s, path, n)
+	if err != nil {
+		return stack.Sample{}, err
+	}
+	defer clients.leave()
+	sample, err := s.Sample(func() (stack.Load, error) { return clients.count(ctx, d) })
+	clients.leave()
+	sample.P50, sample.P99, sample.Failed = clients.verdict()
+	return sample, err
+}
+
 // listen connects n clients and waits until each has had an event.
 func listen(ctx context.Context, s *stack.Stack, path string, n int) (*audience, error) {
 	a := new(audience)

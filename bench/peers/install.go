@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,9 @@ const installTimeout = 5 * time.Minute
 func install(ctx context.Context, programs []string) {
 	var missing []string
 	for _, p := range programs {
+		if p == "" || slices.Contains(missing, p) {
+			continue
+		}
 		if _, err := onPath(p); err != nil {
 			missing = append(missing, p)
 		}

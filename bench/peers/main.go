@@ -13,8 +13,9 @@
 //
 // Every stack is started anew for each workload and every answer of one request
 // checked byte for byte. Then the stacks are loaded in turns, in rounds that
-// begin with another stack each, by wrk -t1; fan-out has a loader of its own.
-// The table has the medians of the rounds and their ratio to net/http alone.
+// begin with another stack each, by wrk -t1. HEAD and fan-out, which wrk cannot,
+// have loaders of our own that take more of the machine; HTTP/2 has h2load. The
+// table has the medians of the rounds and their ratio to net/http alone.
 //
 //   - CPU: user and system time of all processes of the stack over the requests
 //     answered. Opening the connections and the requests cut off at the end are
@@ -25,7 +26,7 @@
 //     has loops by default: half the CPUs. -threads says otherwise.
 //
 // It fails if a request failed, net/http/fcgi excepted, or if heddle served
-// simple HTTP/1.1 elsewhere than on its loops.
+// HTTP/1.1 elsewhere than on its loops.
 package main
 
 import (
@@ -59,7 +60,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, each loading every stack once")
 	flag.DurationVar(&o.d, "d", 5*time.Second, "length of one load, in whole seconds")
 	flag.StringVar(&o.stacks, "stacks", "", "comma list of bare, heddle1, heddle2, nginx, haproxy, fcgi, reverseproxy; empty: all")
-	flag.StringVar(&o.workloads, "workloads", "", "comma list of get-1, get-64, get-512, browser, pipeline, echo, down-64k, down-10m, up-10m, sse; empty: all")
+	flag.StringVar(&o.workloads, "workloads", "", "comma list of get-1, get-64, get-512, browser, pipeline, head, h2, echo, down-64k, down-10m, up-10m, sse; empty: all")
 	flag.IntVar(&o.threads, "threads", max(1, runtime.NumCPU()/2), "nginx's worker processes and haproxy's threads")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	flag.BoolVar(&o.install, "install", true, "install missing programs, if root on Debian")
@@ -86,20 +87,17 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.install {
-		programs := []string{"wrk"}
+		var programs []string
 		for _, k := range chosenKinds {
-			if k.needs != "" && !slices.Contains(programs, k.needs) {
-				programs = append(programs, k.needs)
-			}
+			programs = append(programs, k.needs)
+		}
+		for _, w := range chosenLoads {
+			programs = append(programs, w.by.program())
 		}
 		install(ctx, programs)
 	}
-	chosenKinds = slices.DeleteFunc(slices.Clone(chosenKinds), func(k kind) bool {
-		return k.needs != "" && missing(k.name, k.needs)
-	})
-	chosenLoads = slices.DeleteFunc(slices.Clone(chosenLoads), func(w workload) bool {
-		return !w.fanOut && missing(w.name, "wrk")
-	})
+	chosenKinds = slices.DeleteFunc(slices.Clone(chosenKinds), func(k kind) bool { return missing(k.name, k.needs) })
+	chosenLoads = slices.DeleteFunc(slices.Clone(chosenLoads), func(w workload) bool { return missing(w.name, w.by.program()) })
 	if len(chosenKinds) == 0 || len(chosenLoads) == 0 {
 		return errors.New("nothing is left to measure")
 	}
@@ -140,8 +138,11 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(b.problems...)
 }
 
-// missing says so on standard error.
+// missing says so on standard error. What needs no program is not.
 func missing(what, program string) bool {
+	if program == "" {
+		return false
+	}
 	if _, err := onPath(program); err != nil {
 		fmt.Fprintf(os.Stderr, "bench/peers: without %q: %v\n", what, err)
 		return true

@@ -72,7 +72,7 @@ func TestWorkloads(t *testing.T) {
 		t.Errorf("the upload has %d bytes, want %d", got, mib10)
 	}
 	for _, w := range workloads {
-		if !w.fanOut && w.want == nil {
+		if w.by != byFanOut && w.want == nil {
 			t.Errorf("%s checks nothing", w.key)
 		}
 	}
@@ -94,5 +94,23 @@ func TestConfigs(t *testing.T) {
 	var b strings.Builder
 	if err := haproxyConfig.Execute(&b, data); err != nil || !strings.Contains(b.String(), "server app unix@/s\n") || strings.Contains(b.String(), "<no value>") {
 		t.Errorf("haproxy: got %v\n%s", err, b.String())
+	}
+}
+
+func TestParseH2load(t *testing.T) {
+	const out = `finished in 2.00s, 51234.50 req/s, 3.42MB/s
+requests: 102469 total, 102533 started, 102469 done, 102466 succeeded, 3 failed, 2 errored, 1 timeout
+status codes: 102466 2xx, 0 3xx, 1 4xx, 0 5xx
+`
+	const log = "1000\t200\t300\n1010\t200\t100\n1020\t200\t200\n"
+	got, err := parseH2load([]byte(out), []byte(log))
+	want := stack.Load{Requests: 102466, Rate: 51234.5, Broken: 3, P50: 200 * time.Microsecond, P99: 300 * time.Microsecond}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	for _, bad := range [][2]string{{"", log}, {out, "1 2\n"}, {out, "1\t200\tx\n"}} {
+		if got, err := parseH2load([]byte(bad[0]), []byte(bad[1])); err == nil {
+			t.Errorf("parseH2load(%q, %q): got %+v, want an error", bad[0], bad[1], got)
+		}
 	}
 }

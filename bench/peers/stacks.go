@@ -22,19 +22,21 @@ type kind struct {
 	// reason to fail: net/http/fcgi is frozen, and does not tell a handler that
 	// its client has gone.
 	frail bool
+
+	http2 bool // speaks it in clear, beside HTTP/1.1. nginx 1.22 does not
 }
 
 // bare is what the others are held against.
 const bare = "bare"
 
 var kinds = []kind{
-	{key: bare, name: "net/http alone", start: startBare},
-	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1)},
-	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2)},
+	{key: bare, name: "net/http alone", start: startBare, http2: true},
+	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1), http2: true},
+	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2), http2: true},
 	{key: "nginx", name: "nginx, net/http", needs: "nginx", start: startNginx},
-	{key: "haproxy", name: "haproxy, net/http", needs: "haproxy", start: startHAProxy},
+	{key: "haproxy", name: "haproxy, net/http", needs: "haproxy", start: startHAProxy, http2: true},
 	{key: "fcgi", name: "nginx, net/http/fcgi", needs: "nginx", start: startFastCGI, frail: true},
-	{key: "reverseproxy", name: "httputil.ReverseProxy, net/http", start: startReverseProxy},
+	{key: "reverseproxy", name: "httputil.ReverseProxy, net/http", start: startReverseProxy, http2: true},
 }
 
 // A place is where a stack is started and with what.

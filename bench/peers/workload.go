@@ -15,8 +15,7 @@ import (
 	"github.com/heddle-go/heddle/bench/internal/stack"
 )
 
-// A workload is what clients ask for. wrk makes the load, except for fan-out,
-// which it cannot.
+// A workload is what clients ask for.
 type workload struct {
 	key   string // for -workloads
 	name  string
@@ -27,7 +26,28 @@ type workload struct {
 	body  []byte   // to be posted; for the check, the script has its own
 	want  func(r io.Reader) error
 
-	fanOut bool
+	by loader
+}
+
+// A loader makes the load.
+type loader int
+
+const (
+	byWrk    loader = iota
+	byHeads         // our own: wrk waits for the body that HEAD does not have
+	byFanOut        // our own: wrk waits for the stream's end
+	byH2load        // HTTP/2 in clear, by prior knowledge
+)
+
+// program is what must be there for it.
+func (l loader) program() string {
+	switch l {
+	case byWrk:
+		return "wrk"
+	case byH2load:
+		return "h2load"
+	}
+	return ""
 }
 
 const (
@@ -43,11 +63,13 @@ var workloads = []workload{
 	{key: "get-512", name: "GET, 14 bytes, 512", conns: 512, want: hello},
 	{key: "browser", name: "GET, browser's 12 header fields, 64", conns: 64, flags: browser, want: hello},
 	{key: "pipeline", name: "GET, 14 bytes, 64, 16 pipelined", conns: 64, lua: pipelined, want: hello},
+	{key: "head", name: "HEAD, 64", conns: 64, want: hello, by: byHeads},
+	{key: "h2", name: "GET, 14 bytes, 64, HTTP/2", conns: 64, want: hello, by: byH2load},
 	{key: "echo", name: "POST, 1 KiB JSON echoed, 64", conns: 64, path: "echo", lua: posted("application/json", json1k), body: []byte(json1k), want: exactly(json1k)},
 	{key: "down-64k", name: "GET, 64 KiB, 64", conns: 64, path: fmt.Sprintf("download?n=%d", kib64), want: patterned(kib64)},
 	{key: "down-10m", name: "GET, 10 MiB, 4", conns: 4, path: fmt.Sprintf("download?n=%d", mib10), want: patterned(mib10)},
 	{key: "up-10m", name: "POST, 10 MiB, 4", conns: 4, path: fmt.Sprintf("upload?n=%d", mib10), lua: uploaded, body: repeated(mib10), want: exactly(fmt.Sprintln(mib10))},
-	{key: "sse", name: "SSE, each event to 1,000", conns: 1000, path: "events?every=50ms", fanOut: true},
+	{key: "sse", name: "SSE, each event to 1,000", conns: 1000, path: "events?every=50ms", by: byFanOut},
 }
 
 // browser makes twelve fields, with the Host that wrk adds.
@@ -115,7 +137,7 @@ func patterned(n int64) func(io.Reader) error {
 // check makes one request and looks at every byte of the answer: what is
 // measured ought to be right.
 func (w workload) check(ctx context.Context, s *stack.Stack) error {
-	if w.fanOut {
+	if w.by == byFanOut {
 		return nil // every event is looked at
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -145,16 +167,13 @@ func (w workload) check(ctx context.Context, s *stack.Stack) error {
 
 // sample loads s for d.
 func (w workload) sample(ctx context.Context, s *stack.Stack, dir string, d time.Duration) (stack.Sample, error) {
-	if w.fanOut {
-		clients, err := listen(ctx, s, w.path, w.conns)
-		if err != nil {
-			return stack.Sample{}, err
-		}
-		defer clients.leave()
-		sample, err := s.Sample(func() (stack.Load, error) { return clients.count(ctx, d) })
-		clients.leave()
-		sample.P50, sample.P99, sample.Failed = clients.verdict()
-		return sample, err
+	switch w.by {
+	case byFanOut:
+		return fanOut(ctx, s, w.path, w.conns, d)
+	case byHeads:
+		return s.Sample(func() (stack.Load, error) { return heads(ctx, s, w.conns, d) })
+	case byH2load:
+		return s.Sample(func() (stack.Load, error) { return h2load(ctx, s.URL+w.path, w.conns, d, dir) })
 	}
 	flags := append([]string{"--timeout", "10s"}, w.flags...)
 	if w.lua != "" {

@@ -88,3 +88,9 @@ func sizeOf(pid int, field string) (int64, error) {
 	n, err := strconv.ParseInt(string(f[0]), 10, 64)
 	return n << 10, err
 }
+
+// Descriptors is how many the process that was started has open.
+func (s *Stack) Descriptors() (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
+	return len(entries), err
+}

@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +39,9 @@ func main() {
 	mux.HandleFunc("GET /download", download)
 	mux.HandleFunc("POST /upload", upload)
 	mux.Handle("GET /events", newHub())
-	log.Fatal(serve(*listen, *cgi, mux))
+	if err := serve(*listen, *cgi, mux); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func serve(listen, cgi string, h http.Handler) error {
@@ -56,7 +59,14 @@ func serve(listen, cgi string, h http.Handler) error {
 		}
 		return http.Serve(l, h)
 	}
-	return httpcompat.ListenAndServe(listen, h)
+	srv := &http.Server{Addr: listen, Handler: h, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true) // heddle's front speaks it, so net/http alone does
+	err := httpcompat.Serve(srv)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil // drained
+	}
+	return err
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

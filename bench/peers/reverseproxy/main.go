@@ -21,7 +21,10 @@ func main() {
 	socket := flag.String("to", "", "unix socket of the program")
 	flag.Parse()
 	target := &url.URL{Scheme: "http", Host: "app"}
-	log.Fatal(http.ListenAndServe(*listen, &httputil.ReverseProxy{
+	srv := &http.Server{Addr: *listen, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	srv.Handler = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
@@ -37,7 +40,8 @@ func main() {
 			DisableCompression:  true, // pass on what the client asks for
 		},
 		BufferPool: new(buffers),
-	}))
+	}
+	log.Fatal(srv.ListenAndServe())
 }
 
 // buffers are of 32 KiB, as those that ReverseProxy makes itself.
