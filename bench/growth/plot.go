@@ -31,15 +31,19 @@ func (s scale) at(v float64) float64 {
 	return s.from + (s.to-s.from)*math.Log(v/s.low)/math.Log(s.high/s.low)
 }
 
-// newScale covers the values, from one tick to another.
+// newScale covers the values, from one tick to another and at least a power of
+// ten, so that noise does not look like growth.
 func newScale(values []float64, from, to float64) scale {
 	low, high := values[0], values[0]
 	for _, v := range values {
 		low, high = min(low, v), max(high, v)
 	}
 	s := scale{low: step(low, math.Floor), high: step(high, math.Ceil), from: from, to: to}
-	if s.low == s.high {
-		s.high *= 10
+	for s.high/s.low < 10*(1-1e-9) {
+		s.low = step(s.low*0.99, math.Floor)
+		if s.high/s.low < 10*(1-1e-9) {
+			s.high = step(s.high*1.01, math.Ceil)
+		}
 	}
 	return s
 }
@@ -173,6 +177,7 @@ text { fill: #9198a1 }
 <g transform="translate({{.PlotLeft}} 14)">
 <line class="line heddle" x1="0" y1="0" x2="26" y2="0"/><circle class="dot heddle" cx="13" cy="0" r="3"/><text x="32" y="4">heddle, front and workers</text>
 <line class="line bare" x1="190" y1="0" x2="216" y2="0"/><circle class="dot bare" cx="203" cy="0" r="3"/><text x="222" y="4">net/http alone</text>
+<text x="330" y="4">both axes are logarithmic</text>
 </g>
 {{range .Panels}}<g transform="translate({{.Left}} 0)">
 <text class="head" x="{{$.PlotLeft}}" y="40">CPU µs per request, by {{.Title}}</text>

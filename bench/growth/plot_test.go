@@ -29,8 +29,8 @@ func TestScale(t *testing.T) {
 	if got, want := wide.ticks(), []float64{10, 100, 1000, 10000}; !slices.Equal(got, want) {
 		t.Errorf("ticks of a wide scale: got %v, want %v", got, want)
 	}
-	if flat := newScale([]float64{20, 20}, 0, 1); flat.low != 20 || flat.high <= flat.low {
-		t.Errorf("the scale of one value goes from %v to %v", flat.low, flat.high)
+	if flat := newScale([]float64{20, 20}, 0, 1); flat.low != 5 || flat.high != 50 {
+		t.Errorf("the scale of one value goes from %v to %v, want 5 to 50", flat.low, flat.high)
 	}
 }
 
