@@ -286,8 +286,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := wait(func() bool { return s.clients() > 0 }); err != nil {
 		return err
 	}
-	if err := s.srv.Shutdown(ctx); err != nil {
-		return err
+	if err := s.srv.Shutdown(ctx); err != nil && ctx.Err() != nil {
+		return err // any other is of a listener that was closed already
 	}
 	return wait(func() bool { return s.Active() > 0 })
 }

@@ -232,3 +232,17 @@ func TestParseListener(t *testing.T) {
 		}
 	}
 }
+
+// TestShutdownAtOnce: that a listener is closed twice on its way is nobody's error.
+func TestShutdownAtOnce(t *testing.T) {
+	for range 300 {
+		s, _ := serve(t, Options{}, http.NotFoundHandler())
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		err := s.Shutdown(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+}
