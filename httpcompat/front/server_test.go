@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -233,16 +234,40 @@ func TestParseListener(t *testing.T) {
 	}
 }
 
+// A lateListener is slow to tell that it was closed.
+type lateListener struct{ net.Listener }
+
+func (l lateListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	time.Sleep(short)
+	return c, err
+}
+
 // TestShutdownAtOnce: that a listener is closed twice on its way is nobody's error.
 func TestShutdownAtOnce(t *testing.T) {
-	for range 300 {
-		s, _ := serve(t, Options{}, http.NotFoundHandler())
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		err := s.Shutdown(ctx)
-		cancel()
+	s, err := Open(Options{Listeners: []Listener{{Address: "127.0.0.1:0"}}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.lns[0].Listener = lateListener{s.lns[0].Listener}
+	if err := s.Serve(http.NotFoundHandler(), nil); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() error { // until net/http knows the listener
+		c, err := net.Dial("tcp", addr(s))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		s.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		defer c.Close()
+		io.WriteString(c, plain)
+		_, err = c.Read(make([]byte, 1))
+		return err
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
 	}
 }
