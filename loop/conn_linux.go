@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -37,6 +38,7 @@ type Conn struct {
 	discarded int32  // bytes, since Close
 	wrote     uint32 // bytes, both lanes; wraps around
 	lingering uint32 // wrote when the linger timer was set
+	readMost  int32  // bytes, of one read; 0: what the buffer holds
 	handler   Handler
 	kept      *segment // bytes kept back, nil: none
 	lent      []byte   // given to OnBytes, which is running
@@ -177,6 +179,15 @@ func (c *Conn) Resume() {
 		c.redeliver = true
 		c.loop.touch(c)
 	}
+}
+
+// SetReadLimit has one read take at most n bytes, from the next one on; 0, or less: as
+// many as the buffer holds. Who can deal with no more leaves the rest to the kernel,
+// which stops the peer in the end. Bytes that were kept back are given again however
+// many they are. Loop only.
+func (c *Conn) SetReadLimit(n int) {
+	c.loop.owner.Check()
+	c.readMost = int32(min(max(n, 0), math.MaxInt32))
 }
 
 // CloseWrite half-closes once all that was queued has left; sending more is refused.

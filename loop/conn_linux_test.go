@@ -445,3 +445,32 @@ func TestConnIsSmall(t *testing.T) {
 		t.Errorf("%d bytes, at most %d wanted", size, goal)
 	}
 }
+
+func TestReadLimit(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, network string) {
+		l := runLoop(t, Options{})
+		sizes := make(chan int, 10)
+		ln := listen(t, l, network, func(c *Conn) Handler {
+			h := &handler{open: func() { c.SetReadLimit(10) }, eof: func() { c.Close(nil) }}
+			h.bytes = func(p []byte) (int, error) {
+				sizes <- len(p)
+				if len(p) == 5 {
+					c.SetReadLimit(0)
+				}
+				return len(p), nil
+			}
+			return h.make(c)
+		}, ListenOptions{})
+		peer := dialNet(t, ln)
+		for _, want := range [][]int{{10, 10, 5}, {25}} {
+			if _, err := peer.Write(make([]byte, 25)); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range want {
+				if got := await(t, sizes); got != n {
+					t.Errorf("OnBytes was given %d bytes, want %d", got, n)
+				}
+			}
+		}
+	})
+}

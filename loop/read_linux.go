@@ -54,6 +54,9 @@ func (c *Conn) read() {
 		}
 		p = c.kept.room()
 	}
+	if n := int(c.readMost); n > 0 && n < len(p) && !discard {
+		p = p[:n]
+	}
 	n, oob, flags, err := l.io.recv(int(c.fd), p, c.unix)
 	l.stats.reads.Add(1)
 	l.stats.bytesRead.Add(uint64(n))

@@ -78,7 +78,7 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	s := m.newSessionLocked()
 	s.m, s.id, s.event = m, sid, m.intern(event)
 	s.ctx.base = m.base
-	s.heddle, s.full, s.credit, s.window = m.heddle, m.window, m.window, m.window
+	s.heddle, s.full, s.most, s.credit, s.window = m.heddle, m.window, m.window, m.window, m.window
 	m.mu.Unlock()
 	if window >= 0 && s.heddle {
 		s.window = min(window, s.full)

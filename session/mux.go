@@ -380,6 +380,7 @@ func (m *Mux) finish(s *Session) {
 // ended counts a session out and ends its context.
 func (m *Mux) ended(s *Session) {
 	s.ctx.cancel(ErrEnded)
+	s.uncharge()
 	if s.ours {
 		m.load.Add(-1)
 	}

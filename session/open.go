@@ -47,7 +47,7 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	s.m, s.event, s.ours, s.label, s.handler, s.headers = m, o.Event, true, o.Label, o.Handler, o.Headers
 	s.ctx.base = m.base
 	s.id, s.heddle, s.full = m.next, m.heddle, m.window
-	s.window, s.credit = m.window, m.window
+	s.window, s.most, s.credit = m.window, m.window, m.window
 	window := int64(-1)
 	if o.NoCredit && m.heddle {
 		s.credit, window = 0, 0

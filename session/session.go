@@ -39,7 +39,7 @@ type Session struct {
 	label   string // of our own, for logs
 	ours    bool   // we opened it
 	heddle  bool   // windows and extensions hold on it
-	full    int64  // bytes of credit that the peer has when all is read
+	full    int64  // bytes of credit that either stream begins with
 
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released
@@ -58,6 +58,8 @@ type Session struct {
 	writer    waiter
 	credit    int64 // bytes that the peer lets us send
 	window    int64 // bytes that we still let the peer send
+	most      int64 // and when all is read; written by the reader alone
+	given     int64 // bytes granted since most has grown
 	rxHead    bool  // the peer's first chunk has arrived
 	txHead    bool  // our first chunk was sent
 	discard   bool  // nobody reads any more: what arrives is dropped
@@ -197,7 +199,7 @@ func (s *Session) await() error {
 		// All that came was read, so the peer may have its whole window
 		// back; a session that began with none gets its first here.
 		var due int64
-		if s.readHead && s.consumed+s.owed >= s.full/2 {
+		if s.readHead && s.consumed+s.owed >= s.most/2 {
 			due = s.consumed
 			s.consumed = 0
 		}
@@ -221,7 +223,7 @@ func (s *Session) consume(k Kind, n int) {
 		s.readHead = true
 		return
 	}
-	if s.consumed += int64(n) + ChunkCost; s.consumed >= s.full/2 {
+	if s.consumed += int64(n) + ChunkCost; s.consumed >= s.most/2 {
 		due := s.consumed
 		s.consumed = 0
 		s.grant(due)
@@ -248,7 +250,7 @@ func (s *Session) grant(n int64) {
 	switch {
 	case !s.heddle || s.discard:
 	case s.rx == dirOpen:
-		s.grantLocked(n)
+		s.grantLocked(n + s.growLocked(n))
 	default:
 		s.lost += n
 	}
@@ -259,7 +261,7 @@ func (s *Session) grant(n int64) {
 }
 
 func (s *Session) grantLocked(n int64) {
-	s.owed = min(s.owed+n, s.full-s.window)
+	s.owed = min(s.owed+n, s.most-s.window)
 	now := s.m.budget.cut(s.owed)
 	if s.owed -= now; s.owed > 0 && !s.inBudget {
 		s.inBudget = true
@@ -326,6 +328,7 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 		closeFiles(files)
 		return nil
 	}
+	paid := k == Chunk && s.rxHead && s.heddle // by credit, which a handler gives back
 	if err := s.chargeLocked(k, len(p)); err != nil {
 		s.mu.Unlock()
 		return err
@@ -336,6 +339,10 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 		return nil
 	}
 	if s.handler != nil {
+		if paid {
+			s.charged += int64(len(p)) + ChunkCost
+			s.m.budget.add(int64(len(p)) + ChunkCost)
+		}
 		s.mu.Unlock()
 		s.handler.OnMessage(s, Message{Kind: k, Data: p, Files: files})
 		return nil
@@ -370,7 +377,7 @@ func (s *Session) chargeLocked(k Kind, n int) error {
 	}
 	if k != Chunk || first {
 		// Exempt from credit, so bounded by themselves.
-		if n > MaxHead || s.q.sizeLocked()+n > int(s.full)+2*MaxHead {
+		if n > MaxHead || s.q.sizeLocked()+n > int(s.most)+2*MaxHead {
 			return errHead
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 // direction is its head and costs nothing.
 const (
 	DefaultWindow = 64 << 10  // bytes of credit a stream begins with
+	growth        = 4         // times that, what it has when it carries much
 	ChunkCost     = 64        // bytes beside a chunk's payload
 	MaxChunk      = 32 << 10  // bytes; Write cuts at this
 	MaxHead       = 1 << 20   // bytes of a first chunk, info or trailers
@@ -58,6 +59,15 @@ func (b *Budget) spent() bool {
 	return b.used.Load() >= limit
 }
 
+// half says whether half of it is used: no time to be generous.
+func (b *Budget) half() bool {
+	limit := b.Limit
+	if limit <= 0 {
+		limit = DefaultBudget
+	}
+	return b.used.Load() >= limit/2
+}
+
 // cut is how much of a grant of n bytes may be given now.
 func (b *Budget) cut(n int64) int64 {
 	if !b.spent() {
@@ -92,8 +102,38 @@ func (b *Budget) relieve() {
 	}
 }
 
-// Window is how many bytes of credit the peer has when all was read.
-func (s *Session) Window() int64 { return s.full }
+// Window is how many bytes of credit the peer has when all was read. For the
+// reader, or the handler.
+func (s *Session) Window() int64 { return s.most }
+
+// uncharge tells the budget that a handler's session has ended: what no Grant has
+// given back does not count any more.
+func (s *Session) uncharge() {
+	s.mu.Lock()
+	n := int64(0)
+	if s.handler != nil || s.released {
+		n, s.charged = s.charged, 0
+	}
+	s.mu.Unlock()
+	if n > 0 {
+		s.m.budget.add(-n)
+		s.m.budget.relieve()
+	}
+}
+
+// growLocked is how many bytes more than the n that were read the peer is to get:
+// a stream whose reader has given back a whole window carries much, and waits for
+// grants less often with twice as much. Not when half of the budget is used, and
+// not for a handler, who never waits: there more on the way is only more that has
+// left the caches before it is looked at.
+func (s *Session) growLocked(n int64) int64 {
+	if s.given += n; s.handler != nil || s.given < s.most || s.most >= growth*s.full || s.m.budget.half() {
+		return 0
+	}
+	more := min(s.most, growth*s.full-s.most)
+	s.given, s.most = 0, s.most+more
+	return more
+}
 
 // A waiter is one goroutine's place to wait for its session to change. The
 // channel is made on the first wait, so a session that never waits has none.

@@ -40,6 +40,31 @@ func (s *Session) TryWrite(p []byte) (n int, err error) {
 	return s.writeSome(p, false, false)
 }
 
+// Room is how many bytes TryWrite would take now, called as often as that needs.
+// If it is none, the handler's OnWritable tells when to ask again. For handlers
+// on the loop.
+func (s *Session) Room() int {
+	s.mu.Lock()
+	if s.writableLocked() != nil || !s.heddle || !s.txHead {
+		s.mu.Unlock()
+		return HighWater // the end is told, and without credit nobody counts
+	}
+	room := int(s.credit/(MaxChunk+ChunkCost)) * MaxChunk
+	if rest := int(s.credit%(MaxChunk+ChunkCost)) - ChunkCost; rest >= leastWrite {
+		room += rest
+	}
+	full := s.m.link.Queued() >= HighWater
+	if full || room == 0 {
+		s.wanting = true
+	}
+	s.mu.Unlock()
+	if full {
+		s.m.waitRoom(s)
+		return 0
+	}
+	return room
+}
+
 // WaitCredit waits until a Write would send something. Between Heddle ends it
 // tells, before a byte of the body was read, that the peer wants the body.
 func (s *Session) WaitCredit() error {

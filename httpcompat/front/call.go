@@ -189,6 +189,15 @@ func (x *call) keep(p []byte) {
 // now not.
 func (x *call) uploading() bool { return x.left > 0 || x.tunnel }
 
+// room is how many bytes of the body can be dealt with now, so that no more is read
+// than the session takes at once. If it is none, the client is told later.
+func (x *call) room() int {
+	if x.s == nil {
+		return 0
+	}
+	return x.s.Room()
+}
+
 // OnWritable: there is room for more of the body.
 func (x *call) OnWritable(*session.Session) {
 	if x.c != nil {

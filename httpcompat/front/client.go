@@ -256,7 +256,13 @@ func (c *client) settle() {
 		c.close()
 		return
 	}
-	pause := c.leaving != stays || c.x != nil && (n >= aheadLimit || n > 0 && c.x.uploading())
+	pause := c.leaving != stays || c.x != nil && n >= aheadLimit
+	most := 0
+	if c.x != nil && c.x.uploading() {
+		most = c.x.room()
+		pause = pause || n > 0 || most == 0
+	}
+	c.conn.SetReadLimit(most)
 	switch {
 	case pause && !c.paused:
 		c.conn.Pause()
