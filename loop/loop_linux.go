@@ -236,7 +236,7 @@ func (l *Loop) onEvent(fd int, events netpoll.IOEvent, _ netpoll.IOFlags) error 
 		}
 		s.onEvent(events)
 	}
-	return l.endEvent(woken || !l.crowded)
+	return l.endEvent(woken || !l.crowded && l.events <= fewEvents)
 }
 
 // endEvent does what the callbacks of one event have left to do. flush: write now
