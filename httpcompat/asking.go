@@ -6,8 +6,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -16,6 +19,9 @@ import (
 
 // errNoHead reports a session that ended in order without an answer.
 var errNoHead = errors.New("httpcompat: the worker ended without an answer")
+
+// errLate reports an answer whose head has taken longer than HeadTimeout.
+var errLate = errors.New("httpcompat: the worker took too long to answer")
 
 // errSwitched reports that the session is the client's connection now.
 var errSwitched = errors.New("httpcompat: switched")
@@ -47,6 +53,9 @@ type asking struct {
 	held     bool        // the server has yet to see what it makes them of
 	declared http.Header // trailers that the answer announced
 	up       *upload     // nil without a body
+
+	clock    sync.Mutex
+	answered bool // the head has come: no HeadTimeout any more
 }
 
 // ask asks for the answer through s and copies it to the client. Body says
@@ -65,6 +74,7 @@ func (a *asking) ask(s *session.Session, body bool) error {
 	})
 	switch {
 	case !body:
+		a.awaitHead(s)
 	case a.up == nil:
 		a.startUpload()
 	default:
@@ -102,6 +112,9 @@ func (a *asking) copyAnswer() error {
 			}
 			return nil
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return errLate
+		}
 		if err != nil {
 			return err
 		}
@@ -109,6 +122,7 @@ func (a *asking) copyAnswer() error {
 		switch {
 		case m.Kind == session.Info:
 			if err = a.info(m.Data); err == errSwitched {
+				a.headHasCome()
 				return a.tunnel()
 			}
 		case m.Kind == session.Trailers:
@@ -116,6 +130,7 @@ func (a *asking) copyAnswer() error {
 		case m.Kind != session.Chunk:
 			continue
 		case !a.headSent:
+			a.headHasCome()
 			err = a.head(m.Data)
 		default:
 			err = a.write(m.Data)
@@ -129,6 +144,30 @@ func (a *asking) copyAnswer() error {
 			}
 		}
 	}
+}
+
+// awaitHead begins the time that the answer's head may take: s has the whole
+// request. Any goroutine.
+func (a *asking) awaitHead(s *session.Session) {
+	if a.p.HeadTimeout <= 0 {
+		return
+	}
+	a.clock.Lock()
+	defer a.clock.Unlock()
+	if !a.answered {
+		_ = s.SetReadDeadline(time.Now().Add(a.p.HeadTimeout))
+	}
+}
+
+// headHasCome ends it.
+func (a *asking) headHasCome() {
+	if a.p.HeadTimeout <= 0 {
+		return
+	}
+	a.clock.Lock()
+	defer a.clock.Unlock()
+	a.answered = true
+	_ = a.s.SetReadDeadline(time.Time{})
 }
 
 // head writes the answer's head.
@@ -368,6 +407,10 @@ func (a *asking) broken(err error) {
 	log.Error("httpcompat: answer broke off", "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "head", a.headSent, "err", err)
 	if a.headSent {
 		a.breakOff()
+		return
+	}
+	if errors.Is(err, errLate) {
+		fail(a.w, a.r, http.StatusGatewayTimeout, "the worker took too long to answer")
 		return
 	}
 	fail(a.w, a.r, http.StatusBadGateway, "the worker gave no answer")

@@ -64,6 +64,11 @@ type Proxy struct {
 	Event  string       // of the sessions; "" means DefaultEvent
 	Logger *slog.Logger // nil: slog.Default()
 
+	// HeadTimeout is how long the head of an answer may take once its request
+	// has been sent whole; 1xx heads do not count as one. Then the client gets
+	// 504, and the handler's context ends. 0: no limit.
+	HeadTimeout time.Duration
+
 	// Plain says that the workers are real Cocaine's: the request's body
 	// travels in its head, at most MaxBody bytes (0 means DefaultMaxBody).
 	Plain   bool
@@ -100,7 +105,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		err = a.ask(s, !o.Last)
-		if err == nil || attempt == maxAttempts || !a.mayRetry() {
+		if err == nil || attempt == maxAttempts || errors.Is(err, errLate) || !a.mayRetry() {
 			break
 		}
 		p.log().Info("httpcompat: asking another worker, since the last was gone before it had the request", "method", r.Method, "uri", r.RequestURI, "session", s.ID(), "err", err)

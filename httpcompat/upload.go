@@ -192,6 +192,7 @@ func (u *upload) closeLocked() {
 		_ = u.s.SendTrailers(appendFields(codec.AppendArray([]byte{0x91}, countFields(t)), t))
 	}
 	_ = u.s.Close()
+	u.a.awaitHead(u.s)
 }
 
 // replayable says whether another session can be given the whole body.

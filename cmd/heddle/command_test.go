@@ -90,10 +90,10 @@ func TestFrontOptions(t *testing.T) {
 		args []string
 		want front.Limits
 	}{
-		{nil, front.Limits{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000}},
+		{nil, front.Limits{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: -1, WriteTimeout: -1, ResponseHeaderTimeout: -1, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000}},
 		{
-			[]string{"--read-header-timeout", "0", "--read-timeout", "1s", "--write-timeout", "2s", "--idle-timeout", "0s", "--max-header-bytes", "1024", "--max-headers", "1", "--max-body-bytes", "5", "--max-clients", "9"},
-			front.Limits{ReadHeaderTimeout: -1, ReadTimeout: time.Second, WriteTimeout: 2 * time.Second, IdleTimeout: -1, MaxHeaderBytes: 1024, MaxHeaders: 1, MaxBody: 5, MaxClients: 9},
+			[]string{"--read-header-timeout", "0", "--read-timeout", "1s", "--write-timeout", "2s", "--response-header-timeout", "3s", "--idle-timeout", "0s", "--max-header-bytes", "1024", "--max-headers", "1", "--max-body-bytes", "5", "--max-clients", "9"},
+			front.Limits{ReadHeaderTimeout: -1, ReadTimeout: time.Second, WriteTimeout: 2 * time.Second, ResponseHeaderTimeout: 3 * time.Second, IdleTimeout: -1, MaxHeaderBytes: 1024, MaxHeaders: 1, MaxBody: 5, MaxClients: 9},
 		},
 	} {
 		var f frontFlags

@@ -119,7 +119,7 @@ func (d *daemon) start(sig signals) error {
 	if err := d.startEngine(sig); err != nil {
 		return err
 	}
-	return d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log}, d.engine)
+	return d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log, HeadTimeout: d.o.front.limits.ResponseHeaderTimeout}, d.engine)
 }
 
 // listenControl opens the control socket.

@@ -34,6 +34,7 @@ func (f *frontFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&l.ReadHeaderTimeout, "read-header-timeout", front.DefaultReadHeaderTimeout, "how long a request's head may take; 0: no limit")
 	fs.DurationVar(&l.ReadTimeout, "read-timeout", 0, "how long a request may take to come, with its body; 0: no limit")
 	fs.DurationVar(&l.WriteTimeout, "write-timeout", 0, "how long a client may take nothing in of an answer; 0: no limit")
+	fs.DurationVar(&l.ResponseHeaderTimeout, "response-header-timeout", 0, "how long a worker may take to begin its answer once it has the request; then 504; 0: no limit")
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", front.DefaultIdleTimeout, "how long a connection may be without a request; 0: no limit")
 	fs.IntVar(&l.MaxHeaderBytes, "max-header-bytes", front.MostHeaderBytes, "bytes of a request's head; more get 431")
 	fs.IntVar(&l.MaxHeaders, "max-headers", front.MostHeaders, "header fields of a request; more get 431")
@@ -75,7 +76,7 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 		flag  string
 		value *time.Duration
 	}{
-		{"read-header-timeout", &l.ReadHeaderTimeout}, {"read-timeout", &l.ReadTimeout}, {"write-timeout", &l.WriteTimeout}, {"idle-timeout", &l.IdleTimeout},
+		{"read-header-timeout", &l.ReadHeaderTimeout}, {"read-timeout", &l.ReadTimeout}, {"write-timeout", &l.WriteTimeout}, {"response-header-timeout", &l.ResponseHeaderTimeout}, {"idle-timeout", &l.IdleTimeout},
 	} {
 		switch {
 		case *d.value < 0:

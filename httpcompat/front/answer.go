@@ -80,6 +80,9 @@ func (x *call) onHead(data []byte) error {
 		return errMalformed
 	}
 	x.begunAnswer, x.headSent = true, true
+	if x.left == 0 {
+		x.c.wait.leave() // else it is for the body
+	}
 	x.c.send(out, nil)
 	return nil
 }

@@ -124,9 +124,25 @@ func (x *call) opened(s *session.Session, err error) {
 	if x.half {
 		s.Gone()
 	}
-	if x.length > 0 && x.c != nil {
+	if x.c == nil {
+		return
+	}
+	if x.left == 0 {
+		x.awaitHead()
+	}
+	if x.length > 0 {
 		x.c.pump()
 	}
+}
+
+// awaitHead begins the time that the answer's head may take, since the worker has
+// the whole request; unless it was faster.
+func (x *call) awaitHead() {
+	if x.headSent {
+		x.c.wait.leave()
+		return
+	}
+	x.ln.waits[forAnswer].enter(&x.c.wait)
 }
 
 var errLostBody = errors.New("part of the body is lost")
@@ -156,7 +172,7 @@ func (x *call) upload(p []byte) int {
 		return n
 	}
 	if x.left -= int64(n); x.left == 0 {
-		x.c.wait.leave()
+		x.awaitHead()
 		_ = x.s.Close() // fails only if the session has, which is told
 	}
 	return n
@@ -225,11 +241,25 @@ func (x *call) halfClosed() {
 	}
 }
 
-// late: the body takes too long.
+// late: the body takes too long, or the answer.
 func (x *call) late() {
+	if x.left == 0 {
+		x.overdue()
+		return
+	}
 	x.cutOff(resetError(x.c, os.ErrDeadlineExceeded))
 	x.last = true
 }
+
+// overdue: the worker has not begun its answer in time.
+func (x *call) overdue() {
+	method, uri := x.line()
+	x.ln.s.log.Error("front: the worker took too long to answer", "request", string(x.id), "method", method, "uri", uri)
+	x.s.Cancel(errLate)
+	x.fail(failure{code: 504, why: "the worker took too long to answer"})
+}
+
+var errLate = errors.New("the worker took too long to answer")
 
 // cutOff tells the handler why there is no more of the body.
 func (x *call) cutOff(err error) {
@@ -289,6 +319,9 @@ func (x *call) retry(err error) {
 	x.ln.s.log.Info("front: asking another worker, since the last was gone before it had the request", "request", string(x.id), "method", method, "uri", uri, "err", err)
 	x.s.Release()
 	x.s = nil
+	if x.left == 0 {
+		x.c.wait.leave()
+	}
 	x.open()
 }
 

@@ -343,8 +343,18 @@ func (c *client) stuck() {
 		c.written = n
 		c.ln.writing.enter(c.write)
 	default:
-		c.conn.Abort(os.NewSyscallError("write", syscall.ETIMEDOUT))
+		c.breakOff(os.NewSyscallError("write", syscall.ETIMEDOUT))
 	}
+}
+
+// breakOff ends the connection at once, and so that the end of an answer that has no
+// other does not look like one.
+func (c *client) breakOff(err error) {
+	if c.x != nil && c.x.headSent && c.x.framing == byEnd {
+		c.conn.Reset(err)
+		return
+	}
+	c.conn.Abort(err)
 }
 
 // expired: what the client waits for, or is waited for, did not come in time.

@@ -52,18 +52,19 @@ type counts struct {
 type timeout uint8
 
 const (
-	forHead timeout = iota // the rest of a head
-	forRest                // the rest of a body
-	forNext                // another request
-	forBody                // the rest of a body that nobody wants
+	forHead   timeout = iota // the rest of a head
+	forRest                  // the rest of a body
+	forNext                  // another request
+	forBody                  // the rest of a body that nobody wants
+	forAnswer                // the head of its answer, by the worker
 	timeouts
 )
 
 func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
 	ln := &lane{s: s, index: i, loop: l, backend: b, base: time.Now()}
 	limits := &s.o.Limits
-	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime} {
-		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired, patient: timeout(t) != forRest}
+	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime, forAnswer: limits.ResponseHeaderTimeout} {
+		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired, patient: timeout(t) != forRest && timeout(t) != forAnswer}
 	}
 	ln.writing = deadlines{ln: ln, after: limits.WriteTimeout, expired: (*client).stuck}
 	return ln
@@ -103,7 +104,7 @@ func (ln *lane) drain() {
 // cut ends every client at once.
 func (ln *lane) cut() {
 	for _, c := range ln.clients {
-		c.conn.Abort(http.ErrServerClosed)
+		c.breakOff(http.ErrServerClosed)
 	}
 }
 

@@ -48,6 +48,11 @@ type Limits struct {
 	// would end every long download and every stream. Default: no limit.
 	WriteTimeout time.Duration
 
+	// ResponseHeaderTimeout is how long a worker may take to begin its answer
+	// once it has the whole request; 1xx heads are none. Then the client gets 504.
+	// Default: no limit. On the net/http side it is the Proxy's HeadTimeout.
+	ResponseHeaderTimeout time.Duration
+
 	// IdleTimeout is how long a connection may be without a request. Default 2
 	// minutes; negative: no limit.
 	IdleTimeout time.Duration
@@ -105,6 +110,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&l.MaxHeaderBytes, MostHeaderBytes)
 	setDefault(&l.MaxHeaders, MostHeaders)
 	l.ReadTimeout, l.WriteTimeout, l.MaxBody = max(l.ReadTimeout, 0), max(l.WriteTimeout, 0), max(l.MaxBody, 0)
+	l.ResponseHeaderTimeout = max(l.ResponseHeaderTimeout, 0)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

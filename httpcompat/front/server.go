@@ -292,8 +292,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return wait(func() bool { return s.Active() > 0 })
 }
 
-// Close closes the listeners and every connection but those that were
-// hijacked.
+// Close closes the listeners and every connection but those that a handler has
+// taken over from net/http: they end with their sessions.
 func (s *Server) Close() {
 	s.closed.Store(true)
 	s.closeListeners()
