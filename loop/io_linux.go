@@ -46,7 +46,7 @@ func (x *ioScratch) recv(fd int, p []byte, files bool) (n int, oob []byte, flags
 			r, _, errno = unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&x.msg)), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 			x.iov[0].Base = nil
 		} else {
-			r, _, errno = unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+			r, _, errno = unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 		}
 		switch {
 		case errno == unix.EINTR:

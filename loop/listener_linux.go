@@ -26,7 +26,6 @@ type Listener struct {
 	// Loop goroutine only.
 	interest interest
 	pause    *Timer // running while accepting rests for lack of descriptors
-	full     bool   // accepting rests at MaxConns
 	spare    spare  // with Refuse
 
 	live atomic.Int64 // connections open
@@ -225,8 +224,10 @@ func (ln *Listener) register(to interest) {
 
 // settle registers the listener as long as accepting does not rest.
 func (ln *Listener) settle() {
-	ln.full = ln.crowded() && !ln.opt.Refuse
-	if ln.full || ln.pause != nil && ln.pause.index >= 0 {
+	if ln.opt.Refuse {
+		ln.spare.keep() // again, if it was lost to somebody faster
+	}
+	if ln.crowded() && !ln.opt.Refuse || ln.pause != nil && ln.pause.index >= 0 {
 		ln.register(interestNone)
 		return
 	}

@@ -407,3 +407,26 @@ func TestIdleLoopDoesNotSpin(t *testing.T) {
 		}
 	})
 }
+
+// TestSpareIsKeptAgain: a listener that could not keep its spare descriptor does as
+// soon as there is one.
+func TestSpareIsKeptAgain(t *testing.T) {
+	l := runLoop(t, Options{})
+	ln := listen(t, l, "tcp", func(c *Conn) Handler { return &handler{eof: func() { c.Close(nil) }} }, ListenOptions{Refuse: true})
+	onLoop(t, l, func() {
+		if !ln.spare.give() {
+			t.Error("there was no spare descriptor")
+		}
+	})
+	dialNet(t, ln)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		kept := false
+		onLoop(t, l, func() { kept = ln.spare.kept })
+		if kept {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("there is none again")
+		}
+	}
+}

@@ -95,6 +95,9 @@ func (c *Conn) Pause() {}
 // Resume does nothing.
 func (c *Conn) Resume() {}
 
+// SetReadLimit does nothing.
+func (c *Conn) SetReadLimit(n int) {}
+
 // CloseWrite does nothing.
 func (c *Conn) CloseWrite() {}
 

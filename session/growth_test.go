@@ -132,3 +132,105 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetSpentAndAHandler: with nothing left of the budget a handler that gives
+// back by half windows is still sent everything, a little at a time.
+func TestBudgetSpentAndAHandler(t *testing.T) {
+	budget := &Budget{Limit: 1 << 20}
+	budget.add(1 << 20)
+	m := NewMux(new(takes), Options{ChannelOptions: ChannelOptions{Dialect: heddle.V1, Heddle: true}, Budget: budget})
+	r := (*receiver)(m)
+	got, owed := 0, int64(0)
+	s, err := m.Open(OpenOptions{Event: "e", Last: true, Handler: messageFunc(func(s *Session, msg Message) {
+		if len(msg.Data) == 0 {
+			return // the head
+		}
+		got += len(msg.Data)
+		if owed += int64(len(msg.Data)) + ChunkCost; s.GrantDue(owed) {
+			s.Grant(owed)
+			owed = 0
+		}
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.OnChunk(s.ID(), nil)
+	const want = 1 << 20
+	for got < want {
+		n := min(s.window-ChunkCost, MaxChunk)
+		if n <= 0 {
+			t.Fatalf("the peer may send nothing after %d bytes; owed are %d and %d", got, s.owed, owed)
+		}
+		if err := r.OnChunk(s.ID(), make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type messageFunc func(s *Session, m Message)
+
+func (f messageFunc) OnMessage(s *Session, m Message) { f(s, m) }
+func (messageFunc) OnWritable(*Session)               {}
+func (messageFunc) OnEnd(*Session, error)             {}
+
+// TestOneEnd: a handler is told once that there is no more, also when its peer broke
+// the rules first and ended later.
+func TestOneEnd(t *testing.T) {
+	m := NewMux(new(takes), Options{ChannelOptions: ChannelOptions{Dialect: heddle.V1, Heddle: true}})
+	r := (*receiver)(m)
+	h := &ends{}
+	s, err := m.Open(OpenOptions{Event: "e", Last: true, Handler: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.OnChunk(s.ID(), []byte("head"))
+	for range 4 {
+		_ = r.OnChunk(s.ID(), make([]byte, MaxChunk))
+	}
+	_ = r.OnChoke(s.ID())
+	if len(h.errs) != 1 || h.errs[0] == nil {
+		t.Errorf("OnEnd was called with %v, want one error", h.errs)
+	}
+}
+
+// TestReleasedWhileOthersOpen: a session that ends while another goroutine opens one
+// is nobody else's yet. For the race detector, and for ends that reach the wrong handler.
+func TestReleasedWhileOthersOpen(t *testing.T) {
+	m := NewMux(new(takes), Options{ChannelOptions: ChannelOptions{Dialect: heddle.V1, Heddle: true}})
+	r := (*receiver)(m)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	var opened []*ends
+	go func() { // until stop
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			h := &ends{}
+			if _, err := m.Open(OpenOptions{Event: "e", Handler: h, Last: true}); err == nil {
+				opened = append(opened, h)
+			}
+			if len(opened) == 500 {
+				return
+			}
+		}
+	}()
+	for range 2000 {
+		s, err := m.Open(OpenOptions{Event: "e", Handler: &ends{}, Last: true})
+		if err != nil {
+			break // as many as there may be
+		}
+		s.Cancel(io.EOF)
+		s.Release()
+		_ = r.OnChoke(s.ID())
+	}
+	close(stop)
+	<-stopped
+	for _, h := range opened {
+		if len(h.errs) > 0 {
+			t.Fatalf("a session that is open was told of an end: %v", h.errs)
+		}
+	}
+}

@@ -370,11 +370,11 @@ func (m *Mux) forget(s *Session) {
 
 // finish is forget from any goroutine; the table follows later.
 func (m *Mux) finish(s *Session) {
+	m.ended(s) // before it is listed: then a released one may become another
 	m.mu.Lock()
 	m.finished = append(m.finished, s)
 	s.listed = true
 	m.mu.Unlock()
-	m.ended(s)
 }
 
 // ended counts a session out and ends its context.

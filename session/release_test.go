@@ -4,6 +4,7 @@ import (
 	"io"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -78,16 +79,15 @@ func TestReset(t *testing.T) {
 // takes is a Link that takes everything.
 type takes struct {
 	Link
-	sent int64
+	sent atomic.Int64
 }
 
-func (l *takes) Written() int64           { return l.sent }
+func (l *takes) Written() int64           { return l.sent.Load() }
 func (l *takes) Queued() int              { return 0 }
 func (l *takes) Abort(error)              {}
 func (l *takes) SendControl([]byte) error { return nil }
 func (l *takes) Send(head, body []byte) (int64, error) {
-	l.sent += int64(len(head) + len(body))
-	return l.sent, nil
+	return l.sent.Add(int64(len(head) + len(body))), nil
 }
 
 type ends struct {

@@ -402,17 +402,26 @@ func (s *Session) endRx(d direction, err error) {
 		_ = s.sendChokeLocked()
 		s.endTxLocked(dirEnded, ErrEnded)
 	}
-	over := s.overLocked()
+	over, h := s.overLocked(), s.toldLocked()
 	s.mu.Unlock()
 	if over {
 		s.m.forget(s)
 	}
-	if s.handler != nil {
+	if h != nil {
 		if err == io.EOF {
 			err = nil
 		}
-		s.handler.OnEnd(s, err)
+		h.OnEnd(s, err)
 	}
+}
+
+// toldLocked is the handler that is still to be told of the end; nil for none. It is
+// asked for before forget, which may give a released session to somebody else.
+func (s *Session) toldLocked() Handler {
+	if s.canceled != nil && s.canceled != ErrCanceled {
+		return nil // giveUp has told it
+	}
+	return s.handler
 }
 
 // onCancel is the peer's cancel: nothing more is worth sending, though the
@@ -428,17 +437,17 @@ func (s *Session) onCancel(err error) {
 	s.ctx.cancel(err)
 	s.reader.wakeLocked()
 	s.writer.wakeLocked()
-	over := s.overLocked()
+	over, h := s.overLocked(), s.handler
 	s.mu.Unlock()
 	if over {
 		s.m.forget(s)
 	}
 	switch {
-	case s.handler == nil:
+	case h == nil:
 	case open:
-		s.handler.OnEnd(s, ErrCanceled)
+		h.OnEnd(s, ErrCanceled)
 	default:
-		s.handler.OnMessage(s, Message{Kind: Cancel})
+		h.OnMessage(s, Message{Kind: Cancel})
 	}
 }
 
@@ -460,13 +469,13 @@ func (s *Session) lose(err error) (untouched bool) {
 	if s.tx == dirOpen {
 		s.endTxLocked(dirBroken, err)
 	}
-	over := s.overLocked()
+	over, h := s.overLocked(), s.toldLocked()
 	s.mu.Unlock()
 	if over {
 		s.m.forget(s)
 	}
-	if open && s.handler != nil {
-		s.handler.OnEnd(s, err)
+	if open && h != nil {
+		h.OnEnd(s, err)
 	}
 	return untouched
 }

@@ -121,12 +121,23 @@ func (s *Session) uncharge() {
 	}
 }
 
+// GrantDue says whether a Grant of n bytes is worth its message: with what the
+// budget has kept back it makes half a window. For the handler.
+func (s *Session) GrantDue(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n+s.owed >= s.most/2
+}
+
 // growLocked is how many bytes more than the n that were read the peer is to get:
 // a stream whose reader has given back a whole window carries much, and waits for
 // grants less often with twice as much. Not when half of the budget is used, and
 // not for a handler, who never waits: there more on the way is only more that has
 // left the caches before it is looked at.
 func (s *Session) growLocked(n int64) int64 {
+	if n == 0 {
+		return 0 // not by the reader, who alone may change most
+	}
 	if s.given += n; s.handler != nil || s.given < s.most || s.most >= growth*s.full || s.m.budget.half() {
 		return 0
 	}

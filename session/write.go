@@ -350,9 +350,10 @@ func (s *Session) giveUp(err, cause error) {
 	if s.tx == dirOpen {
 		s.endTxLocked(dirBroken, cause)
 	}
+	h := s.handler
 	s.mu.Unlock()
-	if s.handler != nil && cause != ErrCanceled {
-		s.handler.OnEnd(s, cause)
+	if cause != ErrCanceled && h != nil {
+		h.OnEnd(s, cause)
 	}
 }
 

@@ -76,7 +76,7 @@ being answered are finished. A second one stops at once.`,
 	}
 	fs := cmd.Flags()
 	o.front.add(cmd)
-	fs.IntVar(&o.workers, "workers", runtime.NumCPU(), "number of worker processes")
+	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")

@@ -138,11 +138,14 @@ func (x *call) owe(n int) {
 // drained: the client's socket has taken all that was written. Credit goes back
 // by half a window at a time, as readers give it back.
 func (x *call) drained() {
-	if x.s != nil && x.owed > 0 && x.owed >= x.s.Window()/2 {
+	if x.s != nil && x.owed > 0 && x.s.GrantDue(x.owed) {
 		x.s.Grant(x.owed)
 		x.owed = 0
 	}
 }
+
+// mostInfos is how many bytes may wait for a client before it gets no more 1xx heads.
+const mostInfos = 1 << 20
 
 // onInfo writes a 1xx head, or gives the handler the connection.
 func (x *call) onInfo(args []byte) error {
@@ -157,6 +160,8 @@ func (x *call) onInfo(args []byte) error {
 		return errMalformed
 	case x.headSent:
 		return nil
+	case x.c.conn.Queued() >= mostInfos:
+		return nil // no credit holds them up, and nobody has to be told
 	}
 	out, ok := x.ln.appendInfo(x.ln.out[:0], i)
 	x.ln.out = out

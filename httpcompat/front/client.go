@@ -72,7 +72,7 @@ func (c *client) OnBytes(p []byte) (int, error) {
 	c.pumping = true
 	rest := c.take(p)
 	c.pumping = false
-	if len(rest) > 0 {
+	if len(rest) > 0 && c.conn != nil {
 		c.keep(rest)
 	}
 	c.settle()
@@ -118,6 +118,7 @@ func (c *client) take(p []byte) (rest []byte) {
 			}
 		case c.x != nil:
 			n = c.x.upload(p)
+		case c.behind():
 		default:
 			n = c.request(p)
 		}
@@ -225,38 +226,59 @@ func (c *client) close() {
 	c.conn.Close(nil)
 }
 
-// settle gives back the buffer when it is empty, and reads on or not.
+// settle is the last thing that is done about a client in a callback. It gives the
+// buffer back when that is empty, ends the connection if this is its time, and else
+// says whether and how much is to be read. Everything that stops the reading has a
+// callback that comes here when it is over: OnDrain, the session's OnWritable, the
+// answer's end.
 func (c *client) settle() {
-	if c.conn == nil {
+	if c.conn == nil || c.closing {
 		return
 	}
+	c.tidy()
+	if !c.ends() {
+		c.pace()
+	}
+}
+
+// tidy makes room in the buffer, or gives it back.
+func (c *client) tidy() {
 	n := c.unread()
 	if n == 0 && c.early != nil {
 		c.ln.putBuffer(c.early)
 		c.early, c.taken = nil, 0
 	}
-	if c.taken > 0 && c.taken >= cap(c.early)/2 { // make room at the end
+	if c.taken > 0 && c.taken >= cap(c.early)/2 {
 		copy(c.early, c.early[c.taken:])
 		c.early = c.early[:n]
 		c.taken = 0
 	}
+}
+
+// ends ends the connection if nothing is to come any more, and says whether it did.
+func (c *client) ends() bool {
+	n := c.unread()
 	switch {
-	case c.closing:
-		return
 	case c.x != nil && c.eof:
 		c.x.halfClosed()
-	case c.x != nil, c.leaving != stays:
+	case c.x != nil, c.leaving != stays, n > 0 && c.behind():
 	case c.eof && c.again && n < firstBytes && c.skip == 0:
 		c.close()
-		return
+		return true
 	case c.eof && n > 0 && c.skip == 0:
 		c.leave(c.early[c.taken:], leavesEOF) // amid a head: net/http has an answer to that
-		return
+		return true
 	case c.eof, c.ln.draining && n == 0 && c.skip == 0:
 		c.close()
-		return
+		return true
 	}
-	pause := c.leaving != stays || c.x != nil && n >= aheadLimit
+	return c.conn == nil || c.closing // halfClosed may have had the last word
+}
+
+// pace reads on, or does not, and no more than can be dealt with.
+func (c *client) pace() {
+	n := c.unread()
+	pause := c.leaving != stays || c.behind() || c.x != nil && n >= aheadLimit
 	most := 0
 	if c.x != nil && c.x.uploading() {
 		most = c.x.room()
@@ -271,6 +293,13 @@ func (c *client) settle() {
 	}
 	c.paused = pause
 }
+
+// behind says whether so much of the answers before has not been taken by the client
+// that its next request has to wait, as it would for net/http's write.
+func (c *client) behind() bool { return c.x == nil && c.conn.Queued() >= mostBehind }
+
+// mostBehind is that much, in bytes.
+const mostBehind = 64 << 10
 
 // OnEOF: the client has half-closed. It still gets its answers.
 func (c *client) OnEOF() {
@@ -298,6 +327,8 @@ func (c *client) OnDrain() {
 		why := c.leaving
 		c.leaving = stays
 		c.leave(c.early[c.taken:], why)
+	default:
+		c.pump() // it may have been behind
 	}
 }
 
@@ -350,6 +381,7 @@ func (c *client) stuck() {
 // breakOff ends the connection at once, and so that the end of an answer that has no
 // other does not look like one.
 func (c *client) breakOff(err error) {
+	c.closing = true
 	if c.x != nil && c.x.headSent && c.x.framing == byEnd {
 		c.conn.Reset(err)
 		return

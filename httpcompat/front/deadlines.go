@@ -66,13 +66,9 @@ func (d *deadline) leave() {
 // fire deals with who is due, and sets the timer for the next. Until then timer is
 // the one that has fired, so that enter sets none beside it.
 func (q *deadlines) fire() {
+	defer q.arm() // also if a callback panics
 	now := time.Since(q.ln.base)
-	for q.first != nil {
-		d := q.first
-		if rest := d.due - now; rest > 0 {
-			q.timer = q.ln.loop.After(rest, q.fire)
-			return
-		}
+	for d := q.first; d != nil && d.due <= now; d = q.first {
 		d.leave()
 		if q.patient && d.c.conn.Queued() > 0 {
 			q.enter(d)
@@ -80,5 +76,11 @@ func (q *deadlines) fire() {
 		}
 		q.expired(d.c)
 	}
-	q.timer = nil
+}
+
+// arm sets the timer for the first.
+func (q *deadlines) arm() {
+	if q.timer = nil; q.first != nil {
+		q.timer = q.ln.loop.After(max(q.first.due-time.Since(q.ln.base), 0), q.fire)
+	}
 }

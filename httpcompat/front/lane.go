@@ -34,7 +34,7 @@ type lane struct {
 	waits    [timeouts]deadlines // of clients, by what they wait for
 	writing  deadlines           // of clients that take nothing in
 	buffers  [][]byte            // for bytes that came too soon
-	local    struct{ addr, text string }
+	local    string              // a client's own address, of which there are few
 
 	// Any goroutine.
 	open    atomic.Int64 // len(clients)
@@ -161,9 +161,8 @@ func (ln *lane) localText(conn *loop.Conn) string {
 	if a == nil {
 		return ""
 	}
-	text := a.String()
-	if text != ln.local.text {
-		ln.local.text = text
+	if text := a.String(); text != ln.local {
+		ln.local = text
 	}
-	return ln.local.text
+	return ln.local
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestPipelined: what is sent in one write is answered in its order, one at a
@@ -166,4 +167,76 @@ func TestPipelinedBehindTheLast(t *testing.T) {
 	if got := fmt.Sprint(seen); got != "[/1 /2 /4 /close]" {
 		t.Errorf("asked for %s", got)
 	}
+}
+
+// TestBehind: a client that pipelines and does not read gets no further than the
+// answers that it may leave unread, and all of them once it reads.
+func TestBehind(t *testing.T) {
+	const n, size = 400, 60_000
+	r := newHTTPRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, size)) }, 1)
+	c := r.dial(t)
+	if _, err := io.WriteString(c, strings.Repeat(plain, n)); err != nil {
+		t.Fatal(err)
+	}
+	for last, still := int64(-1), 0; still < 10; time.Sleep(short / 10) { // until nothing moves any more
+		if now := r.s.Stats().Requests; now != last {
+			last, still = now, 0
+		}
+		still++
+	}
+	if q := r.most(t, func(c *client) int { return c.conn.Queued() }); q > 4*mostBehind {
+		t.Errorf("%d bytes wait for a client that does not read", q)
+	}
+	br := bufio.NewReader(c)
+	for i := range n {
+		if resp, body := readAnswer(t, br); resp.StatusCode != 200 || len(body) != size {
+			t.Fatalf("answer %d is %s of %d bytes", i, resp.Status, len(body))
+		}
+	}
+	// And one that has half-closed meanwhile.
+	if _, err := io.WriteString(c, strings.Repeat(plain, n)); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseWrite()
+	time.Sleep(2 * short)
+	for i := range n {
+		if resp, body := readAnswer(t, br); resp.StatusCode != 200 || len(body) != size {
+			t.Fatalf("after a half-close answer %d is %s of %d bytes", i, resp.Status, len(body))
+		}
+	}
+	c.Close()
+	r.settled(t)
+}
+
+// TestInfoFlood: 1xx heads that a client does not take are dropped, and its answer
+// is not.
+func TestInfoFlood(t *testing.T) {
+	done := make(chan struct{})
+	r := newHTTPRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(done)
+		w.Header().Set("Link", strings.Repeat("x", 4000))
+		for range 10_000 {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+		io.WriteString(w, "ok")
+	}, 1)
+	c := r.dial(t)
+	io.WriteString(c, plain)
+	<-done
+	time.Sleep(short)
+	if q := r.most(t, func(c *client) int { return c.conn.Queued() }); q > 2*mostInfos {
+		t.Errorf("%d bytes wait for a client that does not read", q)
+	}
+	br := bufio.NewReader(c)
+	for infos := 0; ; infos++ {
+		resp, body := readAnswer(t, br)
+		if resp.StatusCode >= 200 {
+			if body != "ok" || infos < 100 {
+				t.Errorf("behind %d infos came %s, %q", infos, resp.Status, body)
+			}
+			break
+		}
+	}
+	c.Close()
+	r.settled(t)
 }

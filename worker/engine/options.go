@@ -25,7 +25,7 @@ type Options struct {
 	Name    string   // of the app; default the base name of Path
 	Release string   // default "1"
 
-	Workers     int // default the number of CPUs
+	Workers     int // default the number of CPUs that this process may use
 	Loops       int // default one per four CPUs, at least one
 	Concurrency int // sessions a worker has open at once, counted on each loop by itself; 0: no limit
 	Queue       QueueOptions
@@ -104,7 +104,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Loops > maxLoops {
 		return o, fmt.Errorf("engine: %d loops; %d are the most that a worker can be told of", o.Loops, maxLoops)
 	}
-	setDefault(&o.Workers, runtime.NumCPU())
+	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Loops, DefaultLoops())
 	setDefault(&o.Queue.Len, 1024)
 	setDefault(&o.Queue.Age, 10*time.Second)
@@ -146,7 +146,7 @@ func (o Options) withDefaults() (Options, error) {
 // DefaultLoops is how many loops an engine has: one per four CPUs, at least one.
 // A second loop pays only when the first has no time left, since each makes its own
 // batches of what it sends and gets; one carries some 100,000 requests a second.
-func DefaultLoops() int { return max(1, runtime.NumCPU()/4) }
+func DefaultLoops() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 
 // maxLoops is how many endpoints a welcome may list.
 const maxLoops = 256
