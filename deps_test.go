@@ -30,6 +30,7 @@ type room struct {
 const (
 	msgp  = "github.com/tinylib/msgp/msgp"
 	fsm   = "github.com/looplab/fsm"
+	rate  = "golang.org/x/time/rate"
 	uuid  = "github.com/google/uuid"
 	sys   = "golang.org/x/sys"
 	cobra = "github.com/spf13/cobra"
@@ -69,10 +70,10 @@ var rooms = map[string]room{
 	"service/host":              {below: []string{"service/locator"}},
 	"worker":                    {below: []string{"session/ipc"}, takes: []string{fsm}},
 	"worker/workertest":         {below: []string{"worker", "session/sessiontest"}},
-	"worker/engine":             {below: []string{"session/ipc"}, takes: []string{fsm}},
+	"worker/engine":             {below: []string{"session/ipc"}, takes: []string{fsm, rate}},
 	"httpcompat":                {below: []string{"worker"}},
 	"httpcompat/httpcompattest": {below: []string{"httpcompat", "worker/workertest"}},
-	"httpcompat/front":          {below: []string{"httpcompat"}},
+	"httpcompat/front":          {below: []string{"httpcompat"}, takes: []string{rate}},
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/heddle": {
@@ -98,7 +99,7 @@ var rooms = map[string]room{
 	"bench/stdlib-suite":       {},
 	"bench/internal/pattern":   {},
 	"bench/internal/figures":   {},
-	"bench/peers":              {below: []string{"bench/internal/stack", "bench/internal/clock", "bench/internal/pattern", "bench/internal/figures"}},
+	"bench/peers":              {below: []string{"worker/engine", "bench/internal/stack", "bench/internal/clock", "bench/internal/pattern", "bench/internal/figures"}},
 	"bench/peers/app":          {below: []string{"httpcompat", "bench/internal/pattern"}},
 	"bench/peers/reverseproxy": {},
 	"bench/growth":             {below: []string{"bench/internal/stack", "bench/internal/figures"}},

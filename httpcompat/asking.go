@@ -401,10 +401,11 @@ func (a *asking) broken(err error) {
 	}
 	log := a.p.log()
 	if a.heddle && Aborted(err) {
+		log.Info("httpcompat: the handler gave its answer up", "request", a.r.Header.Get("X-Request-Id"), "method", a.r.Method, "uri", a.r.RequestURI, "head", a.headSent)
 		a.breakOff() // the worker has logged why
 		return
 	}
-	log.Error("httpcompat: answer broke off", "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "head", a.headSent, "err", err)
+	log.Error("httpcompat: answer broke off", "request", a.r.Header.Get("X-Request-Id"), "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "head", a.headSent, "err", err)
 	if a.headSent {
 		a.breakOff()
 		return

@@ -300,6 +300,9 @@ var (
 func gists(logs string) (lines []string) {
 	for _, m := range logged.FindAllStringSubmatchIndex(logs, -1) {
 		line, what := logs[m[0]:m[1]], logs[m[4]:m[5]]
+		if strings.Contains(line, "the handler gave its answer up") {
+			continue // the front's own word, with the request's id, beside what the worker logs as net/http does
+		}
 		switch what {
 		case "panic serving":
 			_, value, _ := strings.Cut(line, ": ")

@@ -51,6 +51,6 @@ func (ln *Listener) refuse(fd int, sa unix.Sockaddr, why error) {
 		s.quiet++
 		return
 	}
-	ln.loop.log.Warn("loop: a connection was refused", "addr", ln.addr, "remote", netAddr(sa), "open", ln.live.Load(), "before", s.quiet, "err", why)
+	ln.loop.log.Warn("loop: a connection was refused", "addr", ln.addr, "remote", netAddr(sa), "open", ln.live.Load(), "unlogged", s.quiet, "err", why)
 	s.logged, s.quiet = time.Now(), 0
 }

@@ -23,7 +23,7 @@
 //   - Peak: the sum of the processes' highest resident set sizes during the load.
 //     Pages that several processes share count for each.
 //   - nginx has as many worker processes, and haproxy as many threads, as heddle
-//     has loops by default: half the CPUs. -threads says otherwise.
+//     has loops by default: one per four CPUs. -threads says otherwise.
 //
 // It fails if a request failed, net/http/fcgi excepted, or if heddle served
 // HTTP/1.1 elsewhere than on its loops.
@@ -43,6 +43,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/stack"
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // files is how many descriptors each process may need, the proxies most.
@@ -61,7 +62,7 @@ func main() {
 	flag.DurationVar(&o.d, "d", 5*time.Second, "length of one load, in whole seconds")
 	flag.StringVar(&o.stacks, "stacks", "", "comma list of bare, heddle1, heddle2, nginx, haproxy, fcgi, reverseproxy; empty: all")
 	flag.StringVar(&o.workloads, "workloads", "", "comma list of get-1, get-64, get-512, browser, pipeline, head, h2, echo, down-64k, down-10m, up-10m, sse; empty: all")
-	flag.IntVar(&o.threads, "threads", max(1, runtime.NumCPU()/2), "nginx's worker processes and haproxy's threads")
+	flag.IntVar(&o.threads, "threads", engine.DefaultLoops(), "nginx's worker processes and haproxy's threads")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	flag.BoolVar(&o.install, "install", true, "install missing programs, if root on Debian")
 	flag.Parse()
@@ -75,8 +76,8 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	if o.rounds < 1 || o.d < time.Second || o.threads < 1 {
-		return errors.New("at least one round of one second, and one thread, are needed")
+	if o.rounds < 1 || o.d < time.Second || o.d%time.Second != 0 || o.threads < 1 {
+		return errors.New("at least one round, of whole seconds, and one thread are needed")
 	}
 	chosenKinds, err := choose(o.stacks, kinds, func(k kind) string { return k.key })
 	if err != nil {

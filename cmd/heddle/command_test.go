@@ -40,6 +40,7 @@ func TestStatusTable(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	raw, err := json.Marshal(statusReply{
 		Name: "shop", Release: "r1", State: stateServing, Pid: 7, Started: now.Add(-50 * time.Hour), Listen: []string{"http://127.0.0.1:8080", "unix:/s"},
+		Front: front.Stats{Requests: 7, Active: 2, Gone: 1, Refused: 3},
 		Workers: []engine.WorkerStatus{
 			{Index: 0, ID: "0123456789abcdef", Pid: 8, State: "online", Since: now.Add(-90 * time.Minute), Sessions: 12, Restarts: 1},
 			{Index: 11, ID: "fedcba9876543210", Pid: 123456, State: "starting", Since: now.Add(time.Second)},
@@ -53,6 +54,7 @@ func TestStatusTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `shop r1, serving, up 2d2h, pid 7, http://127.0.0.1:8080 unix:/s
+7 requests, 2 of them now; 1 clients gone early, 3 requests refused
 INDEX  ID        PID     STATE     SINCE  SESSIONS  RESTARTS
 0      01234567  8       online    1h30m  12        1
 11     fedcba98  123456  starting  0s     0         0

@@ -92,6 +92,8 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 		return o, usage("run", "--max-headers %d: want a number from 1 to %d", l.MaxHeaders, front.MostHeaders)
 	case l.MaxBody < 0:
 		return o, usage("run", "--max-body-bytes %d: want a number, or 0 for no limit", l.MaxBody)
+	case l.MaxClients > front.MostClients() && front.MostClients() > 0:
+		return o, usage("run", "--max-clients %d: this process may have too few descriptors for more than %d; raise ulimit -n", l.MaxClients, front.MostClients())
 	case l.MaxClients < 0:
 		return o, usage("run", "--max-clients %d: want a number, or 0 for nearly as many as there may be descriptors", l.MaxClients)
 	}

@@ -108,6 +108,7 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 		where = ", " + strings.Join(st.Listen, " ")
 	}
 	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, st.Release, st.State, span(now.Sub(st.Started)), st.Pid, where)
+	fmt.Fprintf(w, "%d requests, %d of them now; %d clients gone early, %d requests refused\n", st.Front.Requests, st.Front.Active, st.Front.Gone, st.Front.Refused)
 	if len(st.Workers) == 0 {
 		_, err := fmt.Fprintln(w, "no workers yet")
 		return err

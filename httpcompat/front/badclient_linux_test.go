@@ -79,7 +79,7 @@ func TestTrickledHead(t *testing.T) {
 			t.Errorf("got %+v", st)
 		}
 	}
-	if r.log.String() != "" {
+	if all := strings.Count(r.log.String(), "\n"); r.lines("front: refused", "status=408", "remote=127.0.0.1:", "so_far=1") != 1 || all > 2 {
 		t.Errorf("the log has %s", r.log)
 	}
 }

@@ -278,7 +278,7 @@ func TestBadWorkers(t *testing.T) {
 }
 
 // TestGaveUp: a handler that panics breaks its answer as with net/http, before
-// the head by nothing at all, and the front has nothing to say about it.
+// the head by nothing at all, and the front says whose request it was.
 func TestGaveUp(t *testing.T) {
 	r := newHTTPRig(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -300,7 +300,7 @@ func TestGaveUp(t *testing.T) {
 		c.Close()
 	}
 	r.settled(t)
-	if r.log.String() != "" {
+	if all := strings.Count(r.log.String(), "\n"); r.lines("level=INFO", "the handler gave its answer up", "request=id-", "uri=/") != 3 || all != 3 {
 		t.Errorf("the log has %s", r.log)
 	}
 }

@@ -395,7 +395,10 @@ func (c *client) expired() {
 	case c.x != nil:
 		c.x.late()
 	case c.skip == 0 && c.unread() > 0 && !c.again: // amid a head
-		c.ln.counted.refused.Add(1)
+		if c.remote == "" {
+			c.know()
+		}
+		c.ln.s.slow.add(c.ln.s.log, "", c.remote, "the request's head took too long")
 		c.send(appendFailure(nil, failure{code: http.StatusRequestTimeout, why: "the request's head took too long", last: true}), nil)
 		c.close()
 	default:

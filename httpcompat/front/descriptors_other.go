@@ -2,5 +2,5 @@
 
 package front
 
-// mostClients is 0: no limit is known.
-func mostClients() int { return 0 }
+// MostClients is the default of Limits.MaxClients. 0: no limit is known.
+func MostClients() int { return 0 }

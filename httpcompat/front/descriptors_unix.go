@@ -4,10 +4,10 @@ package front
 
 import "syscall"
 
-// mostClients is how many connections each address may have at once: the
-// descriptors that this process may have, less some for workers, TLS and files.
-// 0: no limit is known.
-func mostClients() int {
+// MostClients is the default of Limits.MaxClients: the descriptors that this process
+// may have, less an eighth for workers, TLS and files, which is at least 32 and at
+// most 512. 0: no limit is known.
+func MostClients() int {
 	var r syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil || r.Cur > 1<<30 {
 		return 0

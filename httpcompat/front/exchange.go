@@ -174,9 +174,12 @@ func (x *exchange) setWriteDeadline(on bool) {
 
 // refuse answers by ourselves, and names the request.
 func (x *exchange) refuse(code int, why string) {
-	x.s.refused.Add(1)
+	r := x.s.large
+	if code == http.StatusRequestHeaderFieldsTooLarge {
+		r = x.s.many
+	}
+	r.add(x.s.log, x.id, x.r.RemoteAddr, why)
 	w := x.ResponseWriter
-	w.Header().Set(requestID, x.id)
 	if x.r.ProtoMajor == 1 { // HTTP/2 would end other requests by it
 		w.Header().Set("Connection", "close")
 		// The server looks for the rest of a short body before it closes, however

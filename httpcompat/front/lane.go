@@ -43,9 +43,9 @@ type lane struct {
 
 // counts are a lane's part of Stats.
 type counts struct {
-	requests, active, gone, refused atomic.Int64
-	handedOver                      [reasons]atomic.Int64
-	_                               [64]byte // another lane's are in another cache line
+	requests, active, gone atomic.Int64
+	handedOver             [reasons]atomic.Int64
+	_                      [64]byte // another lane's are in another cache line
 }
 
 // What a client may be waited for.

@@ -27,13 +27,13 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Limits{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: mostClients()}
+	want := Limits{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: MostClients()}
 	if o.Limits != want {
 		t.Errorf("got %+v, want %+v", o.Limits, want)
 	}
 	off := Limits{ReadHeaderTimeout: -1, ReadTimeout: -1, WriteTimeout: -1, IdleTimeout: -1, MaxBody: -1}
 	o, err = Options{Listeners: []Listener{{Address: ":0"}}, Limits: off}.withDefaults()
-	if want := (Limits{ReadHeaderTimeout: -1, IdleTimeout: -1, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: mostClients()}); err != nil || o.Limits != want {
+	if want := (Limits{ReadHeaderTimeout: -1, IdleTimeout: -1, MaxHeaderBytes: 1 << 20, MaxHeaders: 1000, MaxClients: MostClients()}); err != nil || o.Limits != want {
 		t.Errorf("got %+v, %v, want %+v", o.Limits, err, want)
 	}
 	for _, l := range []Limits{{MaxHeaderBytes: -1}, {MaxHeaderBytes: 1<<20 + 1}, {MaxHeaders: -1}, {MaxHeaders: 1001}, {MaxClients: -1}} {
@@ -197,7 +197,7 @@ func TestHeaderLimits(t *testing.T) {
 	}
 	c := dial(t, s)
 	resp, body := send(t, c, many(10))
-	if want := "431 Request Header Fields Too Large: the request has more than 10 header fields (request mine)\n"; resp.StatusCode != 431 || body != want || resp.Header.Get("X-Request-Id") != "mine" {
+	if want := "431 Request Header Fields Too Large: the request has more than 10 header fields (request mine)\n"; resp.StatusCode != 431 || body != want || resp.Header.Get("X-Request-Id") != "" {
 		t.Errorf("11 fields: got %s %q %v", resp.Status, body, resp.Header)
 	}
 	closed(t, c)
@@ -277,7 +277,7 @@ func TestMaxBody(t *testing.T) {
 		}
 		if tt.code == 413 {
 			closed(t, c)
-			if resp.Header.Get("X-Handler") != "" || resp.Header.Get("X-Request-Id") != "mine" {
+			if resp.Header.Get("X-Handler") != "" || resp.Header.Get("X-Request-Id") != "" {
 				t.Errorf("%s: got %v", tt.name, resp.Header)
 			}
 		}

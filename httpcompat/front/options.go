@@ -104,7 +104,7 @@ func (o Options) withDefaults() (Options, error) {
 	case l.MaxClients < 0:
 		return o, fmt.Errorf("front: MaxClients %d is negative", l.MaxClients)
 	}
-	setDefault(&l.MaxClients, mostClients())
+	setDefault(&l.MaxClients, MostClients())
 	setDefault(&l.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	setDefault(&l.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&l.MaxHeaderBytes, MostHeaderBytes)

@@ -37,7 +37,9 @@ type Server struct {
 	active   atomic.Int64 // requests being answered, upgraded connections among them
 	requests atomic.Int64
 	gone     atomic.Int64
-	refused  atomic.Int64
+	slow     *refusals // 408
+	large    *refusals // 413
+	many     *refusals // 431
 
 	mu     sync.Mutex
 	onLoop []*loop.Listener
@@ -56,12 +58,13 @@ type Stats struct {
 	Requests int64 `json:"requests"` // taken from clients
 	Active   int64 `json:"active"`   // being answered, upgraded connections among them
 	Gone     int64 `json:"gone"`     // clients that did not stay for the answer's end, logged as 499
-	Refused  int64 `json:"refused"`  // answered with 408, 413 or 431 here; net/http's own refusals are not counted
+	Refused  int64 `json:"refused"`  // answered with 408, 413 or 431 here; net/http's own 400s and 431s are not counted
 
-	// Clients are the connections on loops. HandedOver are those that have left
-	// one for net/http, by reason.
+	// Clients are the connections on loops. Turned are those that were reset for
+	// being too many, HandedOver those that have left a loop for net/http, by reason.
 	Clients    int64            `json:"clients"`
-	HandedOver map[string]int64 `json:"handed_over,omitempty"`
+	Turned     int64            `json:"turned_away"`
+	HandedOver map[string]int64 `json:"handed_over"`
 }
 
 // Open takes the addresses and reads the TLS files, without accepting anything
@@ -72,7 +75,8 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, log: o.Logger, failed: make(chan error, len(o.Listeners)+1), handed: newHandover()}
+	s := &Server{o: o, log: o.Logger, failed: make(chan error, len(o.Listeners)+1), handed: newHandover(),
+		slow: newRefusals(http.StatusRequestTimeout), large: newRefusals(http.StatusRequestEntityTooLarge), many: newRefusals(http.StatusRequestHeaderFieldsTooLarge)}
 	s.srv = &http.Server{
 		Handler:           http.HandlerFunc(s.serveHTTP),
 		ReadHeaderTimeout: o.Limits.ReadHeaderTimeout,
@@ -217,17 +221,14 @@ func (s *Server) Active() int64 {
 
 // Stats is what was counted until now.
 func (s *Server) Stats() Stats {
-	st := Stats{Requests: s.requests.Load(), Active: s.Active(), Gone: s.gone.Load(), Refused: s.refused.Load()}
+	st := Stats{Requests: s.requests.Load(), Active: s.Active(), Gone: s.gone.Load(), Refused: s.slow.n.Load() + s.large.n.Load() + s.many.n.Load(), HandedOver: make(map[string]int64)}
 	for _, ln := range s.lanes {
 		st.Requests += ln.counted.requests.Load()
 		st.Gone += ln.counted.gone.Load()
-		st.Refused += ln.counted.refused.Load()
+		st.Turned += int64(ln.loop.Stats().Refused)
 		st.Clients += ln.open.Load()
 		for r := range ln.counted.handedOver {
 			if n := ln.counted.handedOver[r].Load(); n > 0 {
-				if st.HandedOver == nil {
-					st.HandedOver = make(map[string]int64)
-				}
 				st.HandedOver[reason(r).String()] += n
 			}
 		}

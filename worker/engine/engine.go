@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/session"
+	"golang.org/x/time/rate"
 )
 
 // errOutlived ends the channel of a dead worker whose socket somebody else
@@ -48,6 +49,7 @@ type Engine struct {
 	strangers   atomic.Int64 // of those, from processes that are no workers'
 	lastRefused atomic.Int64 // when one was logged
 	stats       counters
+	oftenBusy   rate.Sometimes
 
 	deaths sync.Mutex // one OnDeath at a time
 
@@ -74,7 +76,7 @@ func New(o Options) (*Engine, error) {
 		return nil, ErrUnsupported
 	}
 	e := &Engine{
-		opt: o, log: o.Logger, world: o.world, base: time.Now(),
+		opt: o, log: o.Logger, oftenBusy: rate.Sometimes{Interval: time.Second}, world: o.world, base: time.Now(),
 		budgets:  make([]session.Budget, o.Loops),
 		starts:   make(chan struct{}, runtime.NumCPU()),
 		stopping: make(chan struct{}),

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/heddle-go/heddle/loop"
@@ -43,10 +44,10 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 	switch err {
 	case errFull:
 		e.stats.full.Add(1)
-		return nil, e.busy(0)
+		return nil, e.busy(o.Label, 0)
 	case errAged:
 		e.stats.aged.Add(1)
-		return nil, e.busy(max(time.Since(begun), 1))
+		return nil, e.busy(o.Label, max(time.Since(begun), 1))
 	}
 	return s, err
 }
@@ -89,7 +90,7 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 	remove, err := e.queue.enter(i, w)
 	if err == errFull {
 		e.stats.full.Add(1)
-		err = e.busy(0)
+		err = e.busy(o.Label, 0)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -97,7 +98,7 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 	t := l.loop.After(e.opt.Queue.Age, func() {
 		if remove() {
 			e.stats.aged.Add(1)
-			later(nil, e.busy(max(time.Since(begun), 1)))
+			later(nil, e.busy(o.Label, max(time.Since(begun), 1)))
 		}
 	})
 	w.stop = func() { t.Stop() }
@@ -155,8 +156,8 @@ func (e *Engine) pick(tried []*channel, turn uint) *channel {
 	return nil
 }
 
-// busy is the error of a request that nobody could take.
-func (e *Engine) busy(waited time.Duration) *BusyError {
+// busy is the error of a request that nobody could take. One a second is logged.
+func (e *Engine) busy(label string, waited time.Duration) *BusyError {
 	b := &BusyError{Waited: waited, retry: time.Second}
 	next := time.Duration(1<<63 - 1)
 	for _, s := range e.slots {
@@ -171,5 +172,9 @@ func (e *Engine) busy(waited time.Duration) *BusyError {
 		// Nothing will change before the next start.
 		b.retry = max(b.retry, (next+time.Second-1)/time.Second*time.Second)
 	}
+	e.oftenBusy.Do(func() {
+		e.log.Warn("engine: a request was refused: every worker is busy", "request", strings.Clone(label), "waited", waited, "online", b.Online,
+			"full", e.stats.full.Load(), "aged", e.stats.aged.Load())
+	})
 	return b
 }
