@@ -84,9 +84,11 @@ func (wi *witness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "seen\n")
 }
 
+// of returns what was seen of a client, once: another may have its port later.
 func (wi *witness) of(client string) []string {
 	wi.mu.Lock()
 	defer wi.mu.Unlock()
+	defer delete(wi.seen, client)
 	return wi.seen[client]
 }
 
