@@ -145,6 +145,9 @@ func (c *Conn) reserveLocked(n int) (kick bool, err error) {
 	if f&flagBlocked != 0 {
 		return false, nil
 	}
+	if queued >= muchQueued {
+		c.loop.much.Store(true)
+	}
 	return c.armLocked(), nil
 }
 

@@ -51,6 +51,7 @@ type Loop struct {
 	crowded    bool                   // the turn before had more than fewEvents: writes wait for the turn's end
 
 	// Any goroutine.
+	much      atomic.Bool // a connection that is not blocked has muchQueued
 	mu        sync.Mutex
 	dirty     []*Conn // have output or an order for the loop
 	spare     []*Conn // the other dirty slice, used in turns
@@ -66,6 +67,10 @@ type Loop struct {
 // fewEvents is the size of a turn up to which writing at once is cheaper than
 // writing the eventfd and waiting for it.
 const fewEvents = 2
+
+// muchQueued is how many bytes on one connection are worth a write of their own: they
+// do not wait for the end of a turn, nor for the peer to fall behind meanwhile.
+const muchQueued = 64 << 10
 
 // flushRounds bounds how often one event's end flushes what flushing itself, or
 // other goroutines meanwhile, made dirty. What is left waits for the turn's end, so
@@ -236,7 +241,7 @@ func (l *Loop) onEvent(fd int, events netpoll.IOEvent, _ netpoll.IOFlags) error 
 		}
 		s.onEvent(events)
 	}
-	return l.endEvent(woken || !l.crowded && l.events <= fewEvents)
+	return l.endEvent(woken || !l.crowded && l.events <= fewEvents || l.much.Load() && l.much.Swap(false))
 }
 
 // endEvent does what the callbacks of one event have left to do. flush: write now

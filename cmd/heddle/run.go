@@ -81,7 +81,7 @@ being answered are finished. A second one stops at once.`,
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")
 	fs.IntVar(&o.concurrency, "concurrency", 0, "requests a worker answers at once, on each loop; 0: no limit")
-	fs.IntVar(&o.queue, "queue", 1024, "requests that wait while every worker is busy; more get 503")
+	fs.IntVar(&o.queue, "queue", 16384, "requests that wait while every worker is busy; more get 503")
 	fs.DurationVar(&o.queueAge, "queue-age", 10*time.Second, "how long a request waits there before it gets 503")
 	fs.DurationVar(&o.startTimeout, "start-timeout", time.Minute, "how long a worker may take until it is ready")
 	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive, at least 10s")

@@ -68,7 +68,7 @@ type Options struct {
 
 // QueueOptions bound the requests that wait while no worker is free.
 type QueueOptions struct {
-	Len int           // requests; default 1024
+	Len int           // requests; default 16384
 	Age time.Duration // how long one waits at most; default 10 s
 }
 
@@ -106,7 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Loops, DefaultLoops())
-	setDefault(&o.Queue.Len, 1024)
+	setDefault(&o.Queue.Len, 16384)
 	setDefault(&o.Queue.Age, 10*time.Second)
 	setDefault(&o.Window, session.DefaultWindow)
 	setDefault(&o.StartTimeout, 60*time.Second)
