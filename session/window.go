@@ -51,22 +51,17 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // bytes as read calls relieve once he holds no lock.
 func (b *Budget) add(n int64) { b.used.Add(n) }
 
-func (b *Budget) spent() bool {
-	limit := b.Limit
-	if limit <= 0 {
-		limit = DefaultBudget
+func (b *Budget) limit() int64 {
+	if b.Limit <= 0 {
+		return DefaultBudget
 	}
-	return b.used.Load() >= limit
+	return b.Limit
 }
 
+func (b *Budget) spent() bool { return b.used.Load() >= b.limit() }
+
 // half says whether half of it is used: no time to be generous.
-func (b *Budget) half() bool {
-	limit := b.Limit
-	if limit <= 0 {
-		limit = DefaultBudget
-	}
-	return b.used.Load() >= limit/2
-}
+func (b *Budget) half() bool { return b.used.Load() >= b.limit()/2 }
 
 // cut is how much of a grant of n bytes may be given now.
 func (b *Budget) cut(n int64) int64 {

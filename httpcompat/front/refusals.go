@@ -9,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Refusals counts the requests that the front refused by one status, and logs one
+// A refusals counts the requests that the front refused by one status, and logs one
 // of them a second: who floods the front must not flood the log too.
 type refusals struct {
 	code  int
