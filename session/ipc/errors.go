@@ -33,6 +33,7 @@ var (
 	errNoOffer   = fmt.Errorf("%w: handshake without the features that ipc needs", session.ErrProtocol)
 	errControl   = fmt.Errorf("%w: unexpected message on channel 1", session.ErrProtocol)
 	errCrowded   = errors.New("ipc: too many connections, and this one asked nothing")
+	errDeaf      = errors.New("ipc: peer does not read the answers to its heartbeats")
 	errJSON      = errors.New("ipc: JSON lines are not spoken yet")
 )
 

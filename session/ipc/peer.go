@@ -24,6 +24,7 @@ type peer struct {
 	seq  uint64                                // of the server's peers
 
 	crowded bool // told to go; guarded by srv.mu
+	running int  // handlers of its requests; guarded by srv.mu
 
 	// Loop goroutine only.
 	pid     int
@@ -142,11 +143,11 @@ func ordinary(err error) bool {
 
 // accept gives a request to a goroutine. Loop only.
 func (p *peer) accept(s *session.Session) error {
-	h, err := p.srv.admit(s.Event())
+	h, err := p.srv.admit(p, s.Event())
 	if err != nil {
 		return err
 	}
-	go p.srv.serve(h, s) // ends when the handler returns, whose context ends with the session or the server
+	go p.srv.serve(h, p, s) // ends when the handler returns, whose context ends with the session or the server
 	return nil
 }
 
@@ -170,10 +171,14 @@ func (c peerControl) OnHandshake(m *session.Mux, _ []byte, offer *heddle.Offer) 
 }
 
 // OnHeartbeat answers at once, so that a client may find out whether the
-// server lives.
+// server lives; nothing but the outbox bounds the answers that nobody reads.
 func (c peerControl) OnHeartbeat(m *session.Mux) {
-	if !c.greeted {
+	switch {
+	case !c.greeted:
 		m.Abort(errControl)
+		return
+	case c.link.Queued() >= session.HighWater:
+		m.Abort(errDeaf)
 		return
 	}
 	_ = m.SendControl(codec.AppendHeartbeat(nil, heddle.V1)) // a closed channel is told by OnClose

@@ -35,8 +35,8 @@ func (r *Request) Reply(p []byte) error {
 }
 
 // serve answers one session; it ends the session whatever happens.
-func (s *Server) serve(h Handler, sess *session.Session) {
-	defer s.left()
+func (s *Server) serve(h Handler, p *peer, sess *session.Session) {
+	defer s.left(p)
 	ended := false
 	defer func() {
 		if ended {

@@ -121,8 +121,8 @@ func (s *Server) Listen(l *loop.Loop, path string) error {
 // accept makes the handler of one connection. Loop only.
 func (s *Server) accept(c *loop.Conn) loop.Handler { return s.newPeer(c, c.PeerCred) }
 
-// admit books a handler for a request of topic, or says why not.
-func (s *Server) admit(topic string) (Handler, error) {
+// admit books a handler for p's request of topic, or says why not.
+func (s *Server) admit(p *peer, topic string) (Handler, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.topics[topic]
@@ -135,13 +135,15 @@ func (s *Server) admit(topic string) (Handler, error) {
 		return nil, &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", s.running)}
 	}
 	s.running++
+	p.running++
 	return h, nil
 }
 
-// left counts a handler out.
-func (s *Server) left() {
+// left counts a handler of p out.
+func (s *Server) left(p *peer) {
 	s.mu.Lock()
 	s.running--
+	p.running--
 	s.changedLocked()
 	s.mu.Unlock()
 }
@@ -221,14 +223,15 @@ func (s *Server) eachPeer(f func(*peer)) {
 const spareConns = 64
 
 // crowdedLocked returns the oldest peer that asks nothing if there are too many
-// of them: clients that only stay must not keep others from asking. It may be
+// of them: clients that only stay must not keep others from asking, and neither
+// must those that were answered and leave their requests open. It may be
 // nil, when all are busy; then accepting rests.
 func (s *Server) crowdedLocked() (oldest *peer) {
 	if len(s.peers) <= s.o.MaxConns {
 		return nil
 	}
 	for p := range s.peers {
-		if p.seq != s.seen && !p.crowded && p.mux.Sessions() == 0 && (oldest == nil || p.seq < oldest.seq) {
+		if p.seq != s.seen && !p.crowded && p.running == 0 && (oldest == nil || p.seq < oldest.seq) {
 			oldest = p
 		}
 	}
