@@ -44,8 +44,9 @@ type Client struct {
 
 	kind, name string
 
-	ready chan struct{} // closed by the welcome
-	done  chan struct{} // closed when the connection has ended
+	passes bool          // the server takes descriptors; written before ready is closed
+	ready  chan struct{} // closed by the welcome
+	done   chan struct{} // closed when the connection has ended
 
 	err error // why it ended; written before done is closed
 
@@ -142,6 +143,16 @@ func (c *Client) Request(ctx context.Context, topic string, payload []byte) ([]b
 // non-nil error is the last thing yielded; its kinds are those of Request.
 // Leaving the range early tells the server that nobody listens any more.
 func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.Seq2[[]byte, error] {
+	return c.StreamFiles(ctx, topic, payload, nil)
+}
+
+// StreamFiles is Stream with at most MaxFiles descriptors that travel with the
+// payload. They are duplicated before the first reply is yielded: the caller
+// keeps its files. Both processes then share each file description, which the
+// server makes non-blocking. A file that was closed, or too many of them, is an
+// error that wraps os.ErrClosed or os.ErrInvalid; session.ErrUnsupported says
+// that the server takes none.
+func (c *Client) StreamFiles(ctx context.Context, topic string, payload []byte, files []*os.File) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		fail := func(err error) { yield(nil, fmt.Errorf("ipc: request %q: %w", topic, err)) }
 		if len(payload) > MaxMessage {
@@ -155,13 +166,30 @@ func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.
 			fail(context.Cause(ctx))
 			return
 		}
-		s, err := c.mux.Open(session.OpenOptions{Event: topic, First: payload, Last: true})
+		o := session.OpenOptions{Event: topic, First: payload, Last: true}
+		if len(files) > 0 {
+			if err := c.passable(files); err != nil {
+				fail(err)
+				return
+			}
+			o = session.OpenOptions{Event: topic} // the payload comes behind them
+		}
+		s, err := c.mux.Open(o)
 		if err != nil {
 			fail(err)
 			return
 		}
 		defer s.Discard()
 		defer context.AfterFunc(ctx, func() { s.Cancel(context.Cause(ctx)) })()
+		var unsent error
+		if len(files) > 0 {
+			if unsent = s.SendFiles(files); unsent == nil {
+				unsent = s.Finish(payload)
+			}
+			if unsent != nil {
+				s.Cancel(unsent) // does nothing if the server has ended the request, and its word counts
+			}
+		}
 		for {
 			p, err := receive(s)
 			switch {
@@ -169,6 +197,9 @@ func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.
 				return
 			case errors.Is(err, session.ErrCanceled) && ctx.Err() != nil:
 				fail(context.Cause(ctx))
+				return
+			case errors.Is(err, session.ErrCanceled) && unsent != nil:
+				fail(unsent)
 				return
 			case err != nil:
 				fail(err)
@@ -179,6 +210,26 @@ func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.
 			}
 		}
 	}
+}
+
+// passable says why files cannot be sent, or nil.
+func (c *Client) passable(files []*os.File) error {
+	if !c.passes {
+		return session.ErrUnsupported
+	}
+	if len(files) > MaxFiles {
+		return fmt.Errorf("%d descriptors, of which %d may go with a request: %w", len(files), MaxFiles, os.ErrInvalid)
+	}
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("descriptor %d: %w", i, err)
+		}
+		if raw.Control(func(uintptr) {}) != nil { // fails of closed files alone
+			return fmt.Errorf("descriptor %d, %s: %w", i, f.Name(), os.ErrClosed)
+		}
+	}
+	return nil
 }
 
 // Done is closed when the connection has ended, whoever ended it.
@@ -227,6 +278,7 @@ func (c clientControl) OnControl(m *session.Mux, id uint64, args []byte) error {
 		return errNoOffer
 	}
 	m.Agree(int(min(w.Welcome.Window, window)), int(min(w.Welcome.Sessions, maxSessions)))
+	c.passes = has(w.Welcome.Features, featureFiles)
 	close(c.ready)
 	return nil
 }

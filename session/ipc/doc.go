@@ -16,6 +16,9 @@
 //	[3,0,["status"]] [3,0,[""]] [3,2,[]] →
 //	                                   ←    [3,0,["{…}"]] [3,2,[]]
 //
+// Descriptors go before the payload, in a files message between the event and
+// the first chunk.
+//
 // A connection whose first byte is '{' is not a frame (PROTOCOL 1: frames are
 // msgpack arrays); it is reserved for JSON lines and answered by one that says
 // so.

@@ -37,6 +37,9 @@ var (
 	errJSON      = errors.New("ipc: JSON lines are not spoken yet")
 )
 
+// errFiles ends a request with more descriptors than a handler gets.
+var errFiles = fmt.Errorf("ipc: more than %d descriptors with one request", MaxFiles)
+
 // codeFailed is CategoryUser's code for a handler's error that is none of ours.
 const codeFailed = 1
 

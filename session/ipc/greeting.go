@@ -19,11 +19,14 @@ const window = 2 * (MaxMessage + session.ChunkCost)
 // maxSessions is how many requests one connection may have open.
 const maxSessions = 1024
 
+// featureFiles is the extension that passes descriptors.
+const featureFiles = "files"
+
 // needed are the extensions without which there is no ipc; offered are those
 // that this end has.
 var (
 	needed  = []string{"window", "cancel"}
-	offered = []string{"window", "cancel", "gone"}
+	offered = []string{"window", "cancel", "gone", featureFiles}
 )
 
 // limits of one frame: the largest message, its head, and some air.

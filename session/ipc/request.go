@@ -3,8 +3,8 @@ package ipc
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -19,7 +19,22 @@ type Request struct {
 	Payload []byte // owned by the handler
 
 	s       *session.Session
+	files   []*os.File // that nobody took
 	timeout time.Duration
+}
+
+// MaxFiles is how many descriptors may come with a request.
+const MaxFiles = 16
+
+// TakeFiles hands over the descriptors that came with the payload, in the order
+// of the client, nil if there are none; a second call gives none. They are the
+// handler's to close; those that it does not take are closed when it returns.
+// Each shares its file description with the client's and is non-blocking;
+// os.File.Fd would make it blocking for both: SyscallConn does not.
+func (r *Request) TakeFiles() []*os.File {
+	files := r.files
+	r.files = nil
+	return files
 }
 
 // Reply sends p, at most MaxMessage bytes, as one of the replies; it may be
@@ -60,14 +75,45 @@ func (s *Server) serve(h Handler, p *peer, sess *session.Session) {
 // answer reads the payload and runs the handler.
 func (s *Server) answer(h Handler, sess *session.Session) error {
 	_ = sess.SetReadDeadline(time.Now().Add(s.o.PayloadTimeout)) // never fails
-	payload, err := receive(sess)
-	if err != nil && !errors.Is(err, io.EOF) {
+	payload, files, err := question(sess)
+	if err != nil {
 		return err
 	}
+	r := &Request{Topic: sess.Event(), Payload: payload, s: sess, files: files, timeout: s.o.ReplyTimeout}
+	defer func() { closeFiles(r.files) }()
+	sess.Discard() // nobody reads what comes behind the payload
 	ctx, cancel := context.WithCancelCause(sess.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.base, func() { cancel(context.Cause(s.base)) })()
-	return h(ctx, &Request{Topic: sess.Event(), Payload: payload, s: sess, timeout: s.o.ReplyTimeout})
+	return h(ctx, r)
+}
+
+// question returns the payload, nil if the client sends none, and the
+// descriptors before it, both owned.
+func question(s *session.Session) (payload []byte, files []*os.File, err error) {
+	for {
+		m, err := s.Recv()
+		if err == nil && m.Kind == session.Chunk {
+			return bytes.Clone(m.Data), files, nil
+		}
+		files = append(files, m.Files...)
+		if len(files) > MaxFiles {
+			err = errFiles
+		}
+		if err != nil {
+			closeFiles(files)
+			if err == io.EOF {
+				err = nil
+			}
+			return nil, nil, err
+		}
+	}
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }
 
 // receive returns the next chunk, owned; io.EOF at the end of the stream.
