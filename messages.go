@@ -9,7 +9,7 @@ package heddle
 //
 //msgp:tuple FrameV0 Header
 //msgp:vartuple FrameV1 Handshake Terminate Invoke Chunk ErrorV0 ErrorCode ErrorV1 Empty
-//msgp:vartuple Window Files Drain Reason Welcome
+//msgp:vartuple Window Files Drain Resume Reason Welcome
 //msgp:vartuple RequestHead RequestExtra TLSInfo ResponseHead Info Trailers
 
 // FrameV0 is a whole frame of dialect v0.
@@ -100,7 +100,7 @@ type ErrorV1 struct {
 	Reason Raw
 }
 
-// Empty is the argument list of heartbeat, choke, online, suspend, resume and gone.
+// Empty is the argument list of heartbeat, choke, online, suspend and gone.
 //
 // array(0)
 type Empty struct{}
@@ -124,6 +124,14 @@ type Files struct {
 // array(1): deadline uint
 type Drain struct {
 	Deadline uint64 // milliseconds from now
+}
+
+// Resume releases the work that a worker holds back. Index is the place that a standby is promoted to; -1
+// stands for absent. Reset sets it, a plain zero value does not.
+//
+// array(0); or array(1): index uint
+type Resume struct {
+	Index int64 // which of the app's workers this is from now on, from 0; -1 when absent
 }
 
 // Reason is the argument list of broken and leaving.

@@ -23,7 +23,7 @@ type message interface {
 func messages() []message {
 	return []message{
 		&FrameV0{}, &FrameV1{}, &Handshake{}, &Offer{}, &Terminate{}, &Invoke{}, &Chunk{},
-		&ErrorV0{}, &ErrorCode{}, &ErrorV1{}, &Empty{}, &Window{}, &Files{}, &Drain{},
+		&ErrorV0{}, &ErrorCode{}, &ErrorV1{}, &Empty{}, &Window{}, &Files{}, &Drain{}, &Resume{},
 		&Reason{}, &Welcome{}, &WelcomeInfo{}, &RequestHead{}, &RequestExtra{}, &TLSInfo{},
 		&ResponseHead{}, &Info{}, &Trailers{},
 	}
@@ -117,6 +117,8 @@ func TestReset(t *testing.T) {
 		switch w := want.(type) {
 		case *Invoke:
 			w.Window = -1
+		case *Resume:
+			w.Index = -1
 		case *RequestHead:
 			w.Extra.ContentLength = -1
 		case *RequestExtra:

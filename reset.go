@@ -45,6 +45,9 @@ func (f *Files) Reset() { f.Count = 0 }
 // Reset prepares d for another decode.
 func (d *Drain) Reset() { d.Deadline = 0 }
 
+// Reset prepares r for another decode: Index becomes -1, absent.
+func (r *Resume) Reset() { *r = Resume{Index: -1} }
+
 // Reset prepares r for another decode.
 func (r *Reason) Reset() { r.Reason = nil }
 

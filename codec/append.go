@@ -95,7 +95,7 @@ func AppendWelcome(dst []byte, w *heddle.WelcomeInfo) []byte {
 	return dst
 }
 
-// AppendControl appends a control message without arguments: online, suspend, resume.
+// AppendControl appends a control message without arguments: online, suspend.
 func AppendControl(dst []byte, id uint64) []byte {
 	return append(appendPair(dst, heddle.ControlChannel, id), 0x90)
 }
@@ -108,6 +108,16 @@ func AppendReason(dst []byte, id uint64, reason string) []byte {
 // AppendDrain tells a worker that no new session comes on this channel, and how long it may take.
 func AppendDrain(dst []byte, deadlineMS uint64) []byte {
 	return appendUint(append(appendPair(dst, heddle.ControlChannel, heddle.CtlDrain), 0x91), deadlineMS)
+}
+
+// AppendResume tells a worker that it may begin what it holds back. An index of 0 or more is the place that a
+// standby takes; below 0 is none.
+func AppendResume(dst []byte, index int64) []byte {
+	dst = appendPair(dst, heddle.ControlChannel, heddle.CtlResume)
+	if index < 0 {
+		return append(dst, 0x90)
+	}
+	return appendInt(append(dst, 0x91), index)
 }
 
 // AppendMethod appends a call of a service's method; args is a whole msgpack array.

@@ -103,6 +103,13 @@ var messages = []struct {
 		1, 18, &heddle.Reason{}, &heddle.Reason{Reason: raw("b")}},
 	{"drain", heddle.V1, "93 01 15 91 cd2710", func(b []byte) []byte { return AppendDrain(b, 10000) },
 		1, 21, &heddle.Drain{}, &heddle.Drain{Deadline: 10000}},
+	{"suspend", heddle.V1, "93 01 13 90", func(b []byte) []byte { return AppendControl(b, heddle.CtlSuspend) }, 1, 19, &heddle.Empty{}, &heddle.Empty{}},
+	{"resume", heddle.V1, "93 01 14 90", func(b []byte) []byte { return AppendResume(b, -1) },
+		1, 20, &heddle.Resume{}, &heddle.Resume{Index: -1}},
+	{"resume of the first", heddle.V1, "93 01 14 91 00", func(b []byte) []byte { return AppendResume(b, 0) },
+		1, 20, &heddle.Resume{}, &heddle.Resume{Index: 0}},
+	{"resume of one of many", heddle.V1, "93 01 14 91 cd012c", func(b []byte) []byte { return AppendResume(b, 300) },
+		1, 20, &heddle.Resume{}, &heddle.Resume{Index: 300}},
 	{"leaving", heddle.V1, "93 01 16 91 a0", func(b []byte) []byte { return AppendReason(b, heddle.CtlLeaving, "") },
 		1, 22, &heddle.Reason{}, &heddle.Reason{}},
 }
