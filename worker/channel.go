@@ -31,7 +31,7 @@ type channel struct {
 	open      bool         // connected
 	up        bool         // and welcomed
 	drained   bool         // no new session comes
-	suspended bool         // the engine holds new sessions back
+	suspended bool         // the engine holds work back
 	gone      bool         // OnClose was called, or never will be
 
 	// Loop goroutine only.
@@ -180,10 +180,17 @@ func (c *channel) OnControl(_ *session.Mux, id uint64, args []byte) error {
 	switch id {
 	case heddle.CtlWelcome:
 		return c.welcome(args)
-	case heddle.CtlSuspend, heddle.CtlResume:
-		w.mu.Lock()
-		c.suspended = id == heddle.CtlSuspend
-		w.mu.Unlock()
+	case heddle.CtlSuspend:
+		c.l.suspend(c)
+	case heddle.CtlResume:
+		var r heddle.Resume
+		if err := codec.DecodeArgs(&r, args, 0); err != nil {
+			return c.violation("resume: %w", err)
+		}
+		if r.Index < -1 || r.Index > math.MaxInt32 {
+			return c.violation("resume as worker %d", r.Index)
+		}
+		c.l.resume(c, int(r.Index))
 	case heddle.CtlDrain:
 		var d heddle.Drain
 		if err := codec.DecodeArgs(&d, args, 0); err != nil {

@@ -4,9 +4,13 @@
 //
 // # A worker's life
 //
-// [Worker.Connect] dials the engine, shakes hands and says online. From then
-// on the worker serves, and beats on every channel so that the engine knows it
-// lives and it knows that the engine does. It ends in one of these ways:
+// [Worker.Connect] dials the engine, shakes hands and says online, or leaves
+// that word to the program ([Options.ManualOnline], [Worker.ReportOnline]). From
+// then on the worker serves, and beats on every channel so that the engine knows
+// it lives and it knows that the engine does. The engine may have it hold its
+// work back for a time ([Worker.Suspended]), from its start on if it is a standby;
+// and it may ask to be replaced ([Worker.ReportBroken]). It ends in one of these
+// ways:
 //
 //   - drained: the engine announced that no new session comes, every session
 //     has ended, and the worker leaves ([Worker.Shutdown], and SIGTERM under
@@ -25,7 +29,15 @@
 // A Heddle engine says everything in HEDDLE_ variables of the environment, a
 // Cocaine runtime in five flags. This package takes both away before main
 // runs, so that the program's own flags, and its children, see neither; what
-// they said is returned by [Launched]. It is the only package-level state.
+// they said is returned by [Launched]. That, and how this process stands with
+// its engine, is the only package-level state.
+//
+// # What a program may ask and say
+//
+// [Suspended], [Resumed], [AwaitResume], [ManualOnline], [ReportOnline],
+// [ReportBroken], [Draining] and [Index] are about the process's own worker, and
+// need no hand on a Worker. They work from the first line of main on, and in a
+// program that was started by hand, where nothing is held and nobody listens.
 //
 // # Whose goroutine
 //

@@ -1,12 +1,16 @@
 package worker
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrNotLaunched reports a process that no engine has started.
 	ErrNotLaunched = errors.New("worker: not started by an engine")
 
-	// ErrClosed reports a worker that is not connected, or was closed.
+	// ErrClosed reports a worker that is not connected, was closed, or has
+	// left.
 	ErrClosed = errors.New("worker: closed")
 
 	// ErrConnected reports a Connect of a worker that is not closed.
@@ -27,3 +31,6 @@ var (
 	// rules of PROTOCOL 9.
 	ErrProtocol = errors.New("worker: engine broke the protocol")
 )
+
+// errPlainBroken is what ReportBroken says under a Cocaine runtime.
+var errPlainBroken = fmt.Errorf("worker: report broken: a Cocaine runtime has no word for it: %w", errors.ErrUnsupported)

@@ -15,7 +15,7 @@ const (
 	EnvProtocol  = "HEDDLE_PROTOCOL"  // "1"
 	EnvEndpoint  = "HEDDLE_ENDPOINT"  // of the engine's first loop: "unix:/path" or "host:port"
 	EnvUUID      = "HEDDLE_UUID"      // fresh for each process
-	EnvIndex     = "HEDDLE_INDEX"     // which of the app's workers this is, from 0
+	EnvIndex     = "HEDDLE_INDEX"     // which of the app's workers this is, from 0; "-1" for a standby
 	EnvApp       = "HEDDLE_APP"       // name of the app
 	EnvRelease   = "HEDDLE_RELEASE"   // name of the release
 	EnvLocator   = "HEDDLE_LOCATOR"   // "host:port", comma between several; may be absent
@@ -28,19 +28,20 @@ type Launch struct {
 	Dialect   heddle.Dialect // V1 under Heddle
 	Endpoint  string         // "unix:/path", "/path" or "host:port"; further ones come with the engine's welcome
 	UUID      string
-	Index     int // 0 under a Cocaine runtime
+	Index     int // which of the app's workers, from 0; -1 for a standby; 0 under a Cocaine runtime
 	App       string
 	Release   string // "" under a Cocaine runtime
 	Locator   string // "host:port", comma between several
-	Suspended bool
+	Suspended bool   // starts without work, until it is resumed
 }
 
-// launched is read once, before main, and never changes afterwards. It is
-// package-level state because flag.Parse in main, and a child started by it,
-// must already see neither flags nor variables.
+// launched is read once, before main, and never changes afterwards, but for the
+// standing. It is package-level state because flag.Parse in main, and a child
+// started by it, must already see neither flags nor variables.
 var launched struct {
-	launch *Launch
-	err    error
+	launch   *Launch // nil: started by hand, or err says why not
+	err      error
+	standing *standing // of the process's own worker; as if never suspended in a program started by hand
 }
 
 func init() {
@@ -52,10 +53,18 @@ func init() {
 	} else {
 		l, os.Args, err = fromArguments(os.Args)
 	}
-	launched.launch, launched.err = l, err
+	setLaunched(l, err)
 	if l != nil {
 		raiseHeap(os.LookupEnv)
 	}
+}
+
+func setLaunched(l *Launch, err error) {
+	launched.launch, launched.err = l, err
+	if l == nil {
+		l = &Launch{}
+	}
+	launched.standing = newStanding(l)
 }
 
 // Launched returns how an engine started this process, and whether one did.
@@ -86,8 +95,8 @@ func fromEnvironment(lookup func(string) (string, bool)) (*Launch, error) {
 	}
 	if index, ok := lookup(EnvIndex); ok {
 		var err error
-		if l.Index, err = strconv.Atoi(index); err != nil || l.Index < 0 {
-			return nil, fmt.Errorf("worker: %s=%q is not a number from 0", EnvIndex, index)
+		if l.Index, err = strconv.Atoi(index); err != nil || l.Index < -1 {
+			return nil, fmt.Errorf("worker: %s=%q is not a number from 0, nor the -1 of a standby", EnvIndex, index)
 		}
 	}
 	suspended, _ := lookup(EnvSuspended)

@@ -27,7 +27,9 @@ func TestFromEnvironment(t *testing.T) {
 		{"another protocol", map[string]string{EnvProtocol: "2", EnvEndpoint: "/e", EnvUUID: "u"}, nil, `HEDDLE_PROTOCOL="2"`},
 		{"no uuid", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e"}, nil, "uuid"},
 		{"no endpoint", map[string]string{EnvProtocol: "1", EnvUUID: "u"}, nil, "endpoint"},
-		{"bad index", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "-1"}, nil, "HEDDLE_INDEX"},
+		{"bad index", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "-2"}, nil, "HEDDLE_INDEX"},
+		{"index in words", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "first"}, nil, "HEDDLE_INDEX"},
+		{"standby", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "-1", EnvSuspended: "1"}, &Launch{Heddle: true, Dialect: heddle.V1, Endpoint: "/e", UUID: "u", Index: -1, Suspended: true}, ""},
 	} {
 		got, err := fromEnvironment(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
 		if !says(err, c.err) {

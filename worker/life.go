@@ -3,6 +3,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ const (
 type life struct {
 	// Immutable once begun.
 	w      *Worker
+	never  bool // never begun: the Worker was not connected yet
 	pool   *pool
 	budget session.Budget
 	ready  chan struct{} // closed when connecting has succeeded
@@ -43,6 +45,7 @@ type life struct {
 	channels []*channel    // by the engine's loop; the first one is dialled first
 	wanted   int           // channels there have to be, once the first welcome has said so
 	greeted  bool          // ready is closed
+	broken   bool          // the engine was told
 	closing  bool          // all channels are gone, done will be closed
 	err      error         // why it ended; nil in order
 	asked    string        // reason of a leave that came while connecting
@@ -67,6 +70,7 @@ func newLife(w *Worker) *life {
 // newEnded is the life of a Worker that was never connected.
 func newEnded(w *Worker) *life {
 	l := newLife(w)
+	l.never = true
 	l.over.Store(true)
 	l.closing = true
 	close(l.done)
@@ -153,28 +157,30 @@ func (l *life) welcomed(c *channel, endpoints []string) {
 	}
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if len(l.channels) < l.wanted {
-		return
+	if l.completeLocked() {
+		l.holdLocked()
+		l.greetLocked()
 	}
-	for _, c := range l.channels {
-		if !c.up {
-			return
-		}
-	}
-	l.onlineLocked()
 }
 
-// onlineLocked: every channel is there.
-func (l *life) onlineLocked() {
-	if l.over.Load() || !l.w.lifecycle.fireLocked(eventOnline) {
+// completeLocked says whether every channel is there and welcomed.
+func (l *life) completeLocked() bool {
+	return len(l.channels) >= max(l.wanted, 1) && !slices.ContainsFunc(l.channels, func(c *channel) bool { return !c.up })
+}
+
+// greetLocked: every channel is there.
+func (l *life) greetLocked() {
+	if l.over.Load() || !l.w.lifecycle.fireLocked(eventGreet) {
 		return
 	}
-	if l.w.launch.Heddle {
-		// A failed send ends the channel, which OnClose tells.
-		_ = l.channels[0].mux.SendControl(codec.AppendControl(nil, heddle.CtlOnline))
+	ok, broken := l.w.standing.mayOnline()
+	if broken != nil {
+		_ = l.sayBrokenLocked(*broken) // a failed send ends the channel, which OnClose tells
 	}
-	l.greetLocked()
-	l.w.events.post(l.w.options.OnConnect)
+	if ok {
+		l.onlineLocked()
+	}
+	l.readyLocked() // whoever sees Connect return sees the worker online, if it is
 	if l.asked != "" {
 		l.leaveLocked(l.asked)
 	}
@@ -186,15 +192,50 @@ func (l *life) onlineLocked() {
 	}
 }
 
-// greetLocked lets Connect return.
-func (l *life) greetLocked() {
+// onlineLocked has the engine send sessions.
+func (l *life) onlineLocked() {
+	if l.over.Load() || !l.w.lifecycle.fireLocked(eventOnline) {
+		return
+	}
+	if l.w.launch.Heddle {
+		// A failed send ends the channel, which OnClose tells.
+		_ = l.channels[0].mux.SendControl(codec.AppendControl(nil, heddle.CtlOnline))
+	}
+	l.w.events.post(l.w.options.OnConnect)
+}
+
+// reportOnline passes on the program's word; while connecting, greetLocked does
+// that.
+func (l *life) reportOnline() error {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if err := l.overLocked(); err != nil {
+		return err
+	}
+	if ok, _ := l.w.standing.mayOnline(); ok {
+		l.onlineLocked()
+	}
+	return nil
+}
+
+// overLocked is ErrClosed when the life has ended; a Worker that was not
+// connected yet has it before it.
+func (l *life) overLocked() error {
+	if l.over.Load() && !l.never {
+		return ErrClosed
+	}
+	return nil
+}
+
+// readyLocked lets Connect return.
+func (l *life) readyLocked() {
 	if !l.greeted {
 		l.greeted = true
 		close(l.ready)
 	}
 }
 
-// leave asks the engine to drain this worker, once it is online, and sets the
+// leave asks the engine to drain this worker, once it is welcomed, and sets the
 // time by which it leaves anyway; 0 sets none.
 func (l *life) leave(reason string, within time.Duration) {
 	l.w.mu.Lock()
@@ -208,14 +249,19 @@ func (l *life) leave(reason string, within time.Duration) {
 	switch l.w.lifecycle.current() {
 	case StateConnecting:
 		l.asked = reason
-	case StateConnected:
+	case StateGreeted, StateConnected:
 		l.leaveLocked(reason)
 	}
 }
 
 // leaveLocked: a plain runtime cannot be asked, so there the worker serves
-// what comes until nothing is open.
+// what comes until nothing is open. A worker that is not online has nothing to be
+// drained of: it says that it ends.
 func (l *life) leaveLocked(reason string) {
+	if l.w.lifecycle.current() == StateGreeted {
+		l.endSoonLocked(l.channels[0], l.plainCode(), reason)
+		return
+	}
 	l.w.lifecycle.fireLocked(eventLeave)
 	if l.w.launch.Heddle {
 		_ = l.channels[0].mux.SendControl(codec.AppendReason(nil, heddle.CtlLeaving, reason)) // as for online
@@ -224,6 +270,7 @@ func (l *life) leaveLocked(reason string) {
 	l.endWithLocked(l.channels[0], l.plainCode(), reason)
 	l.channels[0].drained = true
 	l.w.lifecycle.fireLocked(eventDrain)
+	l.w.standing.ending.set(true)
 	l.checkLocked()
 }
 
@@ -253,6 +300,7 @@ func (l *life) drain(c *channel, within time.Duration) {
 
 func (l *life) drainLocked() {
 	if l.w.lifecycle.fireLocked(eventDrain) {
+		l.w.standing.ending.set(true)
 		if f, d := l.w.options.OnDrain, l.drainFor; f != nil {
 			l.w.events.post(func() { f(d) })
 		}
@@ -265,16 +313,26 @@ func (l *life) drainLocked() {
 func (l *life) terminated(c *channel, code int64, reason string) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if l.over.Load() || !l.w.lifecycle.fireLocked(eventTerminate) {
+	if !l.endSoonLocked(c, code, reason) {
 		return
 	}
-	l.endWithLocked(c, code, reason)
-	l.greetLocked()
+	l.readyLocked()
 	if f := l.w.options.OnTerminate; f != nil {
 		l.w.events.post(func() { f(code, reason) })
 	}
+}
+
+// endSoonLocked has the worker leave with a terminate message when its sessions
+// have ended, or their time is over.
+func (l *life) endSoonLocked(c *channel, code int64, reason string) bool {
+	if l.over.Load() || !l.w.lifecycle.fireLocked(eventTerminate) {
+		return false
+	}
+	l.w.standing.ending.set(true)
+	l.endWithLocked(c, code, reason)
 	l.armLocked(l.w.options.TerminateTimeout)
 	l.checkLocked()
+	return true
 }
 
 // terminate is ours.
@@ -289,25 +347,66 @@ func (l *life) terminate(code int64, reason string) error {
 	return nil
 }
 
-func (l *life) broken(reason string) error {
+// reportBroken is likewise. A worker that is drained or ended is being replaced
+// anyway.
+func (l *life) reportBroken() error {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if l.over.Load() || !l.greeted || !l.w.launch.Heddle {
-		return ErrClosed
+	if err := l.overLocked(); err != nil {
+		return err
 	}
+	switch _, broken := l.w.standing.mayOnline(); l.w.lifecycle.current() {
+	case StateGreeted, StateConnected, StateLeaving:
+		return l.sayBrokenLocked(*broken)
+	}
+	return nil
+}
+
+// sayBrokenLocked tells the engine, once.
+func (l *life) sayBrokenLocked(reason string) error {
+	if l.broken {
+		return nil
+	}
+	l.broken = true
 	return l.channels[0].mux.SendControl(codec.AppendReason(nil, heddle.CtlBroken, reason))
 }
 
-// suspended: a launch may begin so, and the engine changes it.
-func (l *life) suspended() bool {
+// suspend is the engine's word on one channel.
+func (l *life) suspend(c *channel) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	for _, c := range l.channels {
-		if c.suspended {
-			return true
-		}
+	c.suspended = true
+	l.holdLocked()
+}
+
+// resume is the end of suspend. An index of 0 or more is the worker's from now
+// on, and is so before it is released.
+func (l *life) resume(c *channel, index int) {
+	l.w.mu.Lock()
+	promoted := false
+	if l.w.life == l && index >= 0 {
+		promoted = l.w.standing.index.Swap(int64(index)) != int64(index)
 	}
-	return len(l.channels) == 0 && l.w.launch.Suspended
+	c.suspended = false
+	l.holdLocked()
+	l.w.mu.Unlock()
+	if promoted {
+		l.w.log.Info("index changed", "index", index)
+	}
+}
+
+// holdLocked has work held back while any channel is suspended, and released
+// when none is. Before all are there, those that are missing have not been heard:
+// then it stays as it was.
+func (l *life) holdLocked() {
+	if l.w.life != l || l.over.Load() {
+		return
+	}
+	if slices.ContainsFunc(l.channels, func(c *channel) bool { return c.suspended }) {
+		l.w.standing.resumed.set(false)
+	} else if l.completeLocked() {
+		l.w.standing.resumed.set(true)
+	}
 }
 
 // endWithLocked has the worker leave with a terminate message.
@@ -394,6 +493,9 @@ func (l *life) endLocked(event string, err error, how parting) bool {
 	if !closed {
 		l.err = err
 		l.tell(event, err)
+		if event != eventFail { // the program may try again
+			l.w.standing.ending.set(true)
+		}
 	}
 	if l.ending.due && how != abort {
 		// Behind every answer. A failed send ends the channel.

@@ -347,9 +347,6 @@ func TestRunTells(t *testing.T) {
 func TestSuspendAndBroken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, w := play(t, workertest.Options{Channels: 2}, worker.Options{})
-		if err := w.Broken("x"); err != worker.ErrClosed {
-			t.Errorf("before Connect: got %v", err)
-		}
 		connect(t, w)
 		for _, want := range []bool{true, false} {
 			if want {
@@ -362,7 +359,7 @@ func TestSuspendAndBroken(t *testing.T) {
 				t.Errorf("got suspended %v, want %v", got, want)
 			}
 		}
-		if err := w.Broken("leaks"); err != nil {
+		if err := w.ReportBroken("leaks"); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()

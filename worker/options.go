@@ -21,7 +21,7 @@ type Options struct {
 
 	HeartbeatInterval time.Duration // between heartbeats on a channel; default 5 s
 	DisownTimeout     time.Duration // without an answer on some channel; default 30 s
-	ConnectTimeout    time.Duration // from Connect to online; default 10 s
+	ConnectTimeout    time.Duration // from Connect until the engine's welcome; default 10 s
 	ShutdownTimeout   time.Duration // from SIGTERM or the end of Run's context until the worker leaves anyway; default 30 s
 	TerminateTimeout  time.Duration // from the engine's terminate until the worker leaves anyway; default 4 s, less than the 5 s of a v0 runtime
 
@@ -36,6 +36,11 @@ type Options struct {
 
 	// Version names the program in the handshake, for the engine's status.
 	Version string
+
+	// ManualOnline has the worker wait for ReportOnline before it tells the
+	// engine that it is online. It serves what comes before then, which is
+	// nothing of the app's. The engine's start time-out goes on.
+	ManualOnline bool
 
 	// NoSignals makes Run leave SIGINT and SIGTERM alone.
 	NoSignals bool

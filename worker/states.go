@@ -11,7 +11,8 @@ import (
 // States of a worker's life.
 const (
 	StateClosed      = "closed"      // not connected; Connect begins a life
-	StateConnecting  = "connecting"  // dialling, shaking hands, not yet online
+	StateConnecting  = "connecting"  // dialling, shaking hands
+	StateGreeted     = "greeted"     // welcomed on every channel, not yet online
 	StateConnected   = "connected"   // serving
 	StateLeaving     = "leaving"     // serving; the engine was asked to drain us
 	StateDraining    = "draining"    // no new session comes; those that are open go on
@@ -25,6 +26,7 @@ const (
 const (
 	eventConnect   = "connect"
 	eventFail      = "fail"
+	eventGreet     = "greet"
 	eventOnline    = "online"
 	eventLeave     = "leave"
 	eventDrain     = "drain"
@@ -41,15 +43,16 @@ func Lifecycle() fsm.Events {
 	return fsm.Events{
 		{Name: eventConnect, Src: []string{StateClosed}, Dst: StateConnecting},
 		{Name: eventFail, Src: []string{StateConnecting}, Dst: StateClosed},
-		{Name: eventOnline, Src: []string{StateConnecting}, Dst: StateConnected},
+		{Name: eventGreet, Src: []string{StateConnecting}, Dst: StateGreeted},
+		{Name: eventOnline, Src: []string{StateGreeted}, Dst: StateConnected},
 		{Name: eventLeave, Src: []string{StateConnected}, Dst: StateLeaving},
-		{Name: eventDrain, Src: []string{StateConnected, StateLeaving}, Dst: StateDraining},
-		{Name: eventTerminate, Src: []string{StateConnecting, StateConnected, StateLeaving, StateDraining}, Dst: StateTerminating},
+		{Name: eventDrain, Src: []string{StateGreeted, StateConnected, StateLeaving}, Dst: StateDraining},
+		{Name: eventTerminate, Src: []string{StateConnecting, StateGreeted, StateConnected, StateLeaving, StateDraining}, Dst: StateTerminating},
 		{Name: eventFinish, Src: []string{StateDraining, StateTerminating}, Dst: StateTerminated},
-		{Name: eventLose, Src: []string{StateConnected, StateLeaving, StateDraining, StateTerminating}, Dst: StateLost},
-		{Name: eventDisown, Src: []string{StateConnected, StateLeaving, StateDraining, StateTerminating}, Dst: StateDisowned},
+		{Name: eventLose, Src: []string{StateGreeted, StateConnected, StateLeaving, StateDraining, StateTerminating}, Dst: StateLost},
+		{Name: eventDisown, Src: []string{StateGreeted, StateConnected, StateLeaving, StateDraining, StateTerminating}, Dst: StateDisowned},
 		{Name: eventClose, Src: []string{
-			StateConnecting, StateConnected, StateLeaving, StateDraining, StateTerminating, StateTerminated, StateLost, StateDisowned,
+			StateConnecting, StateGreeted, StateConnected, StateLeaving, StateDraining, StateTerminating, StateTerminated, StateLost, StateDisowned,
 		}, Dst: StateClosed},
 	}
 }

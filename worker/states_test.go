@@ -11,11 +11,11 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 var states = []string{
-	StateClosed, StateConnecting, StateConnected, StateLeaving, StateDraining, StateTerminating, StateTerminated, StateLost, StateDisowned,
+	StateClosed, StateConnecting, StateGreeted, StateConnected, StateLeaving, StateDraining, StateTerminating, StateTerminated, StateLost, StateDisowned,
 }
 
 var allEvents = []string{
-	eventConnect, eventFail, eventOnline, eventLeave, eventDrain, eventTerminate, eventFinish, eventLose, eventDisown, eventClose,
+	eventConnect, eventFail, eventGreet, eventOnline, eventLeave, eventDrain, eventTerminate, eventFinish, eventLose, eventDisown, eventClose,
 }
 
 // TestLifecycle walks every pair of state and event.
@@ -35,8 +35,8 @@ func TestLifecycle(t *testing.T) {
 			want[[2]string{src, e.Name}] = e.Dst
 		}
 	}
-	if len(want) != 28 {
-		t.Errorf("got %d transitions, want 28", len(want))
+	if len(want) != 34 {
+		t.Errorf("got %d transitions, want 34", len(want))
 	}
 	for _, state := range states {
 		for _, event := range allEvents {

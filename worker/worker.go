@@ -23,6 +23,7 @@ type Worker struct {
 	lifecycle *lifecycle // fired under mu, read anywhere
 	events    events
 	counters  counters
+	standing  *standing // shared by the Workers of the process's own launch
 
 	mu   sync.Mutex
 	life *life // the present one, or the last; its fields are guarded by mu
@@ -35,6 +36,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	var s *standing
 	if o.Launch == nil {
 		if launched.err != nil {
 			return nil, launched.err
@@ -42,9 +44,14 @@ func New(o Options) (*Worker, error) {
 		if launched.launch == nil {
 			return nil, ErrNotLaunched
 		}
-		o.Launch = launched.launch
+		o.Launch, s = launched.launch, launched.standing
+	} else {
+		s = newStanding(o.Launch)
 	}
-	w := &Worker{options: o, launch: *o.Launch, log: o.Logger, lifecycle: newLifecycle()}
+	if o.ManualOnline {
+		s.setManual()
+	}
+	w := &Worker{options: o, launch: *o.Launch, log: o.Logger, lifecycle: newLifecycle(), standing: s}
 	if err := w.launch.check(); err != nil && o.Dial == nil {
 		return nil, err
 	}
@@ -78,7 +85,8 @@ func (w *Worker) HandleFallback(h Handler) {
 	w.fallback.Store(&h)
 }
 
-// Launch is who this worker is.
+// Launch is who this worker is, as it was started; Index follows what the
+// engine has said since.
 func (w *Worker) Launch() Launch { return w.launch }
 
 // State is where the worker is in its Lifecycle: one of the State constants.
@@ -93,9 +101,10 @@ func (w *Worker) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Connect dials the engine and returns once the worker is online: it serves
-// from then on. ErrConnected: the worker is not closed. After a failure it is
-// closed again.
+// Connect dials the engine and returns once it has welcomed the worker on every
+// channel: the worker serves from then on. It is online too, unless the program
+// wants to say that itself (ReportOnline) or has said that it is broken.
+// ErrConnected: the worker is not closed. After a failure it is closed again.
 func (w *Worker) Connect(ctx context.Context) error {
 	w.mu.Lock()
 	if !w.lifecycle.fireLocked(eventConnect) {
@@ -104,6 +113,7 @@ func (w *Worker) Connect(ctx context.Context) error {
 	}
 	l := newLife(w)
 	w.life = l
+	w.standing.begin(w)
 	w.mu.Unlock()
 
 	if err := l.begin(); err != nil {
@@ -139,8 +149,9 @@ func (w *Worker) Connect(ctx context.Context) error {
 // returns nil after an ordered end (drained or terminated), the error of
 // Connect, ErrDisowned, ErrDeadline, or an error that wraps ErrLost. When ctx
 // ends, and on SIGTERM, it asks the engine to drain the worker and goes on
-// serving until that is done, at most Options.ShutdownTimeout. It ignores
-// SIGINT: a terminal's Ctrl-C is for the engine.
+// serving until that is done, at most Options.ShutdownTimeout; before it is
+// online the worker leaves by itself. It ignores SIGINT: a terminal's Ctrl-C is
+// for the engine.
 //
 // Before it returns it waits, at most Options.TerminateTimeout, for handlers
 // whose sessions were lost; their contexts have ended.
@@ -201,13 +212,62 @@ func (w *Worker) Terminate(code int64, reason string) error {
 	return w.current().terminate(code, reason)
 }
 
-// Broken tells a Heddle engine that this worker should be replaced; it serves
-// on until it is drained. ErrClosed: the worker is not connected, or to no
-// Heddle engine.
-func (w *Worker) Broken(reason string) error { return w.current().broken(reason) }
+// ReportOnline is the program's word that it is ready, which a worker with
+// ManualOnline waits for. It counts for every life of the worker: given before
+// Connect has returned, it is passed on as soon as that may be. Once is enough,
+// again is harmless. ErrClosed: the worker's life has ended.
+func (w *Worker) ReportOnline() error {
+	_, again := w.standing.setOnline()
+	return w.reportOnline(again)
+}
 
-// Suspended says whether the engine holds new sessions back.
-func (w *Worker) Suspended() bool { return w.current().suspended() }
+func (w *Worker) reportOnline(again bool) error {
+	if again {
+		w.log.Debug("online was reported before", "state", w.State())
+	}
+	return w.current().reportOnline()
+}
+
+// ReportBroken asks a Heddle engine to replace this worker, which serves on
+// until it is drained. One that is not online yet will not be. The first reason
+// stays; given before Connect has returned, it is passed on as soon as that may
+// be. errors.ErrUnsupported is wrapped: a Cocaine runtime cannot be asked.
+// ErrClosed: the worker's life has ended.
+func (w *Worker) ReportBroken(reason string) error {
+	if !w.launch.Heddle {
+		return errPlainBroken
+	}
+	_, again := w.standing.setBroken(reason)
+	return w.reportBroken(again)
+}
+
+func (w *Worker) reportBroken(again bool) error {
+	if again {
+		w.log.Debug("broken was reported before", "state", w.State())
+	}
+	return w.current().reportBroken()
+}
+
+// Suspended says whether the engine holds work back: from the start if it was
+// launched so, until every channel is resumed.
+func (w *Worker) Suspended() bool { return !w.standing.resumed.isOpen() }
+
+// Resumed returns a channel that is closed while the worker is not suspended. A
+// later suspension has a new channel.
+func (w *Worker) Resumed() <-chan struct{} { return w.standing.resumed.opened() }
+
+// AwaitResume returns once the worker is not suspended, or with an error that
+// wraps ctx's cause. The end of the worker's life does not end the wait.
+func (w *Worker) AwaitResume(ctx context.Context) error { return w.standing.awaitResume(ctx) }
+
+// Draining returns a channel that is closed once no new work comes: the engine
+// drains the worker or ends it, or its life has ended otherwise. A life that
+// begins later has a new channel.
+func (w *Worker) Draining() <-chan struct{} { return w.standing.ending.opened() }
+
+// Index says which of the app's workers this is, from 0. A standby is -1 until
+// the engine resumes it in another's place.
+func (w *Worker) Index() int { return int(w.standing.index.Load()) }
 
 // Close ends the worker at once: what is unsent is dropped, contexts of
 // sessions end. It waits for the channels to be gone, not for handlers, also when

@@ -60,6 +60,7 @@ func (c *channel) OnHandshake(m *session.Mux, uuid []byte, offer *heddle.Offer) 
 func (e *Engine) Welcome(i int) []byte {
 	w := &heddle.WelcomeInfo{
 		Frame: codec.DefaultFrame, Head: session.MaxHead, Sessions: uint64(e.options.Sessions), Window: uint64(e.options.Window), Release: heddle.Raw("1"),
+		Suspended: e.options.Suspended,
 	}
 	for _, f := range features {
 		w.Features = append(w.Features, heddle.Raw(f))

@@ -34,6 +34,9 @@ type Options struct {
 	Window   int // bytes of credit in the welcome; default session.DefaultWindow
 	Sessions int // open per side, in the welcome; default session.DefaultMaxSessions
 
+	Suspended bool // the worker starts without work, by its launch and by the welcome
+	Standby   bool // its launch has index -1
+
 	NoWelcome bool // leaves handshakes unanswered
 	KeepOpen  bool // does not close a channel when the worker has half-closed it
 
@@ -136,12 +139,29 @@ func (e *Engine) Listen(dir string) error {
 
 // Launch is what this engine tells a worker that it starts.
 func (e *Engine) Launch() *worker.Launch {
-	return &worker.Launch{Heddle: !e.options.Plain, Dialect: e.options.Dialect, Endpoint: e.endpoint(0), UUID: UUID, App: "test"}
+	return &worker.Launch{
+		Heddle: !e.options.Plain, Dialect: e.options.Dialect, Endpoint: e.endpoint(0), UUID: UUID, App: "test",
+		Index: e.index(), Suspended: e.options.Suspended,
+	}
 }
 
 // Environ is Launch as the variables of a child process.
 func (e *Engine) Environ() []string {
-	return []string{worker.EnvProtocol + "=1", worker.EnvEndpoint + "=" + e.endpoint(0), worker.EnvUUID + "=" + UUID, worker.EnvIndex + "=0", worker.EnvApp + "=test"}
+	env := []string{
+		worker.EnvProtocol + "=1", worker.EnvEndpoint + "=" + e.endpoint(0), worker.EnvUUID + "=" + UUID, worker.EnvApp + "=test",
+		worker.EnvIndex + "=" + strconv.Itoa(e.index()),
+	}
+	if e.options.Suspended {
+		env = append(env, worker.EnvSuspended+"=1")
+	}
+	return env
+}
+
+func (e *Engine) index() int {
+	if e.options.Standby {
+		return -1
+	}
+	return 0
 }
 
 // Args is Launch as the flags that a Cocaine runtime gives a child process.
@@ -289,7 +309,10 @@ func (e *Engine) DrainChannel(i int, deadline time.Duration) {
 func (e *Engine) Suspend() { e.control(codec.AppendControl(nil, heddle.CtlSuspend)) }
 
 // Resume is the end of Suspend.
-func (e *Engine) Resume() { e.control(codec.AppendControl(nil, heddle.CtlResume)) }
+func (e *Engine) Resume() { e.control(codec.AppendResume(nil, -1)) }
+
+// Promote is Resume of a standby, which has this index from then on.
+func (e *Engine) Promote(index int) { e.control(codec.AppendResume(nil, int64(index))) }
 
 // Terminate ends the worker, on its first channel.
 func (e *Engine) Terminate(code int64, reason string) {
