@@ -85,6 +85,7 @@ var rooms = map[string]room{
 	"examples/files":           {below: []string{"httpcompat"}},
 	"examples/stream":          {below: []string{"httpcompat"}},
 	"examples/upload":          {below: []string{"httpcompat"}},
+	"examples/lifecycle":       {below: []string{"httpcompat"}},
 	"bench/bare":               {},
 	"bench/internal/stack":     {},
 	"bench/hello":              {below: []string{"bench/internal/stack"}},
