@@ -115,6 +115,7 @@ type Mux struct {
 	free     []*Session // released, to be opened again
 	waiting  []*Session // their writers wait for room in the outbox
 	draining bool       // no new sessions of ours
+	held     bool       // likewise, for now
 	err      error      // why the channel ended; nil while it lives
 	buf      []byte     // for encoding, under mu
 }
@@ -266,6 +267,25 @@ func (m *Mux) Drain(frame []byte) error {
 	return err
 }
 
+// Hold refuses new sessions of ours until Unhold, with ErrDraining, and sends
+// frame behind every invoke that was sent. Any goroutine.
+func (m *Mux) Hold(frame []byte) error { return m.setHeld(true, frame) }
+
+// Unhold ends a Hold; frame goes before every invoke that is sent from now on.
+// Any goroutine.
+func (m *Mux) Unhold(frame []byte) error { return m.setHeld(false, frame) }
+
+func (m *Mux) setHeld(held bool, frame []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	m.held = held
+	_, err := m.link.Send(frame, nil)
+	return err
+}
+
 // SendControl sends a frame of channel 1 that may overtake queued data.
 func (m *Mux) SendControl(frame []byte) error { return m.link.SendControl(m.traced(frame, 0)) }
 
@@ -331,6 +351,12 @@ func (m *Mux) lookup(sid uint64) *Session {
 	if s := m.sessions[sid]; s != nil {
 		return s
 	}
+	m.adopt()
+	return m.sessions[sid]
+}
+
+// adopt puts the sessions that were opened off the loop into the table.
+func (m *Mux) adopt() {
 	m.mu.Lock()
 	for i, s := range m.fresh {
 		m.sessions[s.id] = s
@@ -338,7 +364,16 @@ func (m *Mux) lookup(sid uint64) *Session {
 	}
 	m.fresh = m.fresh[:0]
 	m.mu.Unlock()
-	return m.sessions[sid]
+}
+
+// Each calls f for every open session, in no order. Loop only.
+func (m *Mux) Each(f func(s *Session)) {
+	m.owner.Check()
+	m.adopt()
+	m.reap()
+	for _, s := range m.sessions {
+		f(s)
+	}
 }
 
 // reap takes the sessions that ended off the loop out of the table.

@@ -36,7 +36,7 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	switch {
 	case m.err != nil:
 		return nil, m.err
-	case m.draining:
+	case m.draining, m.held:
 		return nil, ErrDraining
 	case m.load.Load() >= m.limit:
 		return nil, ErrTooMany

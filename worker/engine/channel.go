@@ -292,7 +292,7 @@ func (ch *channel) OnClose(_ *session.Mux, err error) {
 	}
 	ch.knock(-1)
 	if !ordinary(err) {
-		ch.e.log.Warn("engine: channel ended", "worker", c.index, "id", c.id, "loop", ch.lane.index, "err", err)
+		ch.e.log.Warn("engine: channel ended", "worker", c.place(), "id", c.id, "loop", ch.lane.index, "err", err)
 	}
 	c.lost(ch, err)
 }

@@ -51,15 +51,6 @@ func (v *visitor) OnDrain()                      {}
 func (v *visitor) OnClose(error)                 { close(v.gone) }
 func (v *visitor) closed() bool                  { return isClosed(v.gone) }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // visit connects to a lane as process pid of user uid.
 func visit(e *Engine, w *fakeWorld, lane, pid, uid int) *visitor {
 	a, b := sessiontest.New()

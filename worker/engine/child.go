@@ -23,34 +23,39 @@ const (
 	channelGrace = time.Second      // after a death, for the ends of its channels
 	doubtGrace   = time.Second      // for heartbeats that came and were not read yet
 	hearGrace    = time.Second      // after an early death, for what it said before and was not read yet
+	dumpGrace    = time.Second      // after SIGQUIT, at most half of KillDelay, for a worker to write its goroutines and exit
 	killGrace    = 10 * time.Second // after SIGKILL, for the death
 )
 
 // A child is one worker, from exec to reaping.
 type child struct {
 	// Immutable after newChild.
-	e        *Engine
-	index    int
-	id       string // uuid
-	release  string
-	restarts int // processes that had this index before
-	begun    time.Time
-	log      *slog.Logger
-	tail     tail // of standard error
+	e         *Engine
+	g         *generation
+	id        string // uuid
+	suspended bool   // it was started so
+	begun     time.Time
+	tail      tail // of standard error
 
-	wake   chan struct{} // facts have changed
-	online chan struct{} // closed when it begins to serve
-	broken chan struct{} // closed when it asks to be replaced
-	out    chan struct{} // closed when it serves no more, or never will
-	dead   chan struct{} // closed when death is complete
+	wake     chan struct{} // facts have changed
+	ready    chan struct{} // closed when it has said that it is online
+	promoted chan struct{} // closed when a standby was given an index
+	broken   chan struct{} // closed when it asks to be replaced
+	tired    chan struct{} // closed when it is to be recycled
+	out      chan struct{} // closed when it will get no session any more
+	dead     chan struct{} // closed when death is complete
 
 	// Goroutine run only, until dead is closed.
 	life     *fsm.FSM
 	deadline time.Time // of the state; zero: none
 	doubt    time.Time // until when a silent worker has the benefit of it; zero: not silent
-	came     time.Time // online
+	checkup  time.Time // when to look again whether it is to be recycled; zero: never
+	came     time.Time // served for the first time
 	served   time.Duration
+	stood    time.Duration // since it was ready
 	outDone  bool
+	onHold   bool   // it was told that it is suspended
+	dumped   bool   // it was asked for its goroutines
 	drained  bool   // drain was sent
 	asked    bool   // the engine wanted it to leave
 	stopped  bool   // we sent SIGTERM or SIGKILL: something was wrong, or a time-out passed
@@ -58,9 +63,16 @@ type child struct {
 	death    Death
 
 	mu       sync.Mutex
-	proc     process // nil until started
-	peer     int     // pid that its channels came from; 0: none came yet
-	over     bool    // no channel is admitted any more
+	slot     *slot
+	index    int // standbyIndex: none yet
+	restarts int // processes that had this index before
+	log      *slog.Logger
+	readied  time.Time     // when ready was closed
+	joined   bool          // it gets sessions
+	settled  chan struct{} // closed and renewed when state or joined have changed
+	proc     process       // nil until started
+	peer     int           // pid that its channels came from; 0: none came yet
+	over     bool          // no channel is admitted any more
 	held     []func()
 	channels []*channel // by loop; nil: not admitted
 	facts    facts
@@ -83,29 +95,123 @@ type facts struct {
 	why     string // of broken or leaving
 	ended   string // it said terminate
 
+	want  want // what the engine has it do
 	drain bool // the engine wants it to leave, in order
 	kill  bool // at once
 }
 
-func newChild(e *Engine, index, restarts int, id string) *child {
+// What the engine may want of a worker that is ready.
+type want uint8
+
+const (
+	wantWait  want = iota // stand by, as it is
+	wantServe             // get sessions
+	wantHold              // be suspended
+)
+
+func newChild(s *slot, restarts int, id string, suspended bool) *child {
+	e := s.e
 	c := &child{
-		e: e, index: index, id: id, release: e.opt.Release, restarts: restarts, begun: time.Now(),
-		log:      e.log.With("worker", index, "id", id, "release", e.opt.Release),
+		e: e, g: s.g, slot: s, index: s.index, id: id, suspended: suspended, onHold: suspended, restarts: restarts, begun: time.Now(),
 		tail:     tail{size: e.opt.StderrLines},
 		wake:     make(chan struct{}, 1),
-		online:   make(chan struct{}),
+		ready:    make(chan struct{}),
+		promoted: make(chan struct{}),
 		broken:   make(chan struct{}),
+		tired:    make(chan struct{}),
 		out:      make(chan struct{}),
 		dead:     make(chan struct{}),
+		settled:  make(chan struct{}),
 		channels: make([]*channel, len(e.lanes)),
 	}
+	c.log = e.log.With("worker", c.index, "id", id, "release", c.release())
 	c.state, c.since = stateStarting, c.begun
 	c.life = newLife(func(state string) {
 		c.mu.Lock()
 		c.state, c.since = state, time.Now()
+		c.changedLocked()
 		c.mu.Unlock()
 	})
 	return c
+}
+
+// release is the name of the child's.
+func (c *child) release() string { return c.g.program.Release }
+
+// place is the child's index, or standbyIndex.
+func (c *child) place() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.index
+}
+
+// home is the slot that the child has.
+func (c *child) home() *slot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.slot
+}
+
+// logger names the child.
+func (c *child) logger() *slog.Logger {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.log
+}
+
+// promote gives a standby the place of s, which restarts others had before.
+func (c *child) promote(s *slot, restarts int) {
+	c.mu.Lock()
+	c.slot, c.index, c.restarts = s, s.index, restarts
+	c.log = c.e.log.With("worker", c.index, "id", c.id, "release", c.release())
+	c.mu.Unlock()
+	close(c.promoted)
+	c.logger().Info("engine: standby takes the place")
+}
+
+func (c *child) changedLocked() {
+	close(c.settled)
+	c.settled = make(chan struct{})
+}
+
+// settle waits until the child does what is wanted of it, serves no more, or
+// stop is closed.
+func (c *child) settle(stop <-chan struct{}) {
+	for {
+		c.mu.Lock()
+		ok, changed := c.settledLocked(), c.settled
+		c.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-c.out:
+			return
+		case <-stop:
+			return
+		}
+	}
+}
+
+func (c *child) settledLocked() bool {
+	switch c.facts.want {
+	case wantServe:
+		return c.joined
+	case wantHold:
+		return !c.joined && (c.state == stateSuspended || c.state == stateBroken)
+	}
+	return true
+}
+
+func (c *child) isReady() bool { return isClosed(c.ready) && !c.isOut() }
+func (c *child) isOut() bool   { return isClosed(c.out) }
+
+// readyAt is when it has said that it is online.
+func (c *child) readyAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readied
 }
 
 // tell changes the facts and wakes the child's goroutine. Any goroutine.
@@ -160,13 +266,13 @@ func (c *child) run() {
 
 // start runs the process and lets handshakes in that came before it returned.
 func (c *child) start() (process, error) {
-	o := &c.e.opt
+	p := &c.g.program
 	c.begun = time.Now()
 	proc, err := c.e.world.start(spec{
-		path:   o.Path,
-		args:   append([]string{filepath.Base(o.Path)}, o.Args...),
-		env:    environment(o, c.e.lanes[0].endpoint, c.id, c.index),
-		dir:    o.Dir,
+		path:   p.Path,
+		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
+		env:    environment(p, identity{c.e.opt.Name, c.e.lanes[0].endpoint, c.id, c.place(), c.e.wanted(), c.suspended}),
+		dir:    p.Dir,
 		output: c.output,
 	})
 	c.mu.Lock()
@@ -182,7 +288,7 @@ func (c *child) start() (process, error) {
 		return nil, err
 	}
 	c.e.stats.spawned.Add(1)
-	c.log.Debug("engine: worker started", "pid", proc.pid())
+	c.logger().Debug("engine: worker started", "pid", proc.pid())
 	return proc, nil
 }
 
@@ -201,7 +307,7 @@ func (c *child) output(s Stream, text string, more bool) {
 		c.tail.add(text)
 	}
 	if c.e.opt.Output != nil {
-		c.e.opt.Output(Line{Index: c.index, Release: c.release, Pid: c.pid(), Stream: s, Text: text, More: more})
+		c.e.opt.Output(Line{Index: c.place(), Release: c.release(), Pid: c.pid(), Stream: s, Text: text, More: more})
 	}
 }
 
@@ -322,7 +428,7 @@ func (c *child) all() (list []*channel) {
 func (c *child) serves() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state == stateOnline || c.state == stateBroken
+	return c.joined
 }
 
 // status is the child's part of Status.
@@ -332,7 +438,7 @@ func (c *child) status() WorkerStatus {
 	defer c.mu.Unlock()
 	w := WorkerStatus{
 		Index: c.index, ID: c.id, State: visible(c.state, !c.facts.drain && !c.facts.kill && !c.facts.leaving),
-		Since: c.since, Release: c.release, Sessions: n, Restarts: c.restarts,
+		Since: c.since, Release: c.release(), Sessions: n, Restarts: c.restarts, Standby: c.index == standbyIndex, Reason: c.facts.why,
 	}
 	if c.proc != nil {
 		w.Pid = c.proc.pid()
@@ -347,7 +453,7 @@ func (c *child) move(event string) bool {
 	}
 	if err := c.life.Event(context.Background(), event); err != nil {
 		// Only a broken table can say so (LIBRARIES 3).
-		c.log.Error("engine: worker's state machine", "event", event, "err", err)
+		c.logger().Error("engine: worker's state machine", "event", event, "err", err)
 		return false
 	}
 	return true
@@ -360,8 +466,10 @@ func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
 		Head:     session.MaxHead,
 		Sessions: session.DefaultMaxSessions,
 		Window:   uint64(e.opt.Window),
-		Index:    uint64(c.index),
-		Release:  heddle.Raw(c.release),
+		Index:    uint64(max(c.place(), 0)),
+		Release:  heddle.Raw(c.release()),
+
+		Suspended: c.suspended,
 	}
 	for _, f := range features {
 		w.Features = append(w.Features, heddle.Raw(f))

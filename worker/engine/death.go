@@ -11,11 +11,12 @@ type Death struct {
 	ID       string // uuid
 	Pid      int    // 0: the process could not be started
 	Release  string
-	ExitCode int    // -1 when ended by a signal or never started
-	Signal   string // such as "SIGKILL"; empty when it exited
-	Reason   string // one line: what happened, as far as the engine knows
-	Expected bool   // the engine had asked it to leave, and it did
-	Stderr   []string
+	ExitCode int      // -1 when ended by a signal or never started
+	Signal   string   // such as "SIGKILL"; empty when it exited
+	Reason   string   // one line: what happened, as far as the engine knows
+	Expected bool     // the engine had asked it to leave, and it did
+	Stderr   []string // its last lines
+	Dump     []string // what it wrote when it was asked for its goroutines, at most 1 MiB
 	Lost     []LostSession
 	Uptime   time.Duration // since exec
 	Served   time.Duration // since it came online; 0: it never did
@@ -36,6 +37,7 @@ func (d Death) LogValue() slog.Value {
 		slog.Int("exit", d.ExitCode), slog.String("signal", d.Signal), slog.String("reason", d.Reason), slog.Bool("expected", d.Expected),
 		slog.Duration("uptime", d.Uptime), slog.Duration("served", d.Served),
 		slog.Int("lost", len(d.Lost)), slog.Any("sessions", d.Lost), slog.Any("stderr", d.Stderr),
+		slog.Int("dump", len(d.Dump)),
 	}
 	return slog.GroupValue(attrs...)
 }

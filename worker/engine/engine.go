@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +28,11 @@ type Engine struct {
 	world   world
 	base    time.Time // what now counts from
 	lanes   []*lane
-	slots   []*slot
 	budgets []session.Budget // by lane
-	starts  chan struct{}    // a place for each worker that may be starting
 	queue   queue
 	ownDir  bool // RuntimeDir is a temporary one of ours
 
-	setup      sync.Mutex // held while lanes and slots are made, and while they are torn down; before mu
+	setup      sync.Mutex // held while lanes and the first generation are made, and while they are torn down; before mu
 	begun      bool       // Start was called
 	stopReaper func()
 
@@ -57,11 +54,18 @@ type Engine struct {
 	stopped  bool              // stopping is closed
 	ended    bool              // somebody tears down
 	children map[string]*child // by uuid, the living
+
+	doing       string        // the operation that is under way
+	current     *generation   // that serves; nil before Start has made it
+	generations []*generation // all that have workers, oldest first
+	workers     int           // that each is to have
+	standbys    int
 }
 
 type counters struct {
 	opened, queued, full, aged, retried, lost        atomic.Uint64
 	spawned, deaths, expected, early, signalled      atomic.Uint64
+	promoted, recycled                               atomic.Uint64
 	strangers, reaped, ignored, overrun, refusedOpen atomic.Uint64
 }
 
@@ -78,10 +82,11 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		opt: o, log: o.Logger, oftenBusy: rate.Sometimes{Interval: time.Second}, world: o.world, base: time.Now(),
 		budgets:  make([]session.Budget, o.Loops),
-		starts:   make(chan struct{}, runtime.NumCPU()),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 		children: make(map[string]*child),
+		workers:  o.Workers,
+		standbys: o.Standbys,
 	}
 	if e.world == nil {
 		e.world = osWorld{}
@@ -91,39 +96,37 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Start runs the workers and returns when all of them are online. Otherwise it
-// leaves nothing behind and fails: with a *StartError for the first worker
-// that ended before it was online, with ctx's cause, or with what was wrong
-// with the runtime directory or its sockets. An engine is started once.
+// Start runs the workers and returns when all of them are online, and the
+// standbys ready. Otherwise it leaves nothing behind and fails: with a
+// *StartError for the first that ended before it was, with ctx's cause, or with
+// what was wrong with the runtime directory or its sockets. An engine is started
+// once.
 func (e *Engine) Start(ctx context.Context) error {
-	first, err := e.open()
+	g, err := e.open()
 	if err != nil {
 		_ = e.Close()
 		return err
 	}
 	e.refusing.Store(false)
-	for range e.opt.Workers {
-		select {
-		case d := <-first:
-			if d == nil {
-				continue
-			}
-			err = &StartError{Index: d.Index, Death: *d, path: e.opt.Path}
-		case <-ctx.Done():
-			err = fmt.Errorf("engine: start: %w", context.Cause(ctx))
-		case <-e.stopping: // Shutdown or Close was called and sees to the end
-			<-e.done
-			return ErrClosed
-		}
-		_ = e.Close()
-		return err
+	if err = g.start(ctx, e.opt.Workers, e.opt.Standbys); err == nil {
+		err = g.activate()
 	}
-	return nil
+	var failed *StartError
+	switch {
+	case err == nil:
+		return nil
+	case e.isStopping(): // Shutdown or Close was called and sees to the end
+		<-e.done
+		return ErrClosed
+	case !errors.As(err, &failed):
+		err = fmt.Errorf("engine: start: %w", err)
+	}
+	_ = e.Close()
+	return err
 }
 
-// open makes the loops with their sockets, and the slots. What came of each
-// slot's first child is sent to first.
-func (e *Engine) open() (first <-chan *Death, err error) {
+// open makes the loops with their sockets, and the first generation.
+func (e *Engine) open() (*generation, error) {
 	e.setup.Lock()
 	defer e.setup.Unlock()
 	if e.begun || e.isStopping() {
@@ -141,20 +144,49 @@ func (e *Engine) open() (first <-chan *Death, err error) {
 	if e.opt.Reap || os.Getpid() == 1 {
 		e.stopReaper = startReaper(e)
 	}
-	ch := make(chan *Death, e.opt.Workers)
+	g := e.newGeneration(e.opt.program(), e.opt.Suspended)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
 		return nil, ErrClosed
 	}
-	for i := range e.opt.Workers {
-		e.slots = append(e.slots, &slot{e: e, index: i, first: ch})
-	}
-	for _, s := range e.slots {
+	e.current = g
+	e.generations = append(e.generations, g)
+	return g, nil
+}
+
+// run starts slots; each ends when it is told to. False: the engine stops.
+func (e *Engine) run(list []*slot) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range list {
+		if e.stopped {
+			close(s.over)
+			continue
+		}
 		e.running.Add(1)
-		go s.run() // ends when the engine stops
+		go s.run() // ends with the slot
 	}
-	return ch, nil
+	return !e.stopped
+}
+
+// end has no further child started in these slots, and returns those that live
+// there.
+func (e *Engine) end(list []*slot) (children []*child) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range list {
+		if !s.ended {
+			s.ended = true
+			close(s.quit)
+		}
+	}
+	for _, c := range e.children {
+		if slices.Contains(list, c.home()) {
+			children = append(children, c)
+		}
+	}
+	return children
 }
 
 // Shutdown ends the engine in order: Open refuses, requests in the queue are
@@ -201,7 +233,11 @@ func (e *Engine) stop() []*child {
 		e.stopped = true
 		close(e.stopping)
 	}
+	all := slices.Clone(e.generations)
 	e.mu.Unlock()
+	for _, g := range all {
+		e.end(g.all())
+	}
 	return e.living()
 }
 
@@ -244,28 +280,16 @@ func (e *Engine) isStopping() bool {
 	}
 }
 
-// acquire waits for a place among the workers that are starting. False: the
-// engine stops.
-func (e *Engine) acquire() bool {
-	select {
-	case e.starts <- struct{}{}:
-		return true
-	case <-e.stopping:
-		return false
-	}
-}
-
-func (e *Engine) release() { <-e.starts }
-
 // adopt makes c one of the living, which handshakes may name. False: the
-// engine stops.
+// slot has ended.
 func (e *Engine) adopt(c *child) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.stopped {
+	if e.stopped || c.home().ended {
 		return false
 	}
 	e.running.Add(1)
+	c.g.running.Add(1)
 	e.children[c.id] = c
 	return true
 }
@@ -359,58 +383,4 @@ func (e *Engine) died(d Death) {
 		defer e.deaths.Unlock()
 		e.opt.OnDeath(d)
 	}
-}
-
-// Status is the engine as people see it. Any goroutine.
-func (e *Engine) Status() Status {
-	s := Status{Name: e.opt.Name, Release: e.opt.Release, Workers: []WorkerStatus{}}
-	all := e.living()
-	e.mu.Lock()
-	slots := e.slots
-	e.mu.Unlock()
-	for _, sl := range slots {
-		if c := sl.current(); c != nil && !slices.Contains(all, c) {
-			all = append(all, c)
-		}
-	}
-	slices.SortFunc(all, func(a, b *child) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.restarts, b.restarts))
-	})
-	for _, c := range all {
-		s.Workers = append(s.Workers, c.status())
-	}
-	return s
-}
-
-// Stats returns the engine's counters. Any goroutine.
-func (e *Engine) Stats() Stats {
-	c := &e.stats
-	s := Stats{
-		Workers: e.opt.Workers, Waiting: int(e.queue.waiting.Load()), Pending: int(e.pending.Load()),
-		Opened: c.opened.Load(), Queued: c.queued.Load(), Full: c.full.Load(), Aged: c.aged.Load(), Retried: c.retried.Load(),
-		Lost: c.lost.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
-		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
-		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
-	}
-	for _, w := range e.living() {
-		switch w.status().State {
-		case "starting":
-			s.Starting++
-		case stateOnline, stateBroken:
-			if w.serves() {
-				s.Online++
-			}
-		}
-		for _, ch := range w.all() {
-			if ch.closed.Load() {
-				continue // counted when it ended
-			}
-			n := ch.mux.Counters()
-			s.Sessions += ch.mux.Load()
-			s.Ignored += n.Ignored
-			s.Overrun += n.Overrun
-			s.Refused += n.Refused
-		}
-	}
-	return s
 }

@@ -23,14 +23,18 @@ var (
 // A BusyError says that no worker could take a request in time. The request
 // was not given to any.
 type BusyError struct {
-	Waited time.Duration // in the queue; 0 when the queue was full
-	Online int           // workers that were online
-	retry  time.Duration
+	Waited    time.Duration // in the queue; 0 when the queue was full
+	Online    int           // workers that were online
+	Suspended bool          // they were held, by Suspend or from the start
+	retry     time.Duration
 }
 
 func (e *BusyError) Error() string {
 	why := "every worker is busy"
-	if e.Online == 0 {
+	switch {
+	case e.Suspended:
+		why = "the workers are suspended"
+	case e.Online == 0:
 		why = "no worker is online"
 	}
 	if e.Waited == 0 {
@@ -45,15 +49,23 @@ func (e *BusyError) RetryAfter() time.Duration { return e.retry }
 // A StartError says why Start gave up: the first worker that did not come
 // online, and what it said.
 type StartError struct {
-	Index int
+	Index int   // -1: a standby
 	Death Death // how that worker ended
 	path  string
+}
+
+// Worker names it: "worker 3", or "a standby".
+func (e *StartError) Worker() string {
+	if e.Index == standbyIndex {
+		return "a standby"
+	}
+	return fmt.Sprintf("worker %d", e.Index)
 }
 
 // Error names the worker, the cause, its last lines and what to try.
 func (e *StartError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "engine: worker %d of %s did not come online: %s", e.Index, e.path, e.Death.Reason)
+	fmt.Fprintf(&b, "engine: %s of %s did not come online: %s", e.Worker(), e.path, e.Death.Reason)
 	if len(e.Death.Stderr) > 0 {
 		b.WriteString("\nits last words on standard error:")
 		for _, line := range e.Death.Stderr {

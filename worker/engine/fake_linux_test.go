@@ -22,6 +22,8 @@ type fakeWorld struct {
 	delay time.Duration                   // that start takes
 	fail  func(n int) error               // what the n-th start (from 1) fails with
 	cred  func(p *fakeProcess) (int, int) // of its connections; nil: its own
+	quits bool                            // processes obey SIGQUIT
+	size  func(pid int) int64             // bytes resident; nil: 1
 	loops bool                            // lanes have loops, though no channel lives there; never in a bubble
 
 	playing sync.WaitGroup
@@ -46,6 +48,7 @@ type fakeProcess struct {
 	reaped   bool
 	signals  []string
 	immortal bool
+	worker   *mini
 	ends     []*sessiontest.End
 }
 
@@ -79,6 +82,13 @@ func (w *fakeWorld) group(pid int) (int, error) {
 	return pid / 10 * 10, nil // a group has ten
 }
 
+func (w *fakeWorld) memory(pid int) (int64, error) {
+	if w.size == nil {
+		return 1, nil
+	}
+	return w.size(pid), nil
+}
+
 func (w *fakeWorld) start(s spec) (process, error) {
 	w.mu.Lock()
 	p := &fakeProcess{w: w, n: len(w.procs) + 1, spec: s, began: time.Now(), gone: make(chan struct{}), term: make(chan struct{}, 1)}
@@ -105,11 +115,14 @@ func (p *fakeProcess) work(bad string) *mini {
 }
 
 func (p *fakeProcess) workOn(bad string, end func(code int)) *mini {
-	m := &mini{uuid: p.uuid, bad: bad, beat: 5 * time.Second, spawn: func(f func()) { p.w.playing.Go(f) }, exit: end}
+	m := &mini{uuid: p.uuid, release: lookup(p.spec.env, envRelease), bad: bad, beat: 5 * time.Second, spawn: func(f func()) { p.w.playing.Go(f) }, exit: end}
 	m.dial = func(endpoint string, make func(session.Link) loop.Handler) error {
 		p.dial(endpoint, make)
 		return nil
 	}
+	p.mu.Lock()
+	p.worker = m
+	p.mu.Unlock()
 	_ = m.connect(p.w.e.lanes[0].endpoint, 0)
 	go func() { // ends with the process
 		for {
@@ -172,6 +185,15 @@ func (p *fakeProcess) terminate() error {
 	return nil
 }
 
+func (p *fakeProcess) dump(int) error {
+	p.signal("SIGQUIT")
+	if p.w.quits {
+		p.spec.output(Stderr, "goroutine 1 [running]:", false)
+		p.die(exit{code: 2})
+	}
+	return nil
+}
+
 func (p *fakeProcess) kill() error {
 	p.signal("SIGKILL")
 	p.mu.Lock()
@@ -225,6 +247,13 @@ func (w *fakeWorld) proc(n int) *fakeProcess {
 		w.mu.Unlock()
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// mini is the worker that the process plays.
+func (p *fakeProcess) mini() *mini {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.worker
 }
 
 func (w *fakeWorld) count() int {

@@ -35,10 +35,13 @@ func (c *child) advance() bool {
 			return c.terminate("the engine is shutting down")
 		case f.ended != "":
 			return c.leave(c.e.opt.KillDelay, f)
+		case f.broken:
+			c.because(fmt.Sprintf("said broken (%q) before it was online", f.why))
+			return c.terminate("broken before it was online")
 		case f.online:
-			return c.serve()
+			return c.stand()
 		}
-	case stateOnline, stateBroken:
+	case stateReady, stateSuspended, stateOnline, stateBroken:
 		switch {
 		case f.closed > 0:
 			return c.leave(leaveGrace, f)
@@ -47,15 +50,19 @@ func (c *child) advance() bool {
 		case f.drain || f.leaving:
 			return c.drain()
 		case f.broken && c.move(eventBreak):
-			c.log.Warn("engine: worker asks to be replaced", "why", f.why)
+			c.logger().Warn("engine: worker asks to be replaced", "why", f.why)
 			close(c.broken)
 			return true
+		case f.want == wantServe && !c.serves():
+			return c.serve()
+		case f.want == wantHold && (c.serves() || c.life.Current() == stateReady):
+			return c.hold()
 		}
 	case stateDraining, stateTerminating:
 		if f.closed == len(c.channels) {
 			return c.leave(c.e.opt.ShutdownTimeout, f)
 		}
-	case stateStopping:
+	case stateStopping, stateDumping:
 		if f.leaving { // its answer to SIGTERM
 			c.sendDrain()
 		}
@@ -63,20 +70,75 @@ func (c *child) advance() bool {
 	return false
 }
 
-// serve gives the worker its first sessions.
-func (c *child) serve() bool {
+// stand: the worker is online by its own word, and waits to be given the work.
+func (c *child) stand() bool {
 	c.deadline = time.Time{}
-	c.came = time.Now()
 	now := c.e.now()
 	for _, ch := range c.all() {
 		ch.beat.Store(now)
+	}
+	c.mu.Lock()
+	c.readied = time.Now()
+	c.mu.Unlock()
+	c.recycleSoon()
+	event := eventReady
+	if c.suspended {
+		event = eventSuspend
+	}
+	c.move(event)
+	c.logger().Info("engine: worker is ready", "pid", c.pid(), "after", time.Since(c.begun), "suspended", c.suspended)
+	close(c.ready)
+	return true
+}
+
+// serve gives the worker sessions, on each channel behind the word that resumes
+// it.
+func (c *child) serve() bool {
+	if c.came.IsZero() {
+		c.came = time.Now()
+	}
+	c.letGo()
+	for _, ch := range c.all() {
 		ch.lane.join(ch)
 	}
-	c.move(eventOnline)
-	c.log.Info("engine: worker is online", "pid", c.pid(), "after", time.Since(c.begun))
-	close(c.online)
+	c.join(true)
+	c.move(eventOnline) // not from broken
 	c.e.queue.release()
 	return true
+}
+
+// letGo ends a hold.
+func (c *child) letGo() {
+	if !c.onHold {
+		return
+	}
+	c.onHold = false
+	frame := codec.AppendResume(nil, int64(c.place()))
+	for _, ch := range c.all() {
+		_ = ch.mux.Unhold(frame) // an error: the channel has ended
+	}
+}
+
+// hold takes the worker out of choice and suspends it, on each channel behind
+// the last session.
+func (c *child) hold() bool {
+	c.onHold = true
+	frame := codec.AppendControl(nil, heddle.CtlSuspend)
+	for _, ch := range c.all() {
+		ch.lane.leave(ch)
+		_ = ch.mux.Hold(frame) // an error: the channel has ended
+	}
+	c.join(false)
+	c.move(eventSuspend) // not from broken
+	return true
+}
+
+// join notes whether the worker gets sessions.
+func (c *child) join(joined bool) {
+	c.mu.Lock()
+	c.joined = joined
+	c.changedLocked()
+	c.mu.Unlock()
 }
 
 // serveNoMore takes the worker out of choice, once.
@@ -88,8 +150,12 @@ func (c *child) serveNoMore() {
 	for _, ch := range c.all() {
 		ch.lane.leave(ch)
 	}
+	c.join(false)
 	if !c.came.IsZero() {
 		c.served = time.Since(c.came)
+	}
+	if at := c.readyAt(); !at.IsZero() {
+		c.stood = time.Since(at)
 	}
 	close(c.out)
 }
@@ -97,6 +163,9 @@ func (c *child) serveNoMore() {
 // drain lets the worker finish what it has.
 func (c *child) drain() bool {
 	c.serveNoMore()
+	if c.onHold && c.place() != standbyIndex && c.sessions() > 0 {
+		c.letGo() // it may hold some of what it is to finish
+	}
 	c.sendDrain()
 	c.deadline = time.Now().Add(c.e.opt.DrainTimeout)
 	return c.move(eventDrain)
@@ -140,12 +209,34 @@ func (c *child) leave(within time.Duration, f facts) bool {
 	return c.move(eventLeave)
 }
 
+// dump asks a worker that is stuck for its goroutines, before anything harder.
+// What it writes from now on is kept apart.
+func (c *child) dump(why string) bool {
+	c.because(why)
+	c.serveNoMore()
+	within := c.dumpGrace()
+	if c.dumped || !c.move(eventDump) {
+		return c.stop("")
+	}
+	c.dumped = true
+	c.deadline = time.Now().Add(within)
+	c.tail.dump()
+	c.signal("SIGQUIT", func() error { return c.process().dump(c.greeter()) })
+	return true
+}
+
+// dumpGrace is how long a worker may take to write its goroutines.
+func (c *child) dumpGrace() time.Duration { return min(dumpGrace, c.e.opt.KillDelay/2) }
+
 // stop sends SIGTERM to the group.
 func (c *child) stop(why string) bool {
 	c.stopped = true
 	c.because(why)
 	c.serveNoMore()
 	c.deadline = time.Now().Add(c.e.opt.KillDelay)
+	if !c.dumped {
+		c.deadline = c.deadline.Add(-c.dumpGrace()) // which comes before the kill
+	}
 	if !c.move(eventStop) {
 		return false
 	}
@@ -169,7 +260,7 @@ func (c *child) kill(why string) bool {
 func (c *child) signal(name string, send func() error) {
 	c.e.stats.signalled.Add(1)
 	if err := send(); err != nil {
-		c.log.Error("engine: "+name, "err", err)
+		c.logger().Error("engine: "+name, "err", err)
 	}
 }
 
@@ -196,6 +287,9 @@ func (c *child) next() time.Duration {
 	if !c.deadline.IsZero() {
 		d = time.Until(c.deadline)
 	}
+	if !c.checkup.IsZero() {
+		d = min(d, time.Until(c.checkup))
+	}
 	_, left := c.silent()
 	switch {
 	case left > 0:
@@ -207,11 +301,11 @@ func (c *child) next() time.Duration {
 }
 
 // silent returns the channel that has been without a heartbeat for longest,
-// and how long it may still be. Only who serves or drains has to beat.
+// and how long it may still be. Only who is ready, and until it is told to leave, has to beat.
 func (c *child) silent() (loop int, left time.Duration) {
 	left = 1<<63 - 1
 	switch c.life.Current() {
-	case stateOnline, stateBroken, stateDraining:
+	case stateReady, stateSuspended, stateOnline, stateBroken, stateDraining:
 	default:
 		return 0, left
 	}
@@ -236,15 +330,18 @@ func (c *child) expire() bool {
 			// be read.
 			c.doubt = now.Add(doubtGrace)
 		case !now.Before(c.doubt):
-			return c.stop(fmt.Sprintf("hung: no heartbeat on channel %d for %v", loop, o.HeartbeatTimeout))
+			return c.dump(fmt.Sprintf("hung: no heartbeat on channel %d for %v", loop, o.HeartbeatTimeout))
 		}
+	}
+	if !c.checkup.IsZero() && !now.Before(c.checkup) {
+		c.lookWhetherTired()
 	}
 	if c.deadline.IsZero() || now.Before(c.deadline) {
 		return true
 	}
 	switch c.life.Current() {
 	case stateStarting, stateGreeted:
-		return c.stop(c.lateStart())
+		return c.dump(c.lateStart())
 	case stateDraining:
 		c.because(fmt.Sprintf("did not finish its sessions within %v", o.DrainTimeout))
 		return c.terminate("drain timed out")
@@ -253,7 +350,15 @@ func (c *child) expire() bool {
 	case stateLeaving:
 		return c.stop("closed its channel and did not leave")
 	case stateStopping:
+		if !c.dumped {
+			return c.dump("")
+		}
 		return c.kill("")
+	case stateDumping:
+		if c.stopped {
+			return c.kill("")
+		}
+		return c.stop("")
 	}
 	return false
 }
@@ -277,7 +382,7 @@ func (c *child) lateStart() string {
 	case n < len(c.channels):
 		what = fmt.Sprintf("only %d of its %d channels greeted", n, len(c.channels))
 	default:
-		what = "it greeted and never said that it is online"
+		what = "it greeted and never said that it is online (a program that calls worker.ManualOnline must call worker.ReportOnline)"
 	}
 	return fmt.Sprintf("not online within %v of its start: %s", c.e.opt.StartTimeout, what)
 }
@@ -402,9 +507,9 @@ func (c *child) record(x exit) {
 	// else, took its sessions with it all the same.
 	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
-		Index: c.index, ID: c.id, Pid: c.pid(), Release: c.release,
+		Index: c.place(), ID: c.id, Pid: c.pid(), Release: c.release(),
 		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
-		Stderr: c.tail.all(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
+		Stderr: c.tail.all(), Dump: c.tail.dumped(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {
 		c.death.Uptime = 0

@@ -136,7 +136,7 @@ func TestStartTimeout(t *testing.T) {
 				t.Fatalf("%s: got %v, want a StartError with %q", bad, err, want)
 			}
 			got := strings.Join(w.proc(1).got(), ", ")
-			if want := "SIGTERM after 1m0s, SIGKILL after 1m5s"; !strings.HasPrefix(got, want) {
+			if want := "SIGQUIT after 1m0s, SIGTERM after 1m1s, SIGKILL after 1m6s"; !strings.HasPrefix(got, want) {
 				t.Errorf("%s: signals %q, want %q", bad, got, want)
 			}
 			if n := len(e.living()); n > 0 {
@@ -235,7 +235,7 @@ func TestNeverBeats(t *testing.T) {
 	})
 }
 
-// Drain, terminate, SIGTERM, SIGKILL: each after its time-out.
+// Drain, terminate, SIGTERM, SIGQUIT, SIGKILL: each after its time-out.
 func TestIgnoresTerminate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var deaths deathsOf
@@ -259,7 +259,7 @@ func TestIgnoresTerminate(t *testing.T) {
 		if got := time.Since(begun).Truncate(time.Second); got != 45*time.Second {
 			t.Errorf("took %v", got)
 		}
-		if got := fmt.Sprint(w.proc(1).got()); !strings.HasPrefix(got, "[SIGTERM after 40s SIGKILL after 45s") {
+		if got := fmt.Sprint(w.proc(1).got()); !strings.HasPrefix(got, "[SIGTERM after 40s SIGQUIT after 44s SIGKILL after 45s") {
 			t.Errorf("signals %s", got)
 		}
 		d := deaths.wait(t, 1)[0]

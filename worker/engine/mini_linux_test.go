@@ -24,30 +24,35 @@ type mini struct {
 	bad   string         // what it does wrong; empty: nothing
 	beat  time.Duration  // between heartbeats
 
+	release string // what the event "release" is answered with
+
 	mu       sync.Mutex
 	muxes    []*session.Mux
-	lanes    int // channels welcomed
-	pending  int // channels that the welcome named, 0: not welcomed
-	drained  int // channels that got drain
+	held     int    // channels that are suspended
+	index    string // that resume brought
+	lanes    int    // channels welcomed
+	pending  int    // channels that the welcome named, 0: not welcomed
+	drained  int    // channels that got drain
 	finished int
 }
 
 // The misbehaviours.
 const (
-	badMute      = "mute"      // connects and says nothing
-	badOffline   = "offline"   // greets and never says online
-	badBeats     = "beats"     // sends no heartbeat after the first
-	badStubborn  = "stubborn"  // ignores drain and terminate
-	badTwice     = "twice"     // greets twice on a channel
-	badChoke     = "choke"     // writes after choke
-	badFlood     = "flood"     // ignores credit
-	badOpener    = "opener"    // opens and cancels sessions without end
-	badNumber    = "number"    // greets with a channel number that is not the endpoint's
-	badPlain     = "plain"     // greets as a real Cocaine worker would
-	badBytes     = "bytes"     // sends what is no frame
-	badEarly     = "early"     // says online before it was welcomed
-	badBroken    = "broken"    // asks to be replaced
-	badTerminate = "terminate" // says terminate and leaves
+	badMute        = "mute"         // connects and says nothing
+	badOffline     = "offline"      // greets and never says online
+	badBeats       = "beats"        // sends no heartbeat after the first
+	badStubborn    = "stubborn"     // ignores drain and terminate
+	badTwice       = "twice"        // greets twice on a channel
+	badChoke       = "choke"        // writes after choke
+	badFlood       = "flood"        // ignores credit
+	badOpener      = "opener"       // opens and cancels sessions without end
+	badNumber      = "number"       // greets with a channel number that is not the endpoint's
+	badPlain       = "plain"        // greets as a real Cocaine worker would
+	badBytes       = "bytes"        // sends what is no frame
+	badEarly       = "early"        // says online before it was welcomed
+	badBroken      = "broken"       // asks to be replaced
+	badBrokenEarly = "broken early" // before it is online
+	badTerminate   = "terminate"    // says terminate and leaves
 )
 
 func (w *mini) connect(endpoint string, number int) error {
@@ -129,6 +134,9 @@ func (c *miniControl) OnControl(m *session.Mux, id uint64, args []byte) error {
 		c.heartbeat(m)
 		w.mu.Lock()
 		w.lanes++
+		if wl.Welcome.Suspended {
+			w.held++
+		}
 		w.pending = len(wl.Welcome.Endpoints)
 		all := w.lanes == w.pending
 		first := w.muxes[0]
@@ -140,10 +148,18 @@ func (c *miniControl) OnControl(m *session.Mux, id uint64, args []byte) error {
 				}
 			}
 		}
+		if all && w.bad == badBrokenEarly {
+			_ = first.Send(codec.AppendReason(nil, heddle.CtlBroken, "not well"))
+			return nil
+		}
 		if all && w.bad != badOffline {
 			_ = first.Send(codec.AppendControl(nil, heddle.CtlOnline))
 			first.Link().After(300*time.Millisecond, func() { w.misbehave(first) })
 		}
+	case heddle.CtlSuspend, heddle.CtlResume:
+		w.mu.Lock()
+		w.held += map[bool]int{true: 1, false: -1}[id == heddle.CtlSuspend]
+		w.mu.Unlock()
 	case heddle.CtlDrain:
 		if w.bad == badStubborn {
 			return nil
@@ -221,6 +237,20 @@ func (c *miniControl) OnClose(*session.Mux, error) {
 	}
 }
 
+// suspended says whether any channel is.
+func (w *mini) suspended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held > 0
+}
+
+// breaks asks to be replaced.
+func (w *mini) breaks(why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.muxes[0].Send(codec.AppendReason(nil, heddle.CtlBroken, why))
+}
+
 // leave asks to be drained, as a worker does on SIGTERM.
 func (w *mini) leave() {
 	w.mu.Lock()
@@ -244,6 +274,10 @@ func (w *mini) serve(s *session.Session) {
 				break
 			}
 		}
+	case "release":
+		_ = s.WriteChunk([]byte(w.release))
+	case "held":
+		_ = s.WriteChunk(fmt.Append(nil, w.suspended()))
 	case "pid":
 		_ = s.WriteChunk(fmt.Append(nil, os.Getpid()))
 	case "env":

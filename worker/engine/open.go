@@ -160,7 +160,11 @@ func (e *Engine) pick(tried []*channel, turn uint) *channel {
 func (e *Engine) busy(label string, waited time.Duration) *BusyError {
 	b := &BusyError{Waited: waited, retry: time.Second}
 	next := time.Duration(1<<63 - 1)
-	for _, s := range e.slots {
+	e.mu.Lock()
+	g := e.current
+	e.mu.Unlock()
+	b.Suspended = g.isSuspended()
+	for _, s := range g.workers() {
 		if c := s.current(); c != nil && c.serves() {
 			b.Online++
 		}
@@ -173,7 +177,7 @@ func (e *Engine) busy(label string, waited time.Duration) *BusyError {
 		b.retry = max(b.retry, (next+time.Second-1)/time.Second*time.Second)
 	}
 	e.oftenBusy.Do(func() {
-		e.log.Warn("engine: a request was refused: every worker is busy", "request", strings.Clone(label), "waited", waited, "online", b.Online,
+		e.log.Warn("engine: a request was refused: no worker was free", "suspended", b.Suspended, "request", strings.Clone(label), "waited", waited, "online", b.Online,
 			"full", e.stats.full.Load(), "aged", e.stats.aged.Load())
 	})
 	return b

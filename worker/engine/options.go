@@ -25,6 +25,9 @@ type Options struct {
 	Name    string   // of the app; default the base name of Path
 	Release string   // default "1"
 
+	Standbys    int  // workers beside those that are warm and take the place of one that dies
+	Suspended   bool // begin suspended: see Engine.Resume
+	Recycle     RecycleOptions
 	Workers     int // default the number of CPUs that this process may use
 	Loops       int // default one per four CPUs, at least one
 	Concurrency int // sessions a worker has open at once, counted on each loop by itself; 0: no limit
@@ -90,7 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 		name  string
 		value int64
 	}{
-		{"Workers", int64(o.Workers)}, {"Loops", int64(o.Loops)}, {"Concurrency", int64(o.Concurrency)}, {"Window", int64(o.Window)},
+		{"Workers", int64(o.Workers)}, {"Standbys", int64(o.Standbys)}, {"Recycle.Age", int64(o.Recycle.Age)}, {"Recycle.Memory", o.Recycle.Memory}, {"Loops", int64(o.Loops)}, {"Concurrency", int64(o.Concurrency)}, {"Window", int64(o.Window)},
 		{"Queue.Len", int64(o.Queue.Len)}, {"Queue.Age", int64(o.Queue.Age)}, {"StderrLines", int64(o.StderrLines)},
 		{"StartTimeout", int64(o.StartTimeout)}, {"HandshakeTimeout", int64(o.HandshakeTimeout)},
 		{"HeartbeatTimeout", int64(o.HeartbeatTimeout)}, {"DrainTimeout", int64(o.DrainTimeout)},
@@ -141,6 +144,11 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// program is what the first release runs.
+func (o *Options) program() Program {
+	return Program{Path: o.Path, Args: o.Args, Env: o.Env, Dir: o.Dir, Release: o.Release}
 }
 
 // DefaultLoops is how many loops an engine has: one per four CPUs, at least one.

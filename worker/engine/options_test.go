@@ -43,9 +43,9 @@ func TestOptions(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("HEDDLE_UUID", "the daemon's own")
 	t.Setenv("SHARED", "daemon")
-	env := environment(&Options{Env: []string{"SHARED=app", "OWN=1", "OWN=2", "EMPTY="}, Dir: "/tmp", Name: "shop", Release: "4"}, "unix:/x", "the-id", 3)
+	env := environment(&Program{Env: []string{"SHARED=app", "OWN=1", "OWN=2", "EMPTY="}, Dir: "/tmp", Release: "4"}, identity{app: "shop", endpoint: "unix:/x", id: "the-id", index: 3})
 	for key, want := range map[string]string{
-		"HEDDLE_UUID": "the-id", "HEDDLE_INDEX": "3", "HEDDLE_APP": "shop", "HEDDLE_RELEASE": "4", "HEDDLE_PROTOCOL": "1", "HEDDLE_ENDPOINT": "unix:/x",
+		"HEDDLE_UUID": "the-id", "HEDDLE_INDEX": "3", "HEDDLE_APP": "shop", "HEDDLE_RELEASE": "4", "HEDDLE_PROTOCOL": "1", "HEDDLE_ENDPOINT": "unix:/x", "HEDDLE_SUSPENDED": "",
 		"SHARED": "app", "OWN": "2", "PWD": "/tmp",
 	} {
 		if n := len(slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return !strings.HasPrefix(kv, key+"=") })); n != 1 {
@@ -125,7 +125,7 @@ func TestShareOfProcessors(t *testing.T) {
 		}
 	}
 	t.Setenv("GOMAXPROCS", "7")
-	if env := environment(&Options{Workers: 50}, "unix:/x", "the-id", 3); !slices.Contains(env, "GOMAXPROCS=7") {
+	if env := environment(&Program{}, identity{workers: 50}); !slices.Contains(env, "GOMAXPROCS=7") {
 		t.Errorf("the user's own GOMAXPROCS is not kept: %q", env)
 	}
 }

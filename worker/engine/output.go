@@ -37,16 +37,22 @@ func readLines(r io.Reader, line func(text string, more bool)) {
 	}
 }
 
-// A tail keeps the last lines that were added.
+// A tail keeps the last lines that were added, and those of a dump.
 type tail struct {
 	mu    sync.Mutex
 	lines []string // a ring once it is full
 	next  int
 	size  int
+
+	dumping bool
+	dumps   []string
+	room    int // bytes that dumps may still have
 }
 
-// tailBytes is how much of a line a tail keeps.
-const tailBytes = 4 << 10
+const (
+	tailBytes = 4 << 10 // of a line are kept
+	dumpBytes = 1 << 20 // of a dump
+)
 
 func (t *tail) add(line string) {
 	if len(line) > tailBytes {
@@ -54,15 +60,34 @@ func (t *tail) add(line string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.lines) < t.size {
+	switch {
+	case t.dumping:
+		if t.room -= len(line) + 1; t.room >= 0 {
+			t.dumps = append(t.dumps, line)
+		}
+	case len(t.lines) < t.size:
 		t.lines = append(t.lines, line)
-		return
+	default:
+		t.lines[t.next] = line
+		t.next = (t.next + 1) % t.size
 	}
-	t.lines[t.next] = line
-	t.next = (t.next + 1) % t.size
 }
 
-// all returns the lines, oldest first.
+// dump has the lines that are added from now on kept apart.
+func (t *tail) dump() {
+	t.mu.Lock()
+	t.dumping, t.room = true, dumpBytes
+	t.mu.Unlock()
+}
+
+// dumped returns those.
+func (t *tail) dumped() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.dumps...)
+}
+
+// all returns the other lines, oldest first.
 func (t *tail) all() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -19,6 +19,9 @@ type world interface {
 	// group returns the process group of a process.
 	group(pid int) (int, error)
 
+	// memory is how many bytes a process has resident.
+	memory(pid int) (int64, error)
+
 	// listen gives a lane its loop and its endpoint.
 	listen(e *Engine, l *lane) error
 }
@@ -49,6 +52,10 @@ type process interface {
 	terminate() error
 	kill() error
 
+	// dump asks the process of the group that has this number, or the leader if
+	// it is 0, for its goroutines: SIGQUIT.
+	dump(pid int) error
+
 	// reap waits for the process, which has exited, after it has killed what
 	// is left of its group. Its pipes are read on for at most drainPipes; drained
 	// is closed when nothing more will come.
@@ -77,23 +84,35 @@ const (
 	envIndex    = "HEDDLE_INDEX"
 	envApp      = "HEDDLE_APP"
 	envRelease  = "HEDDLE_RELEASE"
+
+	envSuspended = "HEDDLE_SUSPENDED"
 )
 
+// An identity is what a worker is told of itself.
+type identity struct {
+	app       string
+	endpoint  string
+	id        string
+	index     int // standbyIndex: none yet
+	workers   int // that there are to be
+	suspended bool
+}
+
 // environment is each worker's share of the processors, then this process's
-// environment, the options', and what a worker must know; of variables that come
+// environment, the program's, and what a worker must know; of variables that come
 // twice the last counts.
-func environment(o *Options, endpoint, id string, index int) []string {
+func environment(p *Program, w identity) []string {
 	var all []string
-	if n := share(runtime.GOMAXPROCS(0), o.Workers); n > 0 {
+	if n := share(runtime.GOMAXPROCS(0), w.workers); n > 0 {
 		all = append(all, "GOMAXPROCS="+strconv.Itoa(n))
 	}
-	all = append(append(all, os.Environ()...), o.Env...)
-	if o.Dir != "" {
-		all = append(all, "PWD="+o.Dir)
+	all = append(append(all, os.Environ()...), p.Env...)
+	if p.Dir != "" {
+		all = append(all, "PWD="+p.Dir)
 	}
 	all = append(all,
-		envProtocol+"=1", envEndpoint+"="+endpoint, envUUID+"="+id, envIndex+"="+strconv.Itoa(index),
-		envApp+"="+o.Name, envRelease+"="+o.Release)
+		envProtocol+"=1", envEndpoint+"="+w.endpoint, envUUID+"="+w.id, envIndex+"="+strconv.Itoa(w.index),
+		envApp+"="+w.app, envRelease+"="+p.Release, envSuspended+"="+map[bool]string{true: "1"}[w.suspended])
 	last := make(map[string]int, len(all))
 	for i, kv := range all {
 		k, _, _ := strings.Cut(kv, "=")

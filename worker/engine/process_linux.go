@@ -4,11 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+// How long a program's file may be busy being written: a process that was forked
+// meanwhile holds the descriptor until it has executed.
+const (
+	busyGrace = time.Second
+	busyPause = 10 * time.Millisecond
 )
 
 // osWorld is the real one.
@@ -26,6 +35,19 @@ type osProcess struct {
 
 	mu     sync.Mutex
 	reaped bool // its number may mean somebody else now
+}
+
+func (osWorld) memory(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b)) // size resident shared …, in pages: proc_pid_statm(5)
+	if len(f) < 2 {
+		return 0, fmt.Errorf("engine: /proc/%d/statm: %q", pid, b)
+	}
+	pages, err := strconv.ParseInt(f[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
 }
 
 // start runs s in a process group of its own, with standard input from
@@ -46,14 +68,20 @@ func (osWorld) start(s spec) (process, error) {
 			return nil, err
 		}
 	}
-	p, err := children.start(func() (*os.Process, error) {
-		return os.StartProcess(s.path, s.args, &os.ProcAttr{
-			Dir:   s.dir,
-			Env:   s.env,
-			Files: []*os.File{null, theirs[0], theirs[1]},
-			Sys:   &syscall.SysProcAttr{Setpgid: true},
+	var p *os.Process
+	for until := time.Now().Add(busyGrace); ; time.Sleep(busyPause) {
+		p, err = children.start(func() (*os.Process, error) {
+			return os.StartProcess(s.path, s.args, &os.ProcAttr{
+				Dir:   s.dir,
+				Env:   s.env,
+				Files: []*os.File{null, theirs[0], theirs[1]},
+				Sys:   &syscall.SysProcAttr{Setpgid: true},
+			})
 		})
-	})
+		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(until) {
+			break
+		}
+	}
 	if err != nil {
 		closeFiles(ours[:])
 		return nil, err
@@ -143,6 +171,27 @@ func (o *osProcess) signal(sig unix.Signal) error {
 		return fmt.Errorf("engine: signal %s to group %d: %w", unix.SignalName(sig), o.p.Pid, err)
 	}
 	return nil
+}
+
+// dump signals one process, which a pidfd keeps from being taken for another.
+func (o *osProcess) dump(pid int) error {
+	if pid == 0 {
+		pid = o.p.Pid
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(fd)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.reaped {
+		return nil
+	}
+	if group, err := unix.Getpgid(pid); err != nil || group != o.p.Pid {
+		return fmt.Errorf("engine: process %d is not of group %d any more", pid, o.p.Pid)
+	}
+	return os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(fd, unix.SIGQUIT, nil, 0))
 }
 
 func (o *osProcess) reap() exit {

@@ -276,7 +276,7 @@ func TestBadTargets(t *testing.T) {
 		{path: script, want: []string{"could not be started: no such file or directory"}},
 		{path: os.Args[0], play: "exit", want: []string{"worker 0", "exited with status 4 before it was online", "\n  first words\n  last words\n", "nothing is left running", "by hand"}},
 		{path: "/bin/true", want: []string{"exited with status 0 before it was online", "wrote nothing"}},
-		{path: os.Args[0], play: "sleep", late: true, want: []string{"not online within 300ms of its start: no handshake came from it", "was killed by SIGKILL"}},
+		{path: os.Args[0], play: "sleep", late: true, want: []string{"not online within 300ms of its start: no handshake came from it", "exited with status 2"}},
 		{path: os.Args[0], play: badMute, late: true, want: []string{"no handshake came from it"}},
 		{path: os.Args[0], play: badBytes, want: []string{"exited with status 7 before it was online: codec: byte 0"}},
 		{path: os.Args[0], play: badPlain, want: []string{"plain protocol"}},
@@ -316,7 +316,7 @@ func TestBadTargets(t *testing.T) {
 }
 
 // Ignores drain, terminate and SIGTERM, and has a grandchild that holds its
-// pipes: it is killed with it.
+// pipes: it is asked for its goroutines, which ends it, and its group with it.
 func TestStubborn(t *testing.T) {
 	var deaths deathsOf
 	e := newReal(t, badStubborn, Options{
@@ -328,11 +328,11 @@ func TestStubborn(t *testing.T) {
 	if err := e.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(begun); d < 300*time.Millisecond || d > 30*time.Second {
+	if d := time.Since(begun); d < 250*time.Millisecond || d > 30*time.Second {
 		t.Errorf("took %v", d)
 	}
 	d := deaths.wait(t, 1)[0]
-	if d.Signal != "SIGKILL" || !strings.Contains(d.Reason, "did not finish") {
+	if d.ExitCode != 2 || !strings.Contains(d.Reason, "did not finish") || !strings.Contains(strings.Join(d.Dump, "\n"), "goroutine 1 ") {
 		t.Errorf("death %+v", d)
 	}
 	until(t, "its group is gone", func() bool { return !groupAlive(pid) })

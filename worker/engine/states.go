@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/looplab/fsm"
 )
@@ -10,11 +11,14 @@ import (
 const (
 	stateStarting    = "starting"    // executed; no channel greeted yet
 	stateGreeted     = "greeted"     // some channel did; not yet online
+	stateReady       = "ready"       // said that it is online, and waits to be given sessions
+	stateSuspended   = "suspended"   // likewise, and knows that it is held back
 	stateOnline      = "online"      // serves
 	stateBroken      = "broken"      // asked to be replaced, and serves until it is
 	stateDraining    = "draining"    // gets no new session, finishes those it has
 	stateTerminating = "terminating" // was told to leave by a message
 	stateLeaving     = "leaving"     // its channels have ended; its process should follow
+	stateDumping     = "dumping"     // was sent SIGQUIT, for its goroutines
 	stateStopping    = "stopping"    // was sent SIGTERM
 	stateKilling     = "killing"     // was sent SIGKILL
 	stateDead        = "dead"
@@ -23,11 +27,14 @@ const (
 // The events that move a child.
 const (
 	eventGreet     = "greet"
+	eventReady     = "ready"
+	eventSuspend   = "suspend"
 	eventOnline    = "online"
 	eventBreak     = "break"
 	eventDrain     = "drain"
 	eventTerminate = "terminate"
 	eventLeave     = "leave"
+	eventDump      = "dump"
 	eventStop      = "stop"
 	eventKill      = "kill"
 	eventDie       = "die"
@@ -36,16 +43,21 @@ const (
 // Lifecycle returns the table of a worker's life as the engine sees it, and
 // its first state.
 func Lifecycle() (initial string, events fsm.Events) {
+	standing := []string{stateReady, stateSuspended, stateOnline, stateBroken}
+	any := slices.Concat([]string{stateStarting, stateGreeted}, standing, []string{stateDraining, stateTerminating, stateLeaving})
 	return stateStarting, fsm.Events{
 		{Name: eventGreet, Src: []string{stateStarting}, Dst: stateGreeted},
-		{Name: eventOnline, Src: []string{stateGreeted}, Dst: stateOnline},
-		{Name: eventBreak, Src: []string{stateOnline}, Dst: stateBroken},
-		{Name: eventDrain, Src: []string{stateOnline, stateBroken}, Dst: stateDraining},
+		{Name: eventReady, Src: []string{stateGreeted}, Dst: stateReady},
+		{Name: eventSuspend, Src: []string{stateGreeted, stateReady, stateOnline}, Dst: stateSuspended},
+		{Name: eventOnline, Src: []string{stateReady, stateSuspended}, Dst: stateOnline},
+		{Name: eventBreak, Src: []string{stateReady, stateSuspended, stateOnline}, Dst: stateBroken},
+		{Name: eventDrain, Src: standing, Dst: stateDraining},
 		{Name: eventTerminate, Src: []string{stateGreeted, stateDraining}, Dst: stateTerminating},
-		{Name: eventLeave, Src: []string{stateGreeted, stateOnline, stateBroken, stateDraining, stateTerminating}, Dst: stateLeaving},
-		{Name: eventStop, Src: []string{stateStarting, stateGreeted, stateOnline, stateBroken, stateDraining, stateTerminating, stateLeaving}, Dst: stateStopping},
-		{Name: eventKill, Src: []string{stateStarting, stateGreeted, stateOnline, stateBroken, stateDraining, stateTerminating, stateLeaving, stateStopping}, Dst: stateKilling},
-		{Name: eventDie, Src: []string{stateStarting, stateGreeted, stateOnline, stateBroken, stateDraining, stateTerminating, stateLeaving, stateStopping, stateKilling}, Dst: stateDead},
+		{Name: eventLeave, Src: slices.Concat([]string{stateGreeted}, standing, []string{stateDraining, stateTerminating}), Dst: stateLeaving},
+		{Name: eventDump, Src: slices.Concat(any, []string{stateStopping}), Dst: stateDumping},
+		{Name: eventStop, Src: slices.Concat(any, []string{stateDumping}), Dst: stateStopping},
+		{Name: eventKill, Src: slices.Concat(any, []string{stateDumping, stateStopping}), Dst: stateKilling},
+		{Name: eventDie, Src: slices.Concat(any, []string{stateDumping, stateStopping, stateKilling}), Dst: stateDead},
 	}
 }
 
@@ -62,9 +74,9 @@ func newLife(entered func(state string)) *fsm.FSM {
 // engine had not asked the worker to leave.
 func visible(state string, fault bool) string {
 	switch state {
-	case stateStarting, stateGreeted:
+	case stateStarting, stateGreeted, stateReady:
 		return "starting"
-	case stateOnline, stateBroken, stateDead:
+	case stateSuspended, stateOnline, stateBroken, stateDead:
 		return state
 	}
 	if fault {

@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestLifecycle walks every pair of state and event.
 func TestLifecycle(t *testing.T) {
 	initial, table := Lifecycle()
-	states := []string{stateStarting, stateGreeted, stateOnline, stateBroken, stateDraining, stateTerminating, stateLeaving, stateStopping, stateKilling, stateDead}
-	events := []string{eventGreet, eventOnline, eventBreak, eventDrain, eventTerminate, eventLeave, eventStop, eventKill, eventDie}
+	states := []string{stateStarting, stateGreeted, stateReady, stateSuspended, stateOnline, stateBroken, stateDraining, stateTerminating, stateLeaving, stateDumping, stateStopping, stateKilling, stateDead}
+	events := []string{eventGreet, eventReady, eventSuspend, eventOnline, eventBreak, eventDrain, eventTerminate, eventLeave, eventDump, eventStop, eventKill, eventDie}
 	want := make(map[[2]string]string)
 	for _, ev := range table {
 		if !slices.Contains(events, ev.Name) || !slices.Contains(states, ev.Dst) {

@@ -1,36 +1,50 @@
 package engine
 
-import "time"
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
 
 // A Status is a snapshot of the engine; its JSON shape is one that scripts
 // rely on.
 type Status struct {
-	Name    string         `json:"name"`
-	Release string         `json:"release"`
-	Workers []WorkerStatus `json:"workers"` // by index, those that are leaving before their successor
+	Name      string         `json:"name"`
+	Release   string         `json:"release"`             // that serves
+	Suspended bool           `json:"suspended"`           // its workers are held
+	Wanted    int            `json:"wanted"`              // workers that it is to have
+	Standbys  int            `json:"standbys"`            // and standbys
+	Operation string         `json:"operation,omitempty"` // what is under way, "a deploy of r3"
+	Workers   []WorkerStatus `json:"workers"`             // by index, those that are leaving before their successor; standbys last
 }
 
 // A WorkerStatus is one worker's part of Status.
 type WorkerStatus struct {
-	Index    int       `json:"index"`
-	ID       string    `json:"id"` // uuid, fresh for each process
+	Index    int       `json:"index"` // -1: a standby
+	ID       string    `json:"id"`    // uuid, fresh for each process
 	Pid      int       `json:"pid"`
 	State    string    `json:"state"` // starting, online, suspended, broken, draining or dead
 	Since    time.Time `json:"since"`
 	Release  string    `json:"release"`
-	Sessions int       `json:"sessions"` // open now
-	Restarts int       `json:"restarts"` // processes that had this index before
+	Sessions int       `json:"sessions"`           // open now
+	Restarts int       `json:"restarts"`           // processes that had this index before
+	Standby  bool      `json:"standby,omitempty"`  // waits for a worker to die
+	Reason   string    `json:"reason,omitempty"`   // why it is broken, or has to go
+	Requests []string  `json:"requests,omitempty"` // ids of what a draining worker still answers, at most 100
 }
 
 // Stats are the engine's counters, for metrics. All but those marked "now"
 // only grow.
 type Stats struct {
-	Workers  int // wanted, now
-	Online   int // now
-	Starting int // now
-	Waiting  int // requests in the queue, now
-	Sessions int // open, now
-	Pending  int // connections that have not greeted, now
+	Workers   int // wanted, now
+	Online    int // now
+	Starting  int // now
+	Suspended int // now, without standbys
+	Standbys  int // ready, now
+	Waiting   int // requests in the queue, now
+	Sessions  int // open, now
+	Pending   int // connections that have not greeted, now
 
 	Opened    uint64 // sessions opened on workers
 	Queued    uint64 // requests that had to wait
@@ -42,10 +56,92 @@ type Stats struct {
 	Deaths    uint64 // processes ended, of which
 	Expected  uint64 // in order, because they were asked to
 	Early     uint64 // before they had served ServedEnough
+	Promoted  uint64 // standbys that took a place
+	Recycled  uint64 // workers replaced for their requests, age or memory
 	Signalled uint64 // SIGTERM or SIGKILL sent to a worker's group because it did not leave by itself
 	Strangers uint64 // connections refused
 	Ignored   uint64 // frames for sessions that had ended
 	Overrun   uint64 // sessions ended because the worker sent more than it may
 	Refused   uint64 // sessions that workers opened and were refused
 	Reaped    uint64 // orphans waited for
+}
+
+// Status is the engine as people see it. Any goroutine.
+func (e *Engine) Status() Status {
+	all := e.living()
+	e.mu.Lock()
+	g := e.current
+	s := Status{
+		Name: e.opt.Name, Release: e.opt.Release, Operation: e.doing,
+		Wanted: e.workers, Standbys: e.standbys, Workers: []WorkerStatus{},
+	}
+	e.mu.Unlock()
+	if g != nil {
+		s.Release, s.Suspended = g.program.Release, g.isSuspended()
+		for _, sl := range g.all() {
+			if c := sl.current(); c != nil && !slices.Contains(all, c) {
+				all = append(all, c)
+			}
+		}
+	}
+	for _, c := range all {
+		w := c.status()
+		if w.State == "draining" {
+			w.Requests = c.requests(maxShown)
+		}
+		s.Workers = append(s.Workers, w)
+	}
+	place := func(w WorkerStatus) int {
+		if w.Standby {
+			return math.MaxInt
+		}
+		return w.Index
+	}
+	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.Release, b.Release), cmp.Compare(a.Restarts, b.Restarts), cmp.Compare(a.ID, b.ID))
+	})
+	return s
+}
+
+// wanted is how many workers there are to be.
+func (e *Engine) wanted() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.workers
+}
+
+// Stats returns the engine's counters. Any goroutine.
+func (e *Engine) Stats() Stats {
+	c := &e.stats
+	s := Stats{
+		Workers: e.wanted(), Waiting: int(e.queue.waiting.Load()), Pending: int(e.pending.Load()),
+		Opened: c.opened.Load(), Queued: c.queued.Load(), Full: c.full.Load(), Aged: c.aged.Load(), Retried: c.retried.Load(),
+		Lost: c.lost.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
+		Promoted: c.promoted.Load(), Recycled: c.recycled.Load(),
+		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
+		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
+	}
+	for _, w := range e.living() {
+		switch st := w.status(); {
+		case st.State == "starting":
+			s.Starting++
+		case st.State == stateSuspended && st.Standby:
+			s.Standbys++
+		case st.State == stateSuspended:
+			s.Suspended++
+		case w.serves():
+			s.Online++
+		}
+		for _, ch := range w.all() {
+			if ch.closed.Load() {
+				continue // counted when it ended
+			}
+			n := ch.mux.Counters()
+			s.Sessions += ch.mux.Load()
+			s.Ignored += n.Ignored
+			s.Overrun += n.Overrun
+			s.Refused += n.Refused
+		}
+	}
+	return s
 }
