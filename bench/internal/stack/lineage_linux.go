@@ -2,11 +2,11 @@ package stack
 
 import "syscall"
 
-// lineage gives a process a group of its own, so that a Ctrl-C at the terminal
+// Lineage gives a process a group of its own, so that a Ctrl-C at the terminal
 // reaches the benchmark alone, which ends its stacks in order, and has the
 // kernel end it should the benchmark die without doing so. The latter goes by
 // the thread that starts the process (prctl(2), PR_SET_PDEATHSIG).
-func lineage() *syscall.SysProcAttr {
+func Lineage() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 

@@ -7,6 +7,7 @@ import (
 	"syscall"
 )
 
-func lineage() *syscall.SysProcAttr { return nil }
+// Lineage has nothing to say outside Linux.
+func Lineage() *syscall.SysProcAttr { return nil }
 
 func raiseFiles(uint64) (uint64, error) { return 0, errors.ErrUnsupported }

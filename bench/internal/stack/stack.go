@@ -35,11 +35,11 @@ type Stack struct {
 func Start(ctx context.Context, name, url, path string, args ...string) (*Stack, error) {
 	s := &Stack{Name: name, URL: url, cmd: exec.Command(path, args...), exited: make(chan struct{})}
 	s.cmd.Stderr = &s.stderr
-	s.cmd.SysProcAttr = lineage()
+	s.cmd.SysProcAttr = Lineage()
 	began := make(chan error, 1)
 	// Ends when the process does; Stop sees to that.
 	go func() {
-		runtime.LockOSThread() // whose end would end the process: see lineage
+		runtime.LockOSThread() // whose end would end the process: see Lineage
 		defer runtime.UnlockOSThread()
 		err := s.cmd.Start()
 		began <- err
