@@ -5,7 +5,7 @@ TESTFLAGS ?=
 FUZZTIME  ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-kill bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle stdlib-suite compare lint cross examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle stdlib-suite compare lint cross examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -34,8 +34,13 @@ bench: ## the benchmarks of the packages
 bench-hello: ## CPU per request beside net/http alone (needs wrk)
 	$(GO) run ./bench/hello
 
-bench-kill: ## what a killed worker costs under load (needs wrk)
-	$(GO) run ./bench/kill
+bench-lifecycle: ## deploys, kills and the rest of a daemon's life under traffic: what was lost (some minutes)
+	$(GO) run ./bench/lifecycle deploys
+	$(GO) run ./bench/lifecycle mix
+	$(GO) run ./bench/lifecycle kills
+	$(GO) run ./bench/lifecycle bad
+	$(GO) run ./bench/lifecycle promotion
+	$(GO) run ./bench/lifecycle daemon
 
 bench-big: ## 200 MB up and down, and what memory that takes (-size 2GiB: more)
 	$(GO) run ./bench/big

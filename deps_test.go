@@ -89,7 +89,6 @@ var rooms = map[string]room{
 	"bench/bare":               {},
 	"bench/internal/stack":     {},
 	"bench/hello":              {below: []string{"bench/internal/stack"}},
-	"bench/kill":               {below: []string{"bench/internal/stack"}},
 	"bench/big":                {below: []string{"bench/internal/stack"}},
 	"bench/internal/clock":     {},
 	"bench/internal/child":     {},
@@ -106,6 +105,11 @@ var rooms = map[string]room{
 	"bench/growth":             {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/idle":               {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/h2spec":             {below: []string{"bench/internal/stack"}},
+	"bench/internal/websocket": {},
+	"bench/internal/traffic":   {below: []string{"bench/internal/pattern", "bench/internal/websocket"}},
+	"bench/internal/daemon":    {below: []string{"bench/internal/stack"}},
+	"bench/lifecycle":          {below: []string{"bench/internal/daemon", "bench/internal/traffic", "bench/internal/stack", "bench/internal/clock", "bench/internal/figures"}},
+	"bench/lifecycle/app":      {below: []string{"httpcompat", "bench/internal/pattern", "bench/internal/websocket"}},
 }
 
 // workerRooms are what a program links that calls httpcompat.ListenAndServe.
