@@ -397,8 +397,12 @@ func (c *child) lost(ch *channel, err error) {
 
 // lose is told of a session that had no answer when its channel ended.
 func (c *child) lose(ch *channel, s *session.Session) {
-	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event(), RequestID: strings.Clone(s.Label())}
-	c.e.stats.lost.Add(1)
+	l := LostSession{Loop: ch.lane.index, ID: s.ID(), Event: s.Event(), RequestID: strings.Clone(s.Label()), Untouched: s.Untouched()}
+	if l.Untouched {
+		c.e.stats.untouched.Add(1)
+	} else {
+		c.e.stats.lost.Add(1)
+	}
 	c.mu.Lock()
 	c.lostOnes = append(c.lostOnes, l)
 	c.mu.Unlock()

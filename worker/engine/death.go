@@ -11,13 +11,13 @@ type Death struct {
 	ID       string // uuid
 	Pid      int    // 0: the process could not be started
 	Release  string
-	ExitCode int      // -1 when ended by a signal or never started
-	Signal   string   // such as "SIGKILL"; empty when it exited
-	Reason   string   // one line: what happened, as far as the engine knows
-	Expected bool     // the engine had asked it to leave, and it did
-	Stderr   []string // its last lines
-	Dump     []string // what it wrote when it was asked for its goroutines, at most 1 MiB
-	Lost     []LostSession
+	ExitCode int           // -1 when ended by a signal or never started
+	Signal   string        // such as "SIGKILL"; empty when it exited
+	Reason   string        // one line: what happened, as far as the engine knows
+	Expected bool          // the engine had asked it to leave, and it did
+	Stderr   []string      // its last lines
+	Dump     []string      // what it wrote when it was asked for its goroutines, at most 1 MiB
+	Lost     []LostSession // without those that ended with an answer
 	Uptime   time.Duration // since exec
 	Served   time.Duration // since it came online; 0: it never did
 }
@@ -28,6 +28,7 @@ type LostSession struct {
 	ID        uint64 // session, on that channel
 	Event     string
 	RequestID string // the session's Label
+	Untouched bool   // the worker never had it: whoever asked may have asked another
 }
 
 // LogValue gives the record its structure in logs.

@@ -65,7 +65,7 @@ type Engine struct {
 type counters struct {
 	opened, queued, full, aged, retried, lost        atomic.Uint64
 	spawned, deaths, expected, early, signalled      atomic.Uint64
-	promoted, recycled                               atomic.Uint64
+	untouched, promoted, recycled                    atomic.Uint64
 	strangers, reaped, ignored, overrun, refusedOpen atomic.Uint64
 }
 

@@ -28,11 +28,10 @@ type mini struct {
 
 	mu       sync.Mutex
 	muxes    []*session.Mux
-	held     int    // channels that are suspended
-	index    string // that resume brought
-	lanes    int    // channels welcomed
-	pending  int    // channels that the welcome named, 0: not welcomed
-	drained  int    // channels that got drain
+	held     int // channels that are suspended
+	lanes    int // channels welcomed
+	pending  int // channels that the welcome named, 0: not welcomed
+	drained  int // channels that got drain
 	finished int
 }
 

@@ -51,7 +51,8 @@ type Stats struct {
 	Full      uint64 // of all, refused because the queue was full
 	Aged      uint64 // of those that waited, refused at the age limit
 	Retried   uint64 // opens that a second worker took because the first refused
-	Lost      uint64 // sessions that ended with their worker
+	Lost      uint64 // sessions that ended with the worker that had them
+	Untouched uint64 // sessions that ended with their worker, which never had them
 	Spawned   uint64 // processes started
 	Deaths    uint64 // processes ended, of which
 	Expected  uint64 // in order, because they were asked to
@@ -116,7 +117,7 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Workers: e.wanted(), Waiting: int(e.queue.waiting.Load()), Pending: int(e.pending.Load()),
 		Opened: c.opened.Load(), Queued: c.queued.Load(), Full: c.full.Load(), Aged: c.aged.Load(), Retried: c.retried.Load(),
-		Lost: c.lost.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
+		Lost: c.lost.Load(), Untouched: c.untouched.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
 		Promoted: c.promoted.Load(), Recycled: c.recycled.Load(),
 		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
 		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
