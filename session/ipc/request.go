@@ -21,7 +21,12 @@ type Request struct {
 	s       *session.Session
 	files   []*os.File // that nobody took
 	timeout time.Duration
+	base    context.Context // the server's, which ends when Close gives up waiting
 }
+
+// lastReply is how long a reply waits once the server is being closed and waits no
+// longer, instead of Options.ReplyTimeout; less than closeGrace.
+const lastReply = closeGrace / 2
 
 // MaxFiles is how many descriptors may come with a request.
 const MaxFiles = 16
@@ -39,15 +44,22 @@ func (r *Request) TakeFiles() []*os.File {
 
 // Reply sends p, at most MaxMessage bytes, as one of the replies; it may be
 // called any number of times. It waits for a client that is slow to read, at
-// most Options.ReplyTimeout, and fails with os.ErrDeadlineExceeded then, or
-// with why the client is gone.
+// most Options.ReplyTimeout (half a second once ctx has ended because the server
+// is closed), and fails with os.ErrDeadlineExceeded then, or with why the client
+// is gone.
 func (r *Request) Reply(p []byte) error {
 	if len(p) > MaxMessage {
 		return ErrTooLarge
 	}
 	_ = r.s.SetWriteDeadline(time.Now().Add(r.timeout)) // never fails
+	if r.base.Err() != nil {
+		r.hurry()
+	}
 	return r.s.WriteChunk(p)
 }
+
+// hurry makes a reply that waits do so for lastReply at most.
+func (r *Request) hurry() { _ = r.s.SetWriteDeadline(time.Now().Add(lastReply)) }
 
 // serve answers one session; it ends the session whatever happens.
 func (s *Server) serve(h Handler, p *peer, sess *session.Session) {
@@ -79,12 +91,15 @@ func (s *Server) answer(h Handler, sess *session.Session) error {
 	if err != nil {
 		return err
 	}
-	r := &Request{Topic: sess.Event(), Payload: payload, s: sess, files: files, timeout: s.o.ReplyTimeout}
+	r := &Request{Topic: sess.Event(), Payload: payload, s: sess, files: files, timeout: s.o.ReplyTimeout, base: s.base}
 	defer func() { closeFiles(r.files) }()
 	sess.Discard() // nobody reads what comes behind the payload
 	ctx, cancel := context.WithCancelCause(sess.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(s.base, func() { cancel(context.Cause(s.base)) })()
+	defer context.AfterFunc(s.base, func() {
+		cancel(context.Cause(s.base))
+		r.hurry()
+	})()
 	return h(ctx, r)
 }
 
