@@ -380,13 +380,17 @@ func write(conn *net.UnixConn, p []byte, files []*os.File) bool {
 	if len(p) == 0 {
 		return true
 	}
-	_, _, err := conn.WriteMsgUnix(p, rights, nil)
+	n, _, err := conn.WriteMsgUnix(p, rights, nil)
+	if err == nil && n < len(p) {
+		_, err = conn.Write(p[n:])
+	}
 	return err == nil
 }
 
 // expect reads from conn until it has said want.
 func expect(t testing.TB, conn net.Conn, want string) {
 	t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	var got []byte
 	b := make([]byte, 64<<10)
 	for !bytes.Contains(got, []byte(want)) {

@@ -532,48 +532,6 @@ func TestNoWelcome(t *testing.T) {
 	})
 }
 
-// FuzzFirst feeds a server what a connection may begin with: it must neither
-// panic nor hang nor trouble the next client.
-func FuzzFirst(f *testing.F) {
-	offer := appendOffer(nil, "k", "n", 1)
-	f.Add(offer)
-	f.Add([]byte("{}\n"))
-	f.Add([]byte("GET / HTTP/1.0\r\n\r\n"))
-	f.Add(codec.AppendChoke(codec.AppendChunk(codec.AppendInvoke(bytes.Clone(offer), heddle.V1, 3, "echo", 0), heddle.V1, 3, []byte("p")), heddle.V1, 3))
-	f.Add(codec.AppendCancel(codec.AppendInvoke(bytes.Clone(offer), heddle.V1, 5, "echo", -1), 5, 1, 1, "m"))
-	f.Add(codec.AppendFiles(codec.AppendInvoke(bytes.Clone(offer), heddle.V1, 5, "echo", -1), 5, 1))
-	f.Add(append(bytes.Clone(offer), offer...))
-	f.Fuzz(func(t *testing.T, sent []byte) {
-		s := NewServer(Options{PayloadTimeout: 50 * time.Millisecond, HandshakeTimeout: 50 * time.Millisecond, ReplyTimeout: 50 * time.Millisecond})
-		s.Handle("echo", echo)
-		client, server := sessiontest.New()
-		server.Start(s.newPeer(server, self))
-		raw := newRaw(client)
-		_, _ = client.Send(sent, nil) // the server may have closed already
-		client.CloseWrite()
-		select {
-		case <-raw.closed:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("sent %q and half-closed: the server keeps the connection", sent)
-		}
-		server.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := s.Close(ctx); err != nil {
-			t.Errorf("sent %q: %v", sent, err)
-		}
-	})
-}
-
-// A raw end collects what arrives and says nothing by itself.
-type rawEnd struct {
-	end    *sessiontest.End
-	closed chan struct{}
-
-	mu sync.Mutex
-	b  []byte
-}
-
 // Clients that only stay make room for one that asks.
 func TestIdleClientsMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -597,6 +555,15 @@ func TestIdleClientsMakeRoom(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A raw end collects what arrives and says nothing by itself.
+type rawEnd struct {
+	end    *sessiontest.End
+	closed chan struct{}
+
+	mu sync.Mutex
+	b  []byte
 }
 
 func newRaw(e *sessiontest.End) *rawEnd {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newLoop gives a loop that runs until the test's end.
 func newLoop(t *testing.T) *loop.Loop {
 	t.Helper()
-	l, err := loop.New(loop.Options{})
+	l, err := loop.New(loop.Options{LingerTimeout: time.Second}) // for clients that read nothing
 	if err != nil {
 		t.Fatal(err)
 	}
