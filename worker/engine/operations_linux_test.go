@@ -47,7 +47,7 @@ func wantShape(t *testing.T, e *Engine, want string) {
 }
 
 // playing makes a world in which the n-th process of each release plays as the
-// table says.
+// table says ("r2/1"), or that of an index ("r2@-1").
 func playing(plays map[string]func(p *fakeProcess)) *fakeWorld {
 	var mu sync.Mutex
 	count := make(map[string]int)
@@ -56,6 +56,9 @@ func playing(plays map[string]func(p *fakeProcess)) *fakeWorld {
 		mu.Lock()
 		count[rel]++
 		play := plays[fmt.Sprintf("%s/%d", rel, count[rel])]
+		if at := plays[rel+"@"+lookup(p.spec.env, envIndex)]; at != nil {
+			play = at
+		}
 		mu.Unlock()
 		if play == nil {
 			play = func(p *fakeProcess) { p.work("") }
@@ -72,7 +75,7 @@ func TestDeploy(t *testing.T) {
 				time.Sleep(3 * time.Second)
 				p.work("")
 			}
-			w := playing(map[string]func(*fakeProcess){"r2/2": slowly})
+			w := playing(map[string]func(*fakeProcess){"r2@1": slowly})
 			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1, Loops: loops, OnDeath: deaths.on})
 			start(t, e)
 			wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
@@ -177,7 +180,7 @@ func TestDeployFails(t *testing.T) {
 		want  string
 	}{
 		"exits":         {map[string]func(*fakeProcess){"r2/2": dies}, "exited with status 9"},
-		"standby exits": {map[string]func(*fakeProcess){"r2/3": dies}, "exited with status 9"},
+		"standby exits": {map[string]func(*fakeProcess){"r2@-1": dies}, "exited with status 9"},
 		"hangs":         {map[string]func(*fakeProcess){"r2/1": hangs}, "not online within 1m0s"},
 		"dies waiting":  {map[string]func(*fakeProcess){"r2/1": readyAndDies, "r2/2": slowly, "r2/3": slowly}, "exited with status 8"},
 		"broken":        {map[string]func(*fakeProcess){"r2/1": breaks}, `said broken ("not well") before it was online`},
@@ -675,7 +678,7 @@ func TestOperationsLoseNothing(t *testing.T) {
 							t.Errorf("seed %d: %s: %q, %v", seed, event, got, err)
 						}
 						asked.Add(1)
-						time.Sleep(time.Millisecond)
+						time.Sleep(10 * time.Millisecond)
 					}
 				})
 			}

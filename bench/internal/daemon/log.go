@@ -90,11 +90,11 @@ type Lost struct {
 
 var (
 	deathLine = regexp.MustCompile(`msg="engine: worker (?:died|left)"`)
-	inSession = regexp.MustCompile(`RequestID:([^\s}"\]]+)`)
+	inSession = regexp.MustCompile(`RequestID:([^\s}"\]]+) Untouched:false`)
 	brokenOff = regexp.MustCompile(`msg="(?:front|httpcompat): (?:answer broke off|no session for a request)" request=(\S+)`)
 )
 
-// ReadLost finds the requests that are named: those a dead worker had not
+// ReadLost finds the requests that are named: those a dead worker had and had not
 // answered, with its death, and those whose answer broke off, each by itself.
 func ReadLost(lines []string) Lost {
 	lost := Lost{Requests: make(map[string][]string)}

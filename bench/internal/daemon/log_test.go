@@ -39,8 +39,8 @@ func TestLog(t *testing.T) {
 
 func TestReadLost(t *testing.T) {
 	lost := ReadLost([]string{
-		`time=x level=WARN msg="engine: worker died" death.index=0 death.lost=2 death.sessions="[{Loop:0 ID:4 Event:http RequestID:get.kept-1-7} {Loop:0 ID:6 Event:http RequestID:upload-1-9}]" death.stderr=[]`,
-		`time=x level=WARN msg="engine: worker died" death.index=1 death.lost=1 death.sessions="[{Loop:0 ID:4 Event:http RequestID:}]" death.stderr=[]`,
+		`time=x level=WARN msg="engine: worker died" death.index=0 death.lost=3 death.sessions="[{Loop:0 ID:4 Event:http RequestID:get.kept-1-7 Untouched:false} {Loop:0 ID:6 Event:http RequestID:upload-1-9 Untouched:false} {Loop:0 ID:8 Event:http RequestID:upload-1-10 Untouched:true}]" death.stderr=[]`,
+		`time=x level=WARN msg="engine: worker died" death.index=1 death.lost=1 death.sessions="[{Loop:0 ID:4 Event:http RequestID: Untouched:false}]" death.stderr=[]`,
 		`time=x level=INFO msg="engine: worker left" worker=1 lost=0`,
 		`time=x level=ERROR msg="front: answer broke off" request=download-1-3 method=GET uri="/download?n=1" session=8 head=true err="x"`,
 		`time=x level=ERROR msg="httpcompat: answer broke off" request=upload-1-9 method=POST`,
