@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +21,6 @@ import (
 )
 
 const (
-	firstRelease  = "r1"
 	outletWait    = 2 * time.Second // for standard error to take the last lines
 	controlWait   = time.Second     // for requests of the control socket to end
 	progressEvery = 100 * time.Millisecond
@@ -36,6 +36,9 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 
+	sig   signals
+	ended chan struct{} // closed when it has been drained, or has failed
+
 	// The goroutine of serve only.
 	place   *place
 	loop    *loop.Loop // the control socket's
@@ -43,11 +46,15 @@ type daemon struct {
 	control *ipc.Server
 	front   *front.Server
 
-	mu      sync.Mutex
-	name    string
-	state   string
-	release *release
-	engine  *engine.Engine // nil until it starts
+	life   *lifecycle
+	deaths *deaths
+
+	mu           sync.Mutex
+	name         string
+	state        string
+	engine       *engine.Engine // nil until it starts
+	drainTimeout time.Duration
+	outcome      error // once ended is closed
 }
 
 // serve runs a daemon until it has been drained or stopped.
@@ -63,15 +70,33 @@ func serve(parent context.Context, o *runOptions) error {
 		log:     slog.New(slog.NewTextHandler(out, nil)),
 		started: time.Now(),
 		state:   stateStarting,
+		sig:     watchSignals(parent),
+		ended:   make(chan struct{}),
+
+		drainTimeout: o.drainTimeout,
 	}
-	sig := watchSignals(parent)
-	defer sig.stop()
+	defer d.sig.stop()
+	defer watchQuit(out, d.dumpRequests)()
 	defer d.end()
+	err := d.live(d.sig)
+	d.mu.Lock()
+	d.outcome = err
+	d.mu.Unlock()
+	close(d.ended)
+	return err
+}
+
+// live serves until it is asked to stop, and drains then.
+func (d *daemon) live(sig signals) error {
 	if err := d.start(sig); err != nil {
 		return err
 	}
 	d.setState(stateServing)
-	out.Printf("ready %s", strings.Join(d.front.URLs(), " "))
+	d.life.serves(d.engine)
+	d.out.Printf("ready %s", strings.Join(d.front.URLs(), " "))
+	if d.o.suspended {
+		d.out.Printf("suspended: requests wait; heddle resume lets them in")
+	}
 	select {
 	case <-sig.ctx.Done():
 		return d.drain(sig)
@@ -87,7 +112,7 @@ func serve(parent context.Context, o *runOptions) error {
 // that what is taken already is known before anything is built; then builds,
 // starts the workers and serves.
 func (d *daemon) start(sig signals) error {
-	t, err := findTarget(sig.ctx, d.o.target)
+	t, err := findTarget(sig.ctx, "run", d.o.target)
 	if err != nil {
 		return err
 	}
@@ -100,6 +125,8 @@ func (d *daemon) start(sig signals) error {
 	if d.place, err = takePlace(d.name, d.o.control); err != nil {
 		return err
 	}
+	d.life = newLifecycle(d.name, d.place.release, d.log)
+	d.deaths = newDeaths(filepath.Join(d.place.home, "deaths"), d.log)
 	if err := d.listenControl(); err != nil {
 		return err
 	}
@@ -109,14 +136,14 @@ func (d *daemon) start(sig signals) error {
 	if t.pkg != "" {
 		d.progress("building %s", t.given)
 	}
-	rel, err := makeRelease(sig.ctx, d.place.release, firstRelease, t, d.o.args, d.out)
+	r, err := makeRelease(sig.ctx, d.life.releases, t, d.o.args, d.out)
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
-	d.release = rel
-	d.mu.Unlock()
-	if err := d.startEngine(sig); err != nil {
+	if err := d.startEngine(sig, r); err != nil {
+		return err
+	}
+	if err := d.life.releases.serve(r.Name); err != nil {
 		return err
 	}
 	return d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log, HeadTimeout: d.o.front.limits.ResponseHeaderTimeout}, d.engine)
@@ -132,6 +159,10 @@ func (d *daemon) listenControl() error {
 	go func() { d.looped <- l.Run() }() // ends when end closes the loop
 	d.control = ipc.NewServer(ipc.Options{Logger: d.log})
 	d.control.Handle(topicStatus, d.answerStatus)
+	d.control.Handle(topicStop, func(ctx context.Context, r *ipc.Request) error {
+		return d.life.answer(ctx, &asker{reply: r.Reply}, r.Payload, d.answerStop)
+	})
+	d.life.handle(d.control)
 	err = d.control.Listen(l, d.place.control)
 	if err == nil {
 		return nil
@@ -150,14 +181,17 @@ func (d *daemon) listenControl() error {
 }
 
 // startEngine starts the workers and waits until all are online.
-func (d *daemon) startEngine(sig signals) error {
+func (d *daemon) startEngine(sig signals, r *release) error {
 	o := d.o
 	e, err := engine.New(engine.Options{
-		Path:             d.release.Program,
+		Path:             r.Program,
 		Args:             o.args,
 		Name:             d.name,
-		Release:          d.release.Name,
+		Release:          r.Name,
 		Workers:          o.workers,
+		Standbys:         o.standbys,
+		Suspended:        o.suspended,
+		Recycle:          engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
 		Loops:            o.loops,
 		Concurrency:      o.concurrency,
 		Queue:            engine.QueueOptions{Len: o.queue, Age: o.queueAge},
@@ -166,6 +200,7 @@ func (d *daemon) startEngine(sig signals) error {
 		DrainTimeout:     o.drainTimeout,
 		RuntimeDir:       d.place.home,
 		Output:           d.workerLine,
+		OnDeath:          d.deaths.add,
 		Logger:           d.log,
 	})
 	if err != nil {
@@ -186,43 +221,11 @@ func (d *daemon) startEngine(sig signals) error {
 	if sig.ctx.Err() != nil {
 		return interrupted(sig.ctx)
 	}
-	return startFailure(err, d.release, o)
-}
-
-// startFailure is what a person reads when the workers did not come online.
-func startFailure(err error, r *release, o *runOptions) error {
 	var se *engine.StartError
 	if !errors.As(err, &se) {
 		return &failure{code: exitError, err: fmt.Errorf("workers did not start: %w", err), fine: "nothing is left running."}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "worker %d of %s did not get ready: %s", se.Index, r.Target, se.Death.Reason)
-	switch {
-	case len(se.Death.Stderr) > 0:
-		b.WriteString("\nits last words on standard error:")
-	case se.Death.Pid != 0:
-		b.WriteString("\nit wrote nothing on standard error")
-	}
-	for _, line := range se.Death.Stderr {
-		fmt.Fprintf(&b, "\n  %s", line)
-	}
-	alone := r.Source
-	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {
-		alone = r.Target
-	}
-	by := alone
-	if fi, err := os.Stat(r.Source); err == nil && fi.IsDir() {
-		by = "go run " + alone
-	}
-	if len(o.args) > 0 {
-		by += " " + strings.Join(o.args, " ")
-	}
-	f := &failure{code: exitError, err: errors.New(b.String()), fine: "the other workers were stopped; nothing is left running.", try: "try: " + by + ", to see what it does alone"}
-	// Whatever leaves in order, or stays silent, is likely no worker at all.
-	if d := se.Death; d.Pid != 0 && (d.ExitCode == 0 || d.Signal != "") {
-		f.try = "a program under heddle must call httpcompat.ListenAndServe(addr, handler), in place of http.ListenAndServe.\n" + f.try
-	}
-	return f
+	return startFailure(se, r, exitError, "the other workers were stopped; nothing is left running.")
 }
 
 // watchStart shows on a terminal how many workers are online.
@@ -236,11 +239,11 @@ func (d *daemon) watchStart(e *engine.Engine, started <-chan struct{}) {
 	for {
 		online := 0
 		for _, w := range e.Status().Workers {
-			if w.State == "online" {
+			if w.State == "online" || w.State == "suspended" {
 				online++
 			}
 		}
-		d.progress("starting workers %d/%d", online, d.o.workers)
+		d.progress("starting workers %d/%d", online, d.o.workers+d.o.standbys)
 		select {
 		case <-tick.C:
 		case <-started:
@@ -262,10 +265,10 @@ func (d *daemon) progress(format string, args ...any) {
 func (d *daemon) workerLine(l engine.Line) {
 	if d.colour {
 		// SGR 31 to 36, ECMA-48.
-		d.out.Printf("\x1b[%dm[%d %s]\x1b[0m %s", 31+(l.Index+1)%6, l.Index, l.Release, l.Text)
+		d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, indexOf(l.Index), l.Release, l.Text)
 		return
 	}
-	d.out.Printf("[%d %s] %s", l.Index, l.Release, l.Text)
+	d.out.Printf("[%s %s] %s", indexOf(l.Index), l.Release, l.Text)
 }
 
 func (d *daemon) setState(s string) {
@@ -276,11 +279,13 @@ func (d *daemon) setState(s string) {
 
 // answerStatus answers the topic status.
 func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
+	rel := d.life.releases.serving()
+	if all := d.life.releases.all(); rel.Name == "" && len(all) > 0 {
+		rel = all[0] // still starting
+	}
 	d.mu.Lock()
 	st := statusReply{Name: d.name, State: d.state, Pid: os.Getpid(), Started: d.started, Dropped: d.out.Dropped(), Listen: []string{}, Workers: []engine.WorkerStatus{}}
-	if d.release != nil {
-		st.Release, st.SHA256 = d.release.Name, d.release.SHA256
-	}
+	st.Release, st.SHA256, st.Operation = rel.Name, rel.SHA256, d.life.turns.status()
 	e := d.engine
 	if d.state != stateStarting {
 		st.Listen = append(st.Listen, d.front.URLs()...) // written before the state was
@@ -288,76 +293,15 @@ func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
 	}
 	d.mu.Unlock()
 	if e != nil {
-		st.Workers = append(st.Workers, e.Status().Workers...)
+		es := e.Status()
+		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
+		st.Workers = append(st.Workers, es.Workers...)
 	}
 	p, err := json.Marshal(st)
 	if err != nil {
 		return err
 	}
 	return r.Reply(p)
-}
-
-// drain finishes the requests that are being answered, for at most the drain
-// time-out, then ends the workers. A second signal cuts it short.
-func (d *daemon) drain(sig signals) error {
-	d.setState(stateDraining)
-	again := "a second signal"
-	if d.term {
-		again = "Ctrl-C again"
-	}
-	d.out.Printf("draining: requests may take %v to finish; %s stops at once", d.o.drainTimeout, again)
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	late := time.AfterFunc(d.o.drainTimeout, func() { cancel(context.DeadlineExceeded) })
-	defer late.Stop()
-	drained := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { // ends when drained is closed, at the latest
-		select {
-		case <-sig.hard:
-			cancel(errInterrupted)
-		case <-drained:
-		}
-	})
-	lost := d.engine.Stats().Lost
-	ferr := d.front.Shutdown(ctx)
-	cut := "no request was"
-	if ferr != nil {
-		if cut = "1 request was"; d.front.Active() != 1 {
-			cut = fmt.Sprintf("%d requests were", d.front.Active())
-		}
-		d.front.Close()
-	}
-	eerr := d.engine.Shutdown(ctx)
-	close(drained)
-	wg.Wait()
-
-	cause := context.Cause(ctx)
-	switch {
-	case ferr != nil && errors.Is(cause, errInterrupted):
-		return &failure{code: exitError, err: fmt.Errorf("stopped at once, as asked; %s cut off", cut), fine: "nothing is left running."}
-	case ferr != nil:
-		return &failure{
-			code: exitTimeout,
-			err:  fmt.Errorf("%s cut off, not having finished within %v", cut, d.o.drainTimeout),
-			fine: "every other request was answered; nothing is left running.",
-			try:  "try: heddle run with a longer --drain-timeout",
-		}
-	case d.engine.Stats().Lost > lost:
-		return &failure{
-			code: exitError,
-			err:  fmt.Errorf("a worker died while draining, and the requests it had were lost; the log names them"),
-			fine: "every other request was answered; nothing is left running.",
-		}
-	case eerr != nil:
-		d.log.Warn("workers did not leave in time and were killed; every request had been answered", "err", eerr)
-	}
-	if lost > 0 {
-		d.out.Printf("stopped: every request taken was answered, but for %d that workers died with, as logged", lost)
-		return nil
-	}
-	d.out.Printf("stopped: every request taken was answered")
-	return nil
 }
 
 // end gives back whatever start took, in reverse.
@@ -368,6 +312,12 @@ func (d *daemon) end() {
 	}
 	if d.front != nil {
 		d.front.Close()
+	}
+	if d.life != nil {
+		d.life.close()
+	}
+	if d.deaths != nil {
+		d.deaths.close() // the engine tells of no more
 	}
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)

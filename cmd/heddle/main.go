@@ -3,6 +3,7 @@
 //
 //	heddle run ./examples/hello     build, start workers, serve; Ctrl-C drains
 //	heddle status                   what the daemon and its workers do
+//	heddle deploy                   build it anew and switch, without losing a request
 //	heddle version
 //
 // Data goes to standard output, talk to standard error. Exit codes: 0 ok,
@@ -31,6 +32,6 @@ func command() int {
 // is still fine, and what to try.
 func run(ctx context.Context, args []string) error {
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(shield(args))
 	return root.ExecuteContext(ctx)
 }

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		"aborted": aborted,
 		"quits":   func() { os.Exit(0) },
 		"fails":   fails,
+		"panics":  panics,
 		"mute":    mute,
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/worker"
 )
 
 // app is a worker with a page for whatever a script wants to see. Started by
@@ -38,6 +39,9 @@ func app() {
 	}()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from app") })
+	mux.HandleFunc("/say", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, *say) })
+	mux.HandleFunc("/index", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.Index()) })
+	mux.HandleFunc("/break", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.ReportBroken(r.FormValue("why"))) })
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getpid()) })
 	mux.HandleFunc("/facts", func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
@@ -91,6 +95,9 @@ func fails() {
 	fmt.Fprintln(os.Stderr, "no database at db.example:5432")
 	os.Exit(3)
 }
+
+// panics is a worker that cannot start either.
+func panics() { panic("no config") }
 
 // mute is a program that never speaks: any server that is no worker.
 func mute() {

@@ -4,86 +4,126 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
+	"syscall"
 )
 
-// A release is one immutable version of the app: a private copy of its program,
-// so that whoever builds or copies over the original cannot hurt workers that
-// run. Its JSON is kept beside the copy's directory.
-type release struct {
-	Name    string    `json:"release"`
-	Target  string    `json:"target"` // as given
-	Source  string    `json:"source"` // the package's directory or the executable
-	Program string    `json:"program"`
-	Args    []string  `json:"args"`
-	SHA256  string    `json:"sha256"` // of the program, hexadecimal
-	Created time.Time `json:"created"`
+// largestProgram is what a release takes at most, in bytes.
+const largestProgram = 4 << 30
+
+// makeRelease builds or copies t into a new release.
+func makeRelease(ctx context.Context, s *store, t target, args []string, stderr io.Writer) (*release, error) {
+	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: args, Pid: os.Getpid()}
+	err := s.add(ctx, r, t.name(), func(ctx context.Context, path string) error {
+		if t.pkg != "" {
+			return t.build(ctx, path, stderr)
+		}
+		f, err := os.Open(t.path)
+		if err != nil {
+			return copyFailure(t.given, path, err)
+		}
+		defer f.Close()
+		return copyFailure(t.given, path, copyProgram(ctx, path, f))
+	})
+	return r, err
 }
 
-// makeRelease builds or copies t into a directory of its own under dir.
-func makeRelease(ctx context.Context, dir, name string, t target, args []string, stderr io.Writer) (*release, error) {
-	home := filepath.Join(dir, name)
-	if err := os.Mkdir(home, 0o700); err != nil {
-		return nil, fmt.Errorf("release %s: %w", name, err)
-	}
-	r := &release{Name: name, Target: t.given, Program: filepath.Join(home, t.name()), Args: args, Created: time.Now()}
-	if t.pkg != "" {
-		r.Source = t.pkg
-		if err := t.build(ctx, r.Program, stderr); err != nil {
-			return nil, err
-		}
-	} else {
-		r.Source = t.path
-		if err := copyProgram(r.Program, t.path); err != nil {
-			return nil, &failure{code: exitError, err: fmt.Errorf("%s cannot be copied into its release: %w", t.given, err), fine: "nothing was started.", try: "try: ls -l " + t.path + "; df " + home}
-		}
-	}
-	err := os.Chmod(r.Program, 0o500)
-	if err != nil {
-		return nil, fmt.Errorf("release %s: %w", name, err)
-	}
-	if r.SHA256, err = hashFile(r.Program); err != nil {
-		return nil, fmt.Errorf("release %s: %w", name, err)
-	}
-	record, err := json.MarshalIndent(r, "", "\t")
-	if err != nil {
-		return nil, err
-	}
-	return r, os.WriteFile(home+".json", append(record, '\n'), 0o600)
-}
+// Why a program is not taken into a release.
+var (
+	errNoFile     = errors.New("it is not a regular file")
+	errNoProgram  = errors.New("it is not executable")
+	errEmpty      = errors.New("it is empty")
+	errTooBig     = fmt.Errorf("it has more than %d bytes", int64(largestProgram))
+	errBeingMade  = errors.New("it was written to while it was copied")
+	errNothingNew = errors.New("it is not what it was when its release was made")
+)
 
-// copyProgram copies an executable; the copy cannot be written.
-func copyProgram(dst, src string) error {
-	in, err := os.Open(src)
-	if err != nil {
+// copyProgram copies an executable from its descriptor, whatever stands at its
+// path by now; the copy cannot be written.
+func copyProgram(ctx context.Context, dst string, src *os.File) error {
+	fi, err := src.Stat()
+	switch {
+	case err != nil:
 		return err
+	case !fi.Mode().IsRegular():
+		return errNoFile
+	case fi.Mode()&0o111 == 0:
+		return errNoProgram
+	case fi.Size() == 0:
+		return errEmpty
+	case fi.Size() > largestProgram:
+		return errTooBig
 	}
-	defer in.Close()
 	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o500)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	// The descriptor's offset is shared with whoever passed it.
+	n, err := io.Copy(out, &contextReader{ctx, io.NewSectionReader(src, 0, fi.Size())})
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	now, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	if n != fi.Size() || now.Size() != fi.Size() || !now.ModTime().Equal(fi.ModTime()) {
+		return fmt.Errorf("%w: %d of %d bytes", errBeingMade, n, now.Size())
+	}
+	return nil
 }
 
-func hashFile(path string) (string, error) {
+// A contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
+
+// copyFailure is what a person reads when the program given cannot be copied
+// to path; nil for nil.
+func copyFailure(given, path string, err error) error {
+	dir := filepath.Dir(filepath.Dir(path)) // of all releases
+	f := &failure{code: exitError, err: fmt.Errorf("%s cannot be copied into its release: %w", given, err)}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		f.err = fmt.Errorf("no room for the copy of %s in %s: %w", given, dir, err)
+		f.try = "try: df -h " + dir + "; or start the daemon with XDG_RUNTIME_DIR on a larger file system"
+	case errors.Is(err, errBeingMade):
+		f.try = "try: again, once whatever writes it is done"
+	case errors.Is(err, errNoFile), errors.Is(err, errNoProgram), errors.Is(err, errEmpty), errors.Is(err, errTooBig):
+		f.try = "try: file " + given + "; ls -l " + given
+	default:
+		f.try = "try: ls -l " + given + "; df -h " + dir
+	}
+	f.fine = "the half-made copy was removed."
+	return f
+}
+
+func hashFile(path string) (sum string, size int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+	if size, err = io.Copy(h, f); err != nil {
+		return "", 0, err
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil)), size, nil
 }

@@ -18,7 +18,8 @@ numbered sessions, so a worker that dies costs only the requests it had.
 Exit codes: 0 ok, 1 error, 2 usage, 3 refused or not ready, 4 daemon not
 reachable, 5 threshold failed, 6 timed out.`,
 		Example: `  heddle run ./examples/hello        build it, start workers, serve on 127.0.0.1:8080
-  heddle status                      from another terminal`,
+  heddle status                      from another terminal
+  heddle deploy                      build it anew, switch without losing a request`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -43,6 +44,8 @@ reachable, 5 threshold failed, 6 timed out.`,
 	})
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(newRun(), newStatus(), newVersion())
+	root.AddCommand(newDeploy(), newRollback(), newReleases())
+	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newStop())
 	return root
 }
 

@@ -21,6 +21,8 @@ type runOptions struct {
 	front   frontFlags
 
 	workers     int
+	standbys    int
+	suspended   bool
 	loops       int
 	concurrency int // sessions of one worker on one loop; 0: no limit
 	queue       int // requests
@@ -29,6 +31,10 @@ type runOptions struct {
 	startTimeout     time.Duration
 	heartbeatTimeout time.Duration
 	drainTimeout     time.Duration
+
+	recycleRequests uint64 // 0: never
+	recycleAge      time.Duration
+	recycleMemory   size
 }
 
 func newRun() *cobra.Command {
@@ -51,10 +57,14 @@ The ports are taken at once; requests that come before the workers are ready wai
 When the front serves, a line that begins with "ready" and the URL appears on
 standard error. What workers write appears there too, prefixed with the worker's
 index and release. Ctrl-C (or SIGTERM) drains: no new requests, those that are
-being answered are finished. A second one stops at once.`,
+being answered are finished. A second one stops at once. SIGQUIT writes what every
+goroutine does and which requests are under way, and ends nothing.
+
+What changes while it runs: deploy, rollback, scale, restart, suspend, resume, stop.`,
 		Example: `  heddle run ./examples/hello
   heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
+  heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --listen :8443 --tls-cert cert.pem --tls-key key.pem ./shop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.take(args, cmd.ArgsLenAtDash()); err != nil {
@@ -77,6 +87,8 @@ being answered are finished. A second one stops at once.`,
 	fs := cmd.Flags()
 	o.front.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
+	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
+	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
 	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")
@@ -86,6 +98,9 @@ being answered are finished. A second one stops at once.`,
 	fs.DurationVar(&o.startTimeout, "start-timeout", time.Minute, "how long a worker may take until it is ready")
 	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive, at least 10s")
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish after Ctrl-C")
+	fs.Uint64Var(&o.recycleRequests, "recycle-requests", 0, "replace a worker after that many requests; 0: never")
+	fs.DurationVar(&o.recycleAge, "recycle-age", 0, "replace a worker that is so old; 0: never")
+	fs.Var(&o.recycleMemory, "recycle-memory", "replace a worker that holds so many bytes of memory, such as 512Mi or 2G; 0: never")
 	return cmd
 }
 
@@ -115,7 +130,8 @@ func (o *runOptions) check() error {
 		value, min int
 		max        int
 	}{
-		{"workers", o.workers, 1, 10_000},
+		{"workers", o.workers, 1, engine.MaxWorkers},
+		{"standbys", o.standbys, 0, engine.MaxStandbys},
 		{"loops", o.loops, 1, 256},
 		{"concurrency", o.concurrency, 0, 1 << 20},
 		{"queue", o.queue, 1, 1 << 20},
@@ -133,6 +149,9 @@ func (o *runOptions) check() error {
 		if d.value <= 0 {
 			return usage("run", "--%s %v: want a duration above zero, such as 30s", d.flag, d.value)
 		}
+	}
+	if o.recycleAge < 0 {
+		return usage("run", "--recycle-age %v: want a duration such as 24h, or 0 for never", o.recycleAge)
 	}
 	if o.heartbeatTimeout < leastHeartbeat {
 		return usage("run", "--heartbeat-timeout %v: want at least %v, since workers beat every 5s", o.heartbeatTimeout, leastHeartbeat)

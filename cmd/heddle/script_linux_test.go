@@ -38,9 +38,12 @@ import (
 //	daemon NAME ARGS...      heddle run --name NAME ARGS, on a free port unless
 //	                         ARGS say --listen; waits for "ready" and sets $URL
 //	                         (the first one), $LAST, $LISTEN (all) and $PID
-//	signal NAME SIG          sends it INT, TERM, HUP or KILL
+//	begin NAME ARGS...       heddle ARGS, without waiting; the three below are for
+//	                         it, too; its standard output is in NAME.out
+//	signal NAME SIG          sends it INT, TERM, HUP, QUIT or KILL
 //	ended NAME CODE          waits for its end; NAME.err has what it said
 //	said NAME PATTERN        waits until it has said so
+//	workers NAME STATE N     waits until so many workers of it are in that state
 //	slay NAME INDEX          kills a worker of it with SIGKILL
 //	online NAME INDEX N      waits until that worker is online after N restarts
 //	pids NAME                remembers the workers' processes
@@ -78,10 +81,14 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 					"daemon": cmdDaemon,
+					"begin":  cmdBegin,
 					"signal": cmdSignal,
 					"ended":  cmdEnded,
 					"said":   cmdSaid,
 					"slay":   cmdSlay,
+
+					"workers": cmdWorkers,
+
 					"online": cmdOnline,
 					"pids":   cmdPids,
 					"gone":   cmdGone,
@@ -246,6 +253,36 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PID", strconv.Itoa(c.cmd.Process.Pid))
 }
 
+func cmdBegin(ts *testscript.TestScript, neg bool, args []string) {
+	cmd := scriptCommand(ts, "heddle", args[1:]...)
+	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
+	ts.Check(err)
+	defer out.Close()
+	cmd.Stdout = out
+	c, err := start(cmd)
+	ts.Check(err)
+	worldOf(ts).daemons[args[0]] = c
+}
+
+func cmdWorkers(ts *testscript.TestScript, neg bool, args []string) {
+	var last statusReply
+	ok := until(func() bool {
+		st, err := worldOf(ts).ask(args[0])
+		ts.Check(err)
+		last = st
+		n := 0
+		for _, w := range st.Workers {
+			if w.State == args[1] {
+				n++
+			}
+		}
+		return strconv.Itoa(n) == args[2]
+	})
+	if !ok {
+		ts.Fatalf("there are not %s workers %s: %+v", args[2], args[1], last)
+	}
+}
+
 func daemonOf(ts *testscript.TestScript, name string) *child {
 	c := worldOf(ts).daemons[name]
 	if c == nil {
@@ -255,7 +292,7 @@ func daemonOf(ts *testscript.TestScript, name string) *child {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	sig := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[1]]
+	sig := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}[args[1]]
 	ts.Check(daemonOf(ts, args[0]).cmd.Process.Signal(sig))
 }
 

@@ -14,10 +14,11 @@ import (
 // whose cause names it, and the second one hard. SIGHUP is ignored for now, and
 // so is SIGPIPE: a daemon whose standard error goes into a pipe outlives its
 // reader. They are caught, not set to be ignored, because workers would inherit
-// that. SIGQUIT is the Go runtime's.
+// that. SIGQUIT is watchQuit's.
 type signals struct {
 	ctx  context.Context
 	hard <-chan struct{}
+	ask  func(why error) // like the first signal, if none has come
 	stop func()
 }
 
@@ -33,12 +34,15 @@ func watchSignals(parent context.Context) signals {
 	ignored := make(chan os.Signal, 1)
 	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGPIPE)
 	hard, quit := make(chan struct{}), make(chan struct{})
+	soft := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends with stop
 		defer cancel(nil)
 		select {
 		case s := <-asked:
 			cancel(fmt.Errorf("%w (%v)", errInterrupted, s))
+		case why := <-soft:
+			cancel(why)
 		case <-quit:
 			return
 		}
@@ -57,8 +61,14 @@ func watchSignals(parent context.Context) signals {
 			}
 		}
 	})
+	ask := func(why error) {
+		select {
+		case soft <- why:
+		default:
+		}
+	}
 	var once sync.Once
-	return signals{ctx, hard, func() {
+	return signals{ctx, hard, ask, func() {
 		once.Do(func() {
 			signal.Stop(asked)
 			signal.Stop(ignored)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,16 +34,38 @@ const (
 
 // A statusReply is what a daemon says of itself, and the shape of status --json.
 type statusReply struct {
-	Name    string                `json:"name"`
-	Release string                `json:"release"`
-	State   string                `json:"state"`
-	Pid     int                   `json:"pid"`
-	Started time.Time             `json:"started"`
-	Listen  []string              `json:"listen"`
-	SHA256  string                `json:"sha256"`  // of the release's program, hexadecimal
-	Dropped int                   `json:"dropped"` // lines that standard error did not take in time
-	Front   front.Stats           `json:"front"`
+	Name    string      `json:"name"`
+	Release string      `json:"release"`
+	State   string      `json:"state"`
+	Pid     int         `json:"pid"`
+	Started time.Time   `json:"started"`
+	Listen  []string    `json:"listen"`
+	SHA256  string      `json:"sha256"`  // of the release's program, hexadecimal
+	Dropped int         `json:"dropped"` // lines that standard error did not take in time
+	Front   front.Stats `json:"front"`
+
+	Suspended bool             `json:"suspended"`
+	Wanted    int              `json:"wanted"`   // workers
+	Standbys  int              `json:"standbys"` // wanted
+	Operation *operationStatus `json:"operation,omitempty"`
+
 	Workers []engine.WorkerStatus `json:"workers"`
+}
+
+// An operationStatus says what is under way.
+type operationStatus struct {
+	Doing    string    `json:"doing"` // "a deploy of r3"
+	Since    time.Time `json:"since"`
+	Pid      int       `json:"pid,omitempty"`      // of the command that asked
+	Progress string    `json:"progress,omitempty"` // "starting 1/4"
+}
+
+func (o *operationStatus) line(now time.Time) string {
+	s := fmt.Sprintf("under way: %s, for %s", o.Doing, span(now.Sub(o.Since)))
+	if o.Progress != "" {
+		s += ", " + o.Progress
+	}
+	return s
 }
 
 func newStatus() *cobra.Command {
@@ -54,7 +77,9 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show the daemon and its workers",
 		Long: `Status asks the running daemon what it and its workers do: index, id, process,
-state and since when, sessions open now, and restarts. With several daemons,
+state and since when, sessions open now, and restarts. Standbys have no index. A
+worker that is broken, or is being replaced, says why; of one that drains, the ids
+of its open requests are listed (--json: all, to a hundred). With several daemons,
 --name says which.`,
 		Example: `  heddle status
   heddle status --json | jq '.workers[].pid'
@@ -75,14 +100,19 @@ state and since when, sessions open now, and restarts. With several daemons,
 
 // askStatus returns the daemon's JSON.
 func askStatus(ctx context.Context, control *controlFlags) ([]byte, error) {
+	return askOnce(ctx, control, "status", topicStatus)
+}
+
+// askOnce returns the daemon's answer to a topic that has no order.
+func askOnce(ctx context.Context, control *controlFlags, verb, topic string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	client, err := control.dial(ctx, "status")
+	client, err := control.dial(ctx, verb)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	raw, err := client.Request(ctx, topicStatus, nil)
+	raw, err := client.Request(ctx, topic, nil)
 	switch {
 	case err == nil:
 		return raw, nil
@@ -113,12 +143,68 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 		_, err := fmt.Fprintln(w, "no workers yet")
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "INDEX\tID\tPID\tSTATE\tSINCE\tSESSIONS\tRESTARTS")
-	for _, wk := range st.Workers {
-		fmt.Fprintf(tw, "%d\t%.8s\t%d\t%s\t%s\t%d\t%d\n", wk.Index, wk.ID, wk.Pid, wk.State, span(now.Sub(wk.Since)), wk.Sessions, wk.Restarts)
+	if st.Operation != nil {
+		fmt.Fprintln(w, st.Operation.line(now))
 	}
-	return tw.Flush()
+	if st.Suspended {
+		fmt.Fprintln(w, "suspended: requests wait; heddle resume lets them in")
+	}
+	return printWorkers(w, st.Workers, now)
+}
+
+// printWorkers leaves out the columns that would say the same, or nothing, of
+// every worker.
+func printWorkers(w io.Writer, workers []engine.WorkerStatus, now time.Time) error {
+	releases, reasons := false, false
+	for _, wk := range workers {
+		releases = releases || wk.Release != workers[0].Release
+		reasons = reasons || wk.Reason != ""
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(cells []string, release, reason string) {
+		if releases {
+			cells = append(cells, release)
+		}
+		if reasons && reason != "" {
+			cells = append(cells, reason)
+		}
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
+	}
+	row([]string{"INDEX", "ID", "PID", "STATE", "SINCE", "SESSIONS", "RESTARTS"}, "RELEASE", "REASON")
+	for _, wk := range workers {
+		index := wk.Index
+		if wk.Standby {
+			index = -1
+		}
+		row([]string{indexOf(index), fmt.Sprintf("%.8s", wk.ID), strconv.Itoa(wk.Pid), wk.State, span(now.Sub(wk.Since)), strconv.Itoa(wk.Sessions), strconv.Itoa(wk.Restarts)}, wk.Release, wk.Reason)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, wk := range workers {
+		if len(wk.Requests) > 0 {
+			more := ""
+			shown := wk.Requests
+			if len(shown) > shownRequests {
+				shown, more = shown[:shownRequests], " …"
+			}
+			if _, err := fmt.Fprintf(w, "pid %d drains; its open requests: %d: %s%s\n", wk.Pid, wk.Sessions, strings.Join(shown, " "), more); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// shownRequests of a draining worker are named outside of --json.
+const shownRequests = 5
+
+// indexOf is a worker's index as people see it; standbys have none.
+func indexOf(i int) string {
+	if i < 0 {
+		return "-"
+	}
+	return strconv.Itoa(i)
 }
 
 // span is d as a person says it: seconds are the finest, days the coarsest.

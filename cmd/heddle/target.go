@@ -16,6 +16,7 @@ import (
 
 // A target is what TARGET names: a Go package or an executable.
 type target struct {
+	verb  string // which wants it
 	given string // on the command line
 	pkg   string // directory of the package; "" for an executable
 	path  string // of the executable; "" for a package
@@ -29,17 +30,32 @@ func (t target) name() string {
 	return filepath.Base(t.path)
 }
 
-const tryTarget = "try: heddle run ./examples/hello, or give the path of an executable"
+// source is where it is: the package's directory or the executable.
+func (t target) source() string {
+	if t.pkg != "" {
+		return t.pkg
+	}
+	return t.path
+}
+
+// unharmed is what a verb that got no program has left as it was.
+func unharmed(verb string) string {
+	if verb == "run" {
+		return "nothing was started."
+	}
+	return "nothing was changed."
+}
 
 // findTarget finds what given names: something that exists, else a program in
 // PATH, else a package by its import path.
-func findTarget(ctx context.Context, given string) (target, error) {
+func findTarget(ctx context.Context, verb, given string) (target, error) {
 	fail := func(try, format string, args ...any) (target, error) {
-		return target{}, &failure{code: exitError, err: fmt.Errorf(format, args...), fine: "nothing was started.", try: try}
+		return target{}, &failure{code: exitError, err: fmt.Errorf(format, args...), fine: unharmed(verb), try: try}
 	}
+	tryTarget := "try: heddle " + verb + " ./examples/hello, or give the path of an executable"
 	bare := !strings.ContainsRune(given, filepath.Separator) && given != "." && given != ".."
 	if strings.Contains(given, "...") {
-		return fail("try: heddle run and one package's directory", "%s can name several packages; run takes one", given)
+		return fail("try: heddle "+verb+" and one package's directory", "%s can name several packages; %s takes one", given, verb)
 	}
 	fi, err := os.Stat(given)
 	switch {
@@ -49,16 +65,16 @@ func findTarget(ctx context.Context, given string) (target, error) {
 			return target{}, err
 		}
 		if hasGo(dir) {
-			return target{given: given, pkg: dir}, nil
+			return target{verb: verb, given: given, pkg: dir}, nil
 		}
 		if !bare {
 			return fail(tryTarget, "%s is a directory without Go files", given)
 		}
 	case err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0:
 		path, err := filepath.Abs(given)
-		return target{given: given, path: path}, err
+		return target{verb: verb, given: given, path: path}, err
 	case err == nil && strings.HasSuffix(given, ".go"):
-		return fail("try: heddle run "+near(filepath.Dir(given)), "%s is one Go file; run takes the package's directory", given)
+		return fail("try: heddle "+verb+" "+near(filepath.Dir(given)), "%s is one Go file; %s takes the package's directory", given, verb)
 	case err == nil && !fi.Mode().IsRegular():
 		return fail(tryTarget, "%s is neither a Go package nor a program (%v)", given, fi.Mode())
 	case err == nil:
@@ -69,13 +85,13 @@ func findTarget(ctx context.Context, given string) (target, error) {
 	if bare {
 		if path, err := exec.LookPath(given); err == nil {
 			path, err = filepath.Abs(path)
-			return target{given: given, path: path}, err
+			return target{verb: verb, given: given, path: path}, err
 		}
 		return fail(tryTarget, "%s does not exist, here or in PATH", given)
 	}
 	if isImportPath(given) {
 		if p, err := listPackage(ctx, ".", given); err == nil && p.dir != "" {
-			return target{given: given, pkg: p.dir}, nil
+			return target{verb: verb, given: given, pkg: p.dir}, nil
 		}
 		return fail(tryTarget, "%s does not exist, and go list knows no package of that name from here", given)
 	}
@@ -125,7 +141,7 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 // stderr as they are.
 func (t target) build(ctx context.Context, out string, stderr io.Writer) error {
 	fail := func(try, format string, args ...any) error {
-		return &failure{code: exitError, err: fmt.Errorf(format, args...), fine: "nothing was started.", try: try}
+		return &failure{code: exitError, err: fmt.Errorf(format, args...), fine: unharmed(t.verb), try: try}
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		return fail("try: install Go (https://go.dev/dl), or build it elsewhere and give the executable", "%s is a Go package, and there is no go command to build it", t.given)

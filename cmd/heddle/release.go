@@ -1,0 +1,38 @@
+package main
+
+import "time"
+
+// A release is one immutable version of the app: a private copy of its program,
+// so that whoever builds or copies over the original cannot hurt workers that
+// run. Its JSON is kept beside the copy's directory, and is what releases shows.
+type release struct {
+	Name    string    `json:"release"`
+	State   string    `json:"state"`
+	Reason  string    `json:"reason,omitempty"` // why it failed
+	From    string    `json:"from,omitempty"`   // whose program a rollback took
+	Target  string    `json:"target"`           // as given
+	Source  string    `json:"source"`           // the package's directory or the executable
+	Program string    `json:"program"`          // the copy; gone when it failed or is retired
+	Args    []string  `json:"args"`
+	SHA256  string    `json:"sha256"` // of the program, hexadecimal
+	Size    int64     `json:"size"`   // bytes
+	Created time.Time `json:"created"`
+	Served  time.Time `json:"served,omitzero"` // when it was given the work; zero: never
+	Pid     int       `json:"pid,omitempty"`   // of the command that asked for it
+
+	number int
+}
+
+// What a release is.
+const (
+	releaseDeploying = "deploying" // its workers are being started
+	releaseServing   = "serving"
+	releaseKept      = "kept"    // has served and can be rolled back to
+	releaseRetired   = "retired" // has served; its program was removed to make room
+	releaseFailed    = "failed"  // never served; Reason says why, and its program was removed
+)
+
+// has says whether the release's program is there.
+func (r *release) has() bool {
+	return r.State != releaseRetired && r.State != releaseFailed
+}
