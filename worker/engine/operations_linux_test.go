@@ -652,7 +652,7 @@ func TestRecycle(t *testing.T) {
 
 // Whatever is done to the workers in whatever order, no request is lost.
 func TestOperationsLoseNothing(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 5))
 			w := &fakeWorld{born: func(p *fakeProcess) {
