@@ -239,7 +239,7 @@ func (d *daemon) watchStart(e *engine.Engine, started <-chan struct{}) {
 	for {
 		online := 0
 		for _, w := range e.Status().Workers {
-			if w.State == "online" || w.State == "suspended" {
+			if w.Ready || w.State == "online" || w.State == "suspended" {
 				online++
 			}
 		}

@@ -275,7 +275,7 @@ func (p *deployment) watch(e supervisor, started <-chan struct{}) {
 		st := e.Status()
 		of, ready := st.Wanted+st.Standbys, 0
 		for _, w := range st.Workers {
-			if w.Release == p.r.Name && (w.State == "online" || w.State == "suspended") {
+			if w.Release == p.r.Name && (w.Ready || w.State == "online" || w.State == "suspended") {
 				ready++
 			}
 		}
@@ -385,6 +385,12 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 	}
 	for _, line := range se.Death.Stderr {
 		fmt.Fprintf(&b, "\n  %s", line)
+	}
+	if stuck := se.Death.Stuck(); len(stuck) > 0 {
+		b.WriteString("\nwhere its main goroutine was:")
+		for _, line := range stuck {
+			fmt.Fprintf(&b, "\n  %s", line)
+		}
 	}
 	alone := r.Source
 	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {

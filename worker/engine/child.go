@@ -442,7 +442,7 @@ func (c *child) status() WorkerStatus {
 	defer c.mu.Unlock()
 	w := WorkerStatus{
 		Index: c.index, ID: c.id, State: visible(c.state, !c.facts.drain && !c.facts.kill && !c.facts.leaving),
-		Since: c.since, Release: c.release(), Sessions: n, Restarts: c.restarts, Standby: c.index == standbyIndex, Reason: c.facts.why,
+		Since: c.since, Release: c.release(), Sessions: n, Restarts: c.restarts, Standby: c.index == standbyIndex, Ready: c.state == stateReady, Reason: c.facts.why,
 	}
 	if c.proc != nil {
 		w.Pid = c.proc.pid()

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,6 +31,20 @@ type LostSession struct {
 	Event     string
 	RequestID string // the session's Label
 	Untouched bool   // the worker never had it: whoever asked may have asked another
+}
+
+// Stuck is where the main goroutine of a worker was that was asked for its
+// goroutines, at most 20 lines; nil if it was not, or is no Go program.
+func (d Death) Stuck() []string {
+	from := slices.IndexFunc(d.Dump, func(line string) bool { return strings.HasPrefix(line, "goroutine 1 ") })
+	if from < 0 {
+		return nil
+	}
+	lines := d.Dump[from:]
+	if end := slices.Index(lines, ""); end >= 0 {
+		lines = lines[:end]
+	}
+	return lines[:min(len(lines), 20)]
 }
 
 // LogValue gives the record its structure in logs.

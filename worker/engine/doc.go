@@ -5,12 +5,25 @@
 // # What belongs to what
 //
 // An [Engine] has lanes, one per loop, each with a unix socket that workers
-// dial; and slots, one per worker index. A slot's goroutine keeps its index
-// served: it starts a child, and the next one when that serves no more. A
-// child is one process from exec to reaping; its goroutine alone moves it
-// through its states ([Lifecycle]). Loops, the engine and the kernel tell it
-// facts, which it looks at when it is woken; nobody waits for it but those who
-// start and end the engine.
+// dial; and generations, each of which is the workers of one release. A
+// generation has slots, one per worker index and one per standby. A slot's
+// goroutine keeps it served: it starts a child, and the next one when that serves
+// no more, asks to be replaced, or is to be. A child is one process from exec to
+// reaping; its goroutine alone moves it through its states ([Lifecycle]). Loops,
+// slots, operations and the kernel tell it facts, which it looks at when it is
+// woken; nobody waits for it but those who start, change and end the engine.
+//
+// # What changes the workers
+//
+// [Engine.Deploy], Scale, Restart, Suspend and Resume are operations, one at a
+// time. A deploy starts a generation beside the present one; it stands by until
+// every worker of it is ready, then is given the work, and the old one is
+// retired: its slots end, its children finish what they have. Whatever goes
+// wrong before that retires the new one instead, and nobody has noticed.
+//
+// A standby is a child without an index that was told it is suspended. When a
+// worker dies, is broken or is recycled, its slot takes the oldest standby that is
+// ready, and the standby's slot starts another.
 //
 // A worker has one channel on each lane. A lane's list of channels that may be
 // given sessions is replaced whole when it changes, so choosing takes no lock.
@@ -19,9 +32,11 @@
 //
 // In order: drain on every channel, at most DrainTimeout for its sessions; then
 // terminate, ShutdownTimeout; then SIGTERM, KillDelay; then SIGKILL, both to
-// its process group. A worker that answers no heartbeats or does not come
-// online in time gets SIGTERM at once, and so does one that closed a channel
-// and did not leave.
+// its process group. A second before that SIGQUIT goes to the worker, whose Go
+// runtime writes all goroutines and exits; they are kept with its [Death]. A
+// worker that answers no heartbeats or does not come online in time gets SIGQUIT
+// first, then SIGTERM; one that closed a channel and did not leave gets SIGTERM at
+// once.
 //
 // Its death is noticed without reaping it, so that its number still names its
 // process group, which is killed; only then is it waited for. Its sessions end
@@ -29,6 +44,7 @@
 //
 // # Locks
 //
-// A child's mu, a lane's mu and the engine's mu are never held together. The
-// queue's mu may be held while a channel's Mux is asked to open a session.
+// In this order: a generation's, then the engine's or a slot's, then a child's. A
+// lane's is held with no other of these. The queue's may be held while a channel's
+// Mux is asked to open a session.
 package engine

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -287,8 +286,6 @@ func (g *generation) takeTurn(c *child, quit <-chan struct{}) bool {
 func (g *generation) endTurn() { <-g.turn }
 
 func (g *generation) left() { g.running.Done() }
-
-func (g *generation) String() string { return fmt.Sprintf("release %s", g.program.Release) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {

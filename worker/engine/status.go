@@ -30,6 +30,7 @@ type WorkerStatus struct {
 	Sessions int       `json:"sessions"`           // open now
 	Restarts int       `json:"restarts"`           // processes that had this index before
 	Standby  bool      `json:"standby,omitempty"`  // waits for a worker to die
+	Ready    bool      `json:"ready,omitempty"`    // starting, but online by its own word: it waits for the others of its release
 	Reason   string    `json:"reason,omitempty"`   // why it is broken, or has to go
 	Requests []string  `json:"requests,omitempty"` // ids of what a draining worker still answers, at most 100
 }

@@ -37,3 +37,15 @@ func TestDeathLog(t *testing.T) {
 		}
 	}
 }
+
+func TestStuck(t *testing.T) {
+	d := Death{Dump: []string{"SIGQUIT: quit", "", "goroutine 1 gp=0x1 [sleep]:", "main.main()", "\t/a.go:3", "", "goroutine 2 [running]:"}}
+	if got := strings.Join(d.Stuck(), "|"); got != "goroutine 1 gp=0x1 [sleep]:|main.main()|\t/a.go:3" {
+		t.Errorf("got %q", got)
+	}
+	for _, dump := range [][]string{nil, {"SIGQUIT"}} {
+		if got := (Death{Dump: dump}).Stuck(); got != nil {
+			t.Errorf("got %q of %q", got, dump)
+		}
+	}
+}
