@@ -62,7 +62,8 @@ Without --, the program's arguments are those of the serving release; "--" alone
 means none.
 
 Deploy waits until the old workers have left. Ctrl-C before the switch withdraws
-the deploy; after it, it only ends the waiting.
+the deploy; after it, it only ends the waiting. Without --suspended the new release
+answers at once, also where requests waited before.
 
 ` + deployJSON,
 		Example: `  heddle deploy

@@ -283,7 +283,10 @@ func TestAbortedRequestsLeaveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	dump := ""
-	if !until(func() bool { dump = d.said.String()[quiet:]; return strings.Contains(dump, "SIGQUIT: done; serving on\n") }) {
+	if !until(func() bool {
+		dump = d.said.String()[quiet:]
+		return strings.Contains(dump, "SIGQUIT: done; serving on\n")
+	}) {
 		t.Fatal("the daemon does not answer SIGQUIT")
 	}
 	if last = lookAt(t, url); last.sessions != 0 {

@@ -17,7 +17,7 @@ const largestProgram = 4 << 30
 
 // makeRelease builds or copies t into a new release.
 func makeRelease(ctx context.Context, s *store, t target, args []string, stderr io.Writer) (*release, error) {
-	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: args, Pid: os.Getpid()}
+	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: append([]string{}, args...), Pid: os.Getpid()}
 	err := s.add(ctx, r, t.name(), func(ctx context.Context, path string) error {
 		if t.pkg != "" {
 			return t.build(ctx, path, stderr)

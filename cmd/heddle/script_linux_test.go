@@ -344,7 +344,7 @@ func cmdSlay(ts *testscript.TestScript, neg bool, args []string) {
 	st, err := worldOf(ts).ask(args[0])
 	ts.Check(err)
 	for _, w := range st.Workers {
-		if strconv.Itoa(w.Index) == args[1] && w.State == "online" {
+		if strconv.Itoa(w.Index) == args[1] && (w.State == "online" || w.State == "suspended") {
 			ts.Check(syscall.Kill(w.Pid, syscall.SIGKILL))
 			return
 		}

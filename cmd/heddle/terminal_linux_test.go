@@ -46,14 +46,26 @@ func openPty(t *testing.T) (master, slave *os.File) {
 	return m, s
 }
 
-// onPty runs heddle with args on a terminal of its own, as a shell would.
+// onPty runs heddle with args on a terminal of its own, as a shell would, with a
+// state directory of its own.
 func onPty(t *testing.T, args ...string) (c *child, master *os.File) {
+	t.Helper()
+	return onPtyIn(t, shortDir(t), args...)
+}
+
+// shortDir is a temporary directory whose sockets have short paths.
+func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hd")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func onPtyIn(t *testing.T, dir string, args ...string) (c *child, master *os.File) {
+	t.Helper()
 	path, err := exec.LookPath("heddle")
 	if err != nil {
 		t.Fatal(err)
@@ -274,5 +286,26 @@ func TestStderrGone(t *testing.T) {
 	<-ended
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestDeployOnTerminal: the last line says how far it is, and Ctrl-C withdraws.
+func TestDeployOnTerminal(t *testing.T) {
+	dir := shortDir(t)
+	d, _ := onPtyIn(t, dir, "run", "--workers", "2", "--listen", "127.0.0.1:0", "app")
+	d.await(t, `ready (http://\S+)`)
+	good, _ := onPtyIn(t, dir, "deploy", "app")
+	good.await(t, `starting r2: 0/2`)
+	good.await(t, `\x1b\[Kr2 serves, in place of r1\r\n`)
+	bad, master := onPtyIn(t, dir, "deploy", "mute")
+	bad.await(t, `starting r3: 0/2`)
+	if _, err := master.Write([]byte{3}); err != nil { // ^C, the terminal's VINTR
+		t.Fatal(err)
+	}
+	bad.await(t, `withdrawing r3`)
+	bad.await(t, `\x1b\[Kheddle: r3 was withdrawn before it served\r\nr2 still serves\.\r\n`)
+	<-bad.done
+	if code := bad.cmd.ProcessState.ExitCode(); code != exitError {
+		t.Errorf("exit code %d", code)
 	}
 }
