@@ -71,6 +71,60 @@ INDEX  ID        PID     STATE     SINCE  SESSIONS  RESTARTS
 	}
 }
 
+// TestStatusOfMore: what is shown only where there is something to show.
+func TestStatusOfMore(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	since := now.Add(-time.Minute)
+	raw, err := json.Marshal(statusReply{
+		Name: "shop", Release: "r2", State: stateServing, Pid: 7, Started: since, Suspended: true,
+		Operation: &operationStatus{Doing: "a restart of 0", Since: now.Add(-3 * time.Second), Pid: 9, Progress: "replacing 0/1"},
+		Workers: []engine.WorkerStatus{
+			{Index: 0, ID: "0123456789abcdef", Pid: 8, State: "draining", Since: since, Sessions: 7, Release: "r1", Requests: []string{"a", "b", "c", "d", "e", "f", "g"}},
+			{Index: 0, ID: "1123456789abcdef", Pid: 9, State: "broken", Since: since, Release: "r2", Reason: "out of luck"},
+			{Index: -1, ID: "2123456789abcdef", Pid: 10, State: "suspended", Since: since, Release: "r2", Standby: true},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := printStatus(&b, raw, false, now); err != nil {
+		t.Fatal(err)
+	}
+	want := `shop r2, serving, up 1m0s, pid 7
+0 requests, 0 of them now; 0 clients gone early, 0 requests refused
+under way: a restart of 0, for 3s, replacing 0/1
+suspended: requests wait; heddle resume lets them in
+INDEX  ID        PID  STATE      SINCE  SESSIONS  RESTARTS  RELEASE  REASON
+0      01234567  8    draining   1m0s   7         0         r1       -
+0      11234567  9    broken     1m0s   0         0         r2       out of luck
+-      21234567  10   suspended  1m0s   0         0         r2       -
+pid 8 drains; its open requests: 7: a b c d e …
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+}
+
+func TestReleasesTable(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	at := now.Add(-2 * time.Hour)
+	var b bytes.Buffer
+	err := printReleases(&b, releasesReply{Name: "shop", Serving: "r3", Releases: []releaseStatus{
+		{release{Name: "r1", State: releaseKept, Target: "./shop", SHA256: "0123456789abcdef", Created: at}, 1},
+		{release{Name: "r2", State: releaseFailed, Target: "./shop", Reason: "worker 0: exited", Created: at}, 0},
+		{release{Name: "r3", State: releaseServing, Target: "./shop", From: "r1", SHA256: "0123456789abcdef", Created: at}, 4},
+	}}, now)
+	want := `RELEASE  STATE    AGE   WORKERS  SHA256    TARGET
+r1       kept     2h0m  1        01234567  ./shop
+r2       failed   2h0m  0        -         ./shop: worker 0: exited
+r3       serving  2h0m  4        01234567  ./shop, from r1
+`
+	if err != nil || b.String() != want {
+		t.Errorf("%v, got\n%s\nwant\n%s", err, &b, want)
+	}
+}
+
 func TestVersionOf(t *testing.T) {
 	if v := versionOf(nil); v.Version != "(devel)" || v.Commit != "" {
 		t.Errorf("without build info: got %+v", v)

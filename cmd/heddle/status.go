@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -165,8 +166,8 @@ func printWorkers(w io.Writer, workers []engine.WorkerStatus, now time.Time) err
 		if releases {
 			cells = append(cells, release)
 		}
-		if reasons && reason != "" {
-			cells = append(cells, reason)
+		if reasons {
+			cells = append(cells, cmp.Or(reason, "-"))
 		}
 		fmt.Fprintln(tw, strings.Join(cells, "\t"))
 	}

@@ -40,6 +40,10 @@ func (lc *lifecycle) steer(ctx context.Context, a *asker, verb, doing string, do
 	})
 	select {
 	case got := <-ended:
+		var start *engine.StartError
+		if errors.As(got.err, &start) {
+			got.res = &result{Release: lc.releases.serving().Name, State: releaseFailed}
+		}
 		return got.res, lc.steerFailure(verb, got.err)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx) // nobody hears it
