@@ -7,6 +7,7 @@ type osWorld struct{}
 
 func (osWorld) start(spec) (process, error) { return nil, ErrUnsupported }
 func (osWorld) group(int) (int, error)      { return 0, ErrUnsupported }
+func (osWorld) memory(int) (int64, error)   { return 0, ErrUnsupported }
 func (osWorld) listen(*Engine, *lane) error { return ErrUnsupported }
 
 func startReaper(*Engine) (stop func()) { return func() {} }
