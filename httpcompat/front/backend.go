@@ -11,6 +11,21 @@ type Backend interface {
 	// connections. They run until the front was closed.
 	Loops() []*loop.Loop
 
+	Opener
+}
+
+// A Router is a Backend of several apps.
+type Router interface {
+	Backend
+
+	// Route is who answers a request with these Host and target, both as they came,
+	// and valid while it runs; on the loop. Nil hands the connection over to
+	// net/http, whose handler knows better.
+	Route(host, target []byte) Opener
+}
+
+// An Opener opens sessions on workers' channels.
+type Opener interface {
 	// OpenOn opens a session on a channel of loop i, where it is called, for the
 	// Handler in o. It does not wait: if nobody is free it returns neither
 	// session nor error, and calls later on the loop, once, when somebody is or

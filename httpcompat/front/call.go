@@ -28,6 +28,7 @@ type call struct {
 	tail  []byte                        // the answer's trailers, as they go to the client
 
 	c      *client          // nil: it has gone
+	to     Opener           // who answers
 	s      *session.Session // nil: in the queue
 	cancel func() bool      // takes the request out of the queue
 
@@ -53,10 +54,10 @@ const maxAttempts = 3
 // asked.
 const mostSent = 32 << 10
 
-// ask asks for the answer to the request in the lane's head.
-func (x *call) ask(c *client) {
+// ask asks to for the answer to the request in the lane's head.
+func (x *call) ask(c *client, to Opener) {
 	h := &x.ln.head
-	x.c, c.x = c, x
+	x.c, c.x, x.to = c, x, to
 	x.begun = time.Now()
 	x.length, x.left = h.length, h.length
 	x.isHead, x.last = string(h.method) == "HEAD", h.close
@@ -94,7 +95,7 @@ func lend(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 func (x *call) open() {
 	x.tries++
 	o := session.OpenOptions{Event: httpcompat.DefaultEvent, First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
-	s, cancel, err := x.ln.backend.OpenOn(x.ln.index, o, x.later)
+	s, cancel, err := x.to.OpenOn(x.ln.index, o, x.later)
 	if s == nil && err == nil {
 		x.cancel = cancel
 		return

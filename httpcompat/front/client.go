@@ -164,13 +164,17 @@ func (c *client) request(p []byte) int {
 	case limits.MaxBody > 0 && h.length > limits.MaxBody:
 		return c.leave(p, leavesBody)
 	}
+	to := c.ln.route(h)
+	if to == nil {
+		return c.leave(p, leavesRoute)
+	}
 	c.scan = lineScan{}
 	c.again, c.posted = true, string(h.method) == http.MethodPost
 	c.wait.leave()
 	if c.remote == "" {
 		c.know()
 	}
-	c.ln.getCall().ask(c)
+	c.ln.getCall().ask(c, to)
 	return n
 }
 

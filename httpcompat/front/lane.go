@@ -17,6 +17,7 @@ type lane struct {
 	index   int
 	loop    *loop.Loop
 	backend Backend
+	router  Router    // the backend, if it has several apps
 	base    time.Time // deadlines count from here
 
 	// Loop goroutine only.
@@ -62,6 +63,7 @@ const (
 
 func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
 	ln := &lane{s: s, index: i, loop: l, backend: b, base: time.Now()}
+	ln.router, _ = b.(Router)
 	limits := &s.o.Limits
 	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime, forAnswer: limits.ResponseHeaderTimeout} {
 		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired, patient: timeout(t) != forRest && timeout(t) != forAnswer}
@@ -165,4 +167,12 @@ func (ln *lane) localText(conn *loop.Conn) string {
 		ln.local = text
 	}
 	return ln.local
+}
+
+// route is who answers the request with this head; nil for net/http.
+func (ln *lane) route(h *requestHead) Opener {
+	if ln.router == nil {
+		return ln.backend
+	}
+	return ln.router.Route(h.host, h.target)
 }

@@ -56,6 +56,7 @@ const (
 	leavesCount
 	leavesSize
 	leavesBody
+	leavesRoute
 	leavesEOF
 	reasons
 )
@@ -74,6 +75,7 @@ var reasonNames = [reasons]string{
 	leavesCount:      "field_count",
 	leavesSize:       "head_size",
 	leavesBody:       "body_size", // more than may be uploaded
+	leavesRoute:      "route",     // not to workers of ours, see Router
 	leavesEOF:        "eof",       // amid a head
 }
 

@@ -24,17 +24,10 @@ func (osWorld) listen(e *Engine, l *lane) error {
 	if len(path) > maxPath {
 		return fmt.Errorf("engine: socket path %s is %d bytes long, and %d is the most: choose a shorter runtime directory or name", path, len(path), maxPath)
 	}
-	lp, err := loop.New(loop.Options{Logger: e.log})
+	lp, end, err := e.loopOf(l)
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() { // ends when the lane is closed
-		defer close(done)
-		if err := lp.Run(); err != nil && !errors.Is(err, loop.ErrClosed) {
-			e.log.Error("engine: loop ended", "loop", l.index, "err", err)
-		}
-	}()
 	ln, err := lp.Listen("unix", path, func(c *loop.Conn) loop.Handler {
 		return newChannel(e, l, c, func() (int, int, error) {
 			pid, uid, _, err := c.PeerCred()
@@ -42,8 +35,7 @@ func (osWorld) listen(e *Engine, l *lane) error {
 		})
 	}, loop.ListenOptions{Mode: 0o600})
 	if err != nil {
-		_ = lp.Close()
-		<-done
+		end()
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("engine: %s is in use by a running engine, which goes on undisturbed; choose another name or runtime directory: %w", path, err)
 		}
@@ -53,8 +45,30 @@ func (osWorld) listen(e *Engine, l *lane) error {
 	l.loop = lp
 	l.close = func() {
 		_ = ln.Close()
-		_ = lp.Close()
-		<-done
+		end()
 	}
 	return nil
+}
+
+// loopOf is the loop of a lane, which runs, and what ends it: nothing, if it is
+// somebody else's.
+func (e *Engine) loopOf(l *lane) (lp *loop.Loop, end func(), err error) {
+	if len(e.opt.On) > 0 {
+		return e.opt.On[l.index], func() {}, nil
+	}
+	lp, err = loop.New(loop.Options{Logger: e.log})
+	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan struct{})
+	go func() { // ends when end closes the loop
+		defer close(done)
+		if err := lp.Run(); err != nil && !errors.Is(err, loop.ErrClosed) {
+			e.log.Error("engine: loop ended", "loop", l.index, "err", err)
+		}
+	}()
+	return lp, func() {
+		_ = lp.Close()
+		<-done
+	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -28,9 +29,10 @@ type Options struct {
 	Standbys    int  // workers beside those that are warm and take the place of one that dies
 	Suspended   bool // begin suspended: see Engine.Resume
 	Recycle     RecycleOptions
-	Workers     int // default the number of CPUs that this process may use
-	Loops       int // default one per four CPUs, at least one
-	Concurrency int // sessions a worker has open at once, counted on each loop by itself; 0: no limit
+	Workers     int          // default the number of CPUs that this process may use
+	Loops       int          // default one per four CPUs, at least one
+	On          []*loop.Loop // run the channels, in place of loops of the engine's own; they run until it has ended
+	Concurrency int          // sessions a worker has open at once, counted on each loop by itself; 0: no limit
 	Queue       QueueOptions
 	Window      int // bytes of credit a stream begins with; default session.DefaultWindow
 
@@ -108,6 +110,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("engine: %d loops; %d are the most that a worker can be told of", o.Loops, maxLoops)
 	}
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
+	if len(o.On) > 0 {
+		o.Loops = len(o.On)
+	}
 	setDefault(&o.Loops, DefaultLoops())
 	setDefault(&o.Queue.Len, 16384)
 	setDefault(&o.Queue.Age, 10*time.Second)
