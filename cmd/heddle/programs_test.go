@@ -43,6 +43,14 @@ func app() {
 	mux.HandleFunc("/index", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.Index()) })
 	mux.HandleFunc("/break", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.ReportBroken(r.FormValue("why"))) })
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getpid()) })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { // of its directory
+		b, err := os.ReadFile(r.FormValue("name"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write(b) // the client may leave
+	})
 	mux.HandleFunc("/facts", func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		fmt.Fprintln(w, r.Proto, "from", host, "tls", r.TLS != nil)

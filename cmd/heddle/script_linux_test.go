@@ -208,7 +208,7 @@ func scriptCommand(ts *testscript.TestScript, name string, args ...string) *exec
 	ts.Check(err)
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), "PWD="+cmd.Dir) // as a shell does
 	for _, v := range []string{"PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY", "GOFLAGS", "GOTOOLCHAIN", "GOSUMDB"} {
 		if val := ts.Getenv(v); val != "" {
 			cmd.Env = append(cmd.Env, v+"="+val)

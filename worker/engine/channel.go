@@ -250,7 +250,15 @@ func (ch *channel) OnControl(m *session.Mux, id uint64, args []byte) error {
 		if ch.lane.index != 0 || !c.complete() {
 			return fmt.Errorf("%w: online before the welcome of every channel", session.ErrProtocol)
 		}
-		c.tell(func(f *facts) { f.online = true })
+		again := false
+		c.tell(func(f *facts) {
+			again = f.online && !f.again
+			f.again = f.online
+			f.online = true
+		})
+		if again {
+			c.logger().Warn("engine: worker says once more that it is online, which changes nothing")
+		}
 	case heddle.CtlBroken, heddle.CtlLeaving:
 		var r heddle.Reason
 		if _, err := r.UnmarshalMsg(args); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -90,6 +91,7 @@ type facts struct {
 	fault   error // why the first of them did, if it was the worker's doing
 
 	online  bool   // it said so
+	again   bool   // and once more
 	broken  bool   // likewise
 	leaving bool   // likewise: drain me
 	why     string // of broken or leaving
@@ -272,7 +274,7 @@ func (c *child) start() (process, error) {
 		path:   p.Path,
 		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
 		env:    environment(p, identity{c.e.opt.Name, c.e.lanes[0].endpoint, c.id, c.place(), c.e.wanted(), c.suspended}),
-		dir:    p.Dir,
+		dir:    c.e.dirOf(p),
 		output: c.output,
 	})
 	c.mu.Lock()
@@ -290,6 +292,18 @@ func (c *child) start() (process, error) {
 	c.e.stats.spawned.Add(1)
 	c.logger().Debug("engine: worker started", "pid", proc.pid())
 	return proc, nil
+}
+
+// dirOf is where p's next worker starts. A directory of no name any more is
+// inherited, since a worker is better than none.
+func (e *Engine) dirOf(p *Program) string {
+	if p.Dir != "" {
+		return p.Dir
+	}
+	if fi, err := os.Stat(e.dir); err != nil || !fi.IsDir() {
+		return ""
+	}
+	return e.dir
 }
 
 // cause is err without the path that an error of os.StartProcess repeats.

@@ -30,7 +30,8 @@ type Engine struct {
 	lanes   []*lane
 	budgets []session.Budget // by lane
 	queue   queue
-	ownDir  bool // RuntimeDir is a temporary one of ours
+	ownDir  bool   // RuntimeDir is a temporary one of ours
+	dir     string // the current directory's name in the beginning; "" if it has none
 
 	setup      sync.Mutex // held while lanes and the first generation are made, and while they are torn down; before mu
 	begun      bool       // Start was called
@@ -91,6 +92,7 @@ func New(o Options) (*Engine, error) {
 	if e.world == nil {
 		e.world = osWorld{}
 	}
+	e.dir, _ = os.Getwd() // by $PWD, if that is it: the links in it may lead elsewhere one day
 	e.queue.limit, e.queue.age, e.queue.try = o.Queue.Len, o.Queue.Age, e.try
 	e.refusing.Store(true)
 	return e, nil

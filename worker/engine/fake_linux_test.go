@@ -173,6 +173,12 @@ func (p *fakeProcess) die(x exit) {
 	close(p.gone)
 }
 
+func (p *fakeProcess) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dead
+}
+
 func (p *fakeProcess) pid() int                { return firstPid + 10*p.n }
 func (p *fakeProcess) exited() <-chan struct{} { return p.gone }
 

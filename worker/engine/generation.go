@@ -12,7 +12,7 @@ type Program struct {
 	Path    string   // the executable
 	Args    []string // its arguments, without its name
 	Env     []string // "KEY=value", over the environment of the engine's process
-	Dir     string   // working directory; default the current one
+	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Release string   // name of the release
 }
 

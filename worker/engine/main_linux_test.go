@@ -47,6 +47,19 @@ func playWorker(play string) {
 		}
 		time.AfterFunc(d, func() { os.Exit(5) })
 		play = "good"
+	case "deaf": // stubborn, and catches every signal that can be caught
+		caught := make(chan os.Signal, 4)
+		signal.Notify(caught, syscall.SIGTERM, syscall.SIGQUIT)
+		go func() { // ends with the process
+			for s := range caught {
+				fmt.Fprintln(os.Stderr, "caught", s)
+			}
+		}()
+		play = badStubborn
+	case "where": // serves, and says where it is
+		dir, err := os.Readlink("/proc/self/cwd")
+		fmt.Fprintln(os.Stderr, "in", dir, err)
+		play = "good"
 	case "second-opens":
 		play = "good"
 		if launchEnv(envIndex) == "1" {

@@ -250,6 +250,13 @@ func (w *mini) breaks(why string) {
 	_ = w.muxes[0].Send(codec.AppendReason(nil, heddle.CtlBroken, why))
 }
 
+// online says that it is, on the channel of that number.
+func (w *mini) online(number int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.muxes[number].Send(codec.AppendControl(nil, heddle.CtlOnline))
+}
+
 // leave asks to be drained, as a worker does on SIGTERM.
 func (w *mini) leave() {
 	w.mu.Lock()

@@ -22,7 +22,7 @@ type Options struct {
 	Path    string   // the executable; a relative one is taken from the current directory
 	Args    []string // its arguments, without its name
 	Env     []string // "KEY=value", added to this process's environment and overriding it; GOMAXPROCS is each worker's share unless set in either
-	Dir     string   // working directory; default the current one
+	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Name    string   // of the app; default the base name of Path
 	Release string   // default "1"
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -336,6 +337,92 @@ func TestStubborn(t *testing.T) {
 		t.Errorf("death %+v", d)
 	}
 	until(t, "its group is gone", func() bool { return !groupAlive(pid) })
+}
+
+// The escalation in real time: each step within 300 ms of when it is due.
+func TestEscalation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes four seconds")
+	}
+	var mu sync.Mutex
+	var steps []string
+	var at []time.Duration
+	var begun time.Time
+	step := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		steps, at = append(steps, what), append(at, time.Since(begun))
+	}
+	var deaths deathsOf
+	e := newReal(t, "deaf", Options{
+		DrainTimeout: time.Second, ShutdownTimeout: time.Second, KillDelay: 2 * time.Second,
+		Output:  func(l Line) { step(l.Text) },
+		OnDeath: func(d Death) { step(d.Signal); deaths.on(d) },
+	})
+	start(t, e)
+	s := open(t, e, "hang")
+	defer s.Discard()
+	mu.Lock()
+	begun = time.Now()
+	mu.Unlock()
+	if err := e.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	deaths.wait(t, 1)
+	mu.Lock()
+	defer mu.Unlock()
+	want := []string{"caught terminated", "caught quit", "SIGKILL"}
+	due := []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second}
+	if !slices.Equal(steps, want) {
+		t.Fatalf("steps %q, want %q", steps, want)
+	}
+	for i := range due {
+		if d := at[i] - due[i]; d < -10*time.Millisecond || d > 300*time.Millisecond {
+			t.Errorf("%s after %v, want %v", want[i], at[i], due[i])
+		}
+	}
+}
+
+// Workers start where the engine's directory is by its name, also if that is a
+// link and leads elsewhere by now; and where it was if it leads nowhere.
+func TestDirectoryMoves(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, link := filepath.Join(base, "a"), filepath.Join(base, "b"), filepath.Join(base, "current")
+	for _, dir := range []string{a, b} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(a, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(link) // sets PWD, as a shell does
+	said := make(chan string, 8)
+	e := newReal(t, "where", Options{Output: func(l Line) { said <- l.Text }})
+	start(t, e)
+	if got, want := <-said, "in "+a+" <nil>"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, step := range []struct {
+		move func() error
+		want string
+	}{
+		{func() error { return errors.Join(os.Remove(link), os.Symlink(b, link)) }, b},
+		{func() error { return os.Remove(link) }, a},
+	} {
+		if err := step.move(); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Restart(t.Context(), Selector{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := <-said, "in "+step.want+" <nil>"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 // Processes that outlive the worker: one in its group is killed, one that left
