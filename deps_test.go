@@ -78,7 +78,7 @@ var rooms = map[string]room{
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/heddle": {
 		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/bench", "cmd/internal/gateway"},
-		takes: []string{cobra, toml, prom, acme, tea, nats, xsync},
+		takes: []string{fsm, cobra, toml, prom, acme, tea, nats, xsync},
 	},
 
 	"examples/hello":           {below: []string{"httpcompat"}},

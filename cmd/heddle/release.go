@@ -1,6 +1,12 @@
 package main
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/looplab/fsm"
+)
 
 // A release is one immutable version of the app: a private copy of its program,
 // so that whoever builds or copies over the original cannot hurt workers that
@@ -31,6 +37,42 @@ const (
 	releaseRetired   = "retired" // has served; its program was removed to make room
 	releaseFailed    = "failed"  // never served; Reason says why, and its program was removed
 )
+
+// The events that move a release.
+const (
+	releaseServes  = "serve"  // its workers have got the work
+	releaseYields  = "yield"  // another's have
+	releaseFails   = "fail"   // it did not get ready, or was withdrawn or superseded
+	releaseRetires = "retire" // more programs were there than are kept
+)
+
+// releaseLife is the table of a release's life, and its first state. Suspended
+// workers make no difference to it.
+func releaseLife() (initial string, events fsm.Events) {
+	return releaseDeploying, fsm.Events{
+		{Name: releaseServes, Src: []string{releaseDeploying}, Dst: releaseServing},
+		{Name: releaseFails, Src: []string{releaseDeploying}, Dst: releaseFailed},
+		{Name: releaseYields, Src: []string{releaseServing}, Dst: releaseKept},
+		{Name: releaseRetires, Src: []string{releaseKept}, Dst: releaseRetired},
+	}
+}
+
+// newReleaseLife is the machine that walks the table.
+func newReleaseLife() *fsm.FSM {
+	initial, events := releaseLife()
+	return fsm.NewFSM(initial, events, nil)
+}
+
+// move makes event happen, if it may in the release's state.
+func (r *release) move(event string) error {
+	m := newReleaseLife()
+	m.SetState(r.State)
+	if err := m.Event(context.Background(), event); err != nil {
+		return fmt.Errorf("release %s: %w", r.Name, err)
+	}
+	r.State = m.Current()
+	return nil
+}
 
 // has says whether the release's program is there.
 func (r *release) has() bool {

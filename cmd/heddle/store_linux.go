@@ -103,11 +103,10 @@ func (s *store) serve(name string) error {
 	for _, r := range s.list {
 		switch {
 		case r.Name == name:
-			r.State, r.Served = releaseServing, time.Now()
-			err = errors.Join(err, s.recordLocked(r))
+			r.Served = time.Now()
+			err = errors.Join(err, r.move(releaseServes), s.recordLocked(r))
 		case r.State == releaseServing:
-			r.State = releaseKept
-			err = errors.Join(err, s.recordLocked(r))
+			err = errors.Join(err, r.move(releaseYields), s.recordLocked(r))
 		}
 	}
 	return err
@@ -119,8 +118,7 @@ func (s *store) fail(name, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.list {
-		if r.Name == name {
-			r.State = releaseFailed
+		if r.Name == name && r.move(releaseFails) == nil {
 			r.Reason, _, _ = strings.Cut(reason, "\n")
 			_ = os.RemoveAll(s.home(name))
 			_ = s.recordLocked(r) // on a full disk the list in memory has it
@@ -144,7 +142,9 @@ func (s *store) prune(inUse map[string]bool) (retired []string) {
 		if os.RemoveAll(s.home(r.Name)) != nil {
 			continue // the next time
 		}
-		r.State = releaseRetired
+		if r.move(releaseRetires) != nil {
+			continue // never: it was kept
+		}
 		retired = append(retired, r.Name)
 		_ = s.recordLocked(r)
 	}
