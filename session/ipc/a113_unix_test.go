@@ -31,8 +31,10 @@ import (
 //     is here: TestA113HandlerNeverAnswers, TestA113RequestWhileClosing.
 //   - JSON lines are refused as a whole until they are spoken; each kind of them is
 //     in TestBadInput.
-//   - left-over links, scaling down, a connection while no worker is online, the
+//   - left-over files, scaling down, a connection while no worker is online, the
 //     working directory, log files: they are the engine's and the front's.
+//
+// docs/lifecycle.md has the whole list, with the test for each row.
 
 // answers is what v's server says to one connection that sends these frames behind
 // a greeting, until it falls silent or, if closed is expected, ends the connection.
