@@ -106,7 +106,7 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	switch {
 	case ch.kin != nil:
 		ch.knock(1)
-	case ch.e.starting(): // it may be the process that is being started
+	case ch.e.starting(func() { _ = ch.link.Do(ch.recognize) }): // it may be the process that is being started; an error: the loop has ended
 	default:
 		ch.stranger = true
 		if ch.e.strangers.Add(1) > maxStrangers {
@@ -122,6 +122,15 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	ch.stop = ch.link.After(timeout, func() {
 		m.Abort(fmt.Errorf("no handshake within %v", timeout))
 	})
+}
+
+// recognize looks again whose process the peer is, once more of them are known.
+// Loop only.
+func (ch *channel) recognize() {
+	if ch.pending && ch.kin == nil && !ch.closed.Load() {
+		ch.kin = ch.e.member(ch.pid)
+		ch.knock(1)
+	}
 }
 
 // knock tells the child whose process group the peer is in of a connection that

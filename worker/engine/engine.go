@@ -335,17 +335,15 @@ func (e *Engine) member(pid int) *child {
 }
 
 // starting says whether there is a child whose process number is not known yet:
-// a process may be faster than the return of the call that started it.
-func (e *Engine) starting() bool {
+// a process may be faster than the return of the call that started it. For each,
+// known is called once it is.
+func (e *Engine) starting(known func()) (some bool) {
 	for _, c := range e.living() {
-		c.mu.Lock()
-		open := c.proc == nil && !c.over
-		c.mu.Unlock()
-		if open {
-			return true
+		if !c.started(known) {
+			some = true
 		}
 	}
-	return false
+	return some
 }
 
 // hint gives text to the living child in whose process group pid is. A process
