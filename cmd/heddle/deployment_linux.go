@@ -406,7 +406,7 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 	f := &failure{code: code, err: errors.New(b.String()), fine: fine, try: "try: " + by + ", to see what it does alone"}
 	// Whatever leaves in order, or stays silent until it is asked what it does,
 	// is likely no worker at all.
-	if d := se.Death; d.Pid != 0 && (d.ExitCode == 0 || d.Signal != "" || len(d.Dump) > 0) {
+	if d := se.Death; d.Pid != 0 && !d.Greeted && (d.ExitCode == 0 || d.Signal != "" || len(d.Dump) > 0) {
 		f.try = "a program under heddle must call httpcompat.ListenAndServe(addr, handler), in place of http.ListenAndServe.\n" + f.try
 	}
 	return f

@@ -27,7 +27,11 @@ import (
 func app() {
 	addr := flag.String("addr", "127.0.0.1:0", "address when started by hand")
 	say := flag.String("say", "up", "word on standard output")
+	warm := flag.Bool("warm", false, "warm up for ever")
 	flag.Parse()
+	if *warm {
+		worker.ManualOnline()
+	}
 	fmt.Println("app says", *say)
 	fmt.Fprintln(os.Stderr, "app warns")
 	sigs := make(chan os.Signal, 1)

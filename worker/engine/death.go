@@ -16,6 +16,7 @@ type Death struct {
 	ExitCode int           // -1 when ended by a signal or never started
 	Signal   string        // such as "SIGKILL"; empty when it exited
 	Reason   string        // one line: what happened, as far as the engine knows
+	Greeted  bool          // it shook hands, so it is a worker
 	Expected bool          // the engine had asked it to leave, and it did
 	Stderr   []string      // its last lines
 	Dump     []string      // what it wrote when it was asked for its goroutines, at most 1 MiB

@@ -508,7 +508,7 @@ func (c *child) record(x exit) {
 	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
 		Index: c.place(), ID: c.id, Pid: c.pid(), Release: c.release(),
-		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
+		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Greeted: f.greeted > 0, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Dump: c.tail.dumped(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {
