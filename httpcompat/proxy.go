@@ -175,6 +175,22 @@ func endedHead(r *http.Request) bool {
 	return r.ProtoMajor == 2 && r.ContentLength == 0 && len(r.Trailer) == 0 && r.Context().Value(http.ServerContextKey) != nil
 }
 
+// Busy says whether err, an Opener's, means that nobody could take a request in
+// time: it, or what it wraps, has the method RetryAfter() time.Duration, and may
+// have Why() string. Why is then what clients are told, and after when to come
+// again, in seconds, at least one.
+func Busy(err error) (why string, after int64, ok bool) {
+	var busy interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &busy) {
+		return "", 0, false
+	}
+	why = "every worker is busy"
+	if b, ok := busy.(interface{ Why() string }); ok {
+		why = b.Why()
+	}
+	return why + "; come again later", max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second)), true
+}
+
 // failFields answers a request whose head no worker would take.
 func failFields(w http.ResponseWriter, r *http.Request) {
 	fail(w, r, http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", maxFields))
@@ -183,11 +199,9 @@ func failFields(w http.ResponseWriter, r *http.Request) {
 // refused answers a request for which no session could be opened, also if its
 // client looks gone: it may have half-closed.
 func (p *Proxy) refused(w http.ResponseWriter, r *http.Request, err error) {
-	var busy interface{ RetryAfter() time.Duration }
-	if errors.As(err, &busy) {
-		after := max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))
+	if why, after, ok := Busy(err); ok {
 		w.Header().Set("Retry-After", decimal(after))
-		fail(w, r, http.StatusServiceUnavailable, "every worker is busy; come again later")
+		fail(w, r, http.StatusServiceUnavailable, why)
 		return
 	}
 	if errors.Is(err, session.ErrTooLarge) {

@@ -53,6 +53,8 @@ func TestCutOff(t *testing.T) {
 				out, err := exec.Command("heddle", args...).CombinedOutput()
 				if err != nil {
 					err = fmt.Errorf("%w: %s", err, out)
+				} else if way == "deploy" && !strings.HasSuffix(string(out), "; 1 request was cut off, not having finished in time\n") {
+					err = fmt.Errorf("it does not say what was cut off: %s", out)
 				}
 				changed <- err
 			}()

@@ -200,7 +200,7 @@ func (d *daemon) startEngine(sig signals, r *release) error {
 		DrainTimeout:     o.drainTimeout,
 		RuntimeDir:       d.place.home,
 		Output:           d.workerLine,
-		OnDeath:          d.deaths.add,
+		OnDeath:          d.died,
 		Logger:           d.log,
 	})
 	if err != nil {
@@ -226,6 +226,12 @@ func (d *daemon) startEngine(sig signals, r *release) error {
 		return &failure{code: exitError, err: fmt.Errorf("workers did not start: %w", err), fine: "nothing is left running."}
 	}
 	return startFailure(se, r, exitError, "the other workers were stopped; nothing is left running.")
+}
+
+// died keeps the record of a worker's end.
+func (d *daemon) died(death engine.Death) {
+	d.life.died(death)
+	d.deaths.add(death)
 }
 
 // watchStart shows on a terminal how many workers are online.

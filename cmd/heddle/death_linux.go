@@ -19,7 +19,7 @@ const (
 )
 
 // Deaths are the records of the workers that ended without having been asked
-// to: DIR/000001.json and so on, with the goroutines of one that hung in
+// to, or had to be asked for their goroutines first: DIR/000001.json and so on, with the goroutines of one that hung in
 // DIR/000001.goroutines. The newest are kept, until the daemon ends.
 type deaths struct {
 	dir  string
@@ -55,7 +55,7 @@ func newDeaths(dir string, log *slog.Logger) *deaths {
 // add takes a death. It never waits: the disk may be slow, and the engine is
 // not.
 func (d *deaths) add(death engine.Death) {
-	if death.Expected {
+	if death.Expected && len(death.Dump) == 0 {
 		return
 	}
 	select {

@@ -244,7 +244,18 @@ func deployDone(r result) string {
 	if !r.Drained {
 		s += "; " + stillDrain(r.Draining)
 	}
+	if r.Lost > 0 {
+		s += fmt.Sprintf("; %s cut off, not having finished in time", were(r.Lost, "request"))
+	}
 	return s
+}
+
+// were is n of what, in the past.
+func were(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " was"
+	}
+	return noun(n, what) + " were"
 }
 
 // stillDrain says that n workers are left of what served before.

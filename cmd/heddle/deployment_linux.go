@@ -143,11 +143,13 @@ func (lc *lifecycle) carryOut(ctx context.Context, a *asker, verb string, r *rel
 		})
 		return &res, nil
 	}
+	before := lc.lostOf(p.res.Previous)
 	drained, err := p.switchOver()
 	if err != nil {
 		return p.res, err
 	}
 	p.awaitDrained(ctx, drained)
+	p.res.Lost = lc.lostOf(p.res.Previous) - before
 	return p.res, nil
 }
 

@@ -81,6 +81,7 @@ type result struct {
 	Seconds  float64 `json:"seconds"`            // since the daemon had the order
 	Drained  bool    `json:"drained"`            // deploy: the old workers have left
 	Draining int     `json:"draining"`           // deploy: old workers that have not
+	Lost     int     `json:"lost,omitempty"`     // deploy: requests that old workers had when they ended, not having finished in time
 	Error    string  `json:"error,omitempty"`
 }
 

@@ -40,11 +40,12 @@ type lifecycle struct {
 	works sync.WaitGroup // what goes on without its command
 
 	mu     sync.Mutex
-	engine supervisor // nil until the first release serves
+	engine supervisor     // nil until the first release serves
+	lost   map[string]int // by release: requests that its workers had when they ended
 }
 
 func newLifecycle(name, dir string, log *slog.Logger) *lifecycle {
-	lc := &lifecycle{name: name, log: log, releases: newStore(dir)}
+	lc := &lifecycle{name: name, log: log, releases: newStore(dir), lost: make(map[string]int)}
 	lc.base, lc.end = context.WithCancelCause(context.Background())
 	return lc
 }
@@ -104,6 +105,24 @@ func (lc *lifecycle) stop() {
 func (lc *lifecycle) close() {
 	lc.stop()
 	lc.works.Wait()
+}
+
+// died counts what a worker had when it ended.
+func (lc *lifecycle) died(d engine.Death) {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	for _, l := range d.Lost {
+		if !l.Untouched {
+			lc.lost[d.Release]++
+		}
+	}
+}
+
+// lostOf is how many requests a release's workers had when they ended.
+func (lc *lifecycle) lostOf(release string) int {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	return lc.lost[release]
 }
 
 // supervisor is the engine, or why there is none to be asked.

@@ -329,10 +329,10 @@ func (x *call) retry(err error) {
 // refused answers a request for which no session could be opened.
 func (x *call) refused(err error) {
 	f := failure{code: 502, why: "no worker could be asked"}
-	var busy interface{ RetryAfter() time.Duration }
+	why, after, busy := httpcompat.Busy(err)
 	switch {
-	case errors.As(err, &busy):
-		f = failure{code: 503, why: "every worker is busy; come again later", retry: max(1, int64((busy.RetryAfter()+time.Second-1)/time.Second))}
+	case busy:
+		f = failure{code: 503, why: why, retry: after}
 	case errors.Is(err, session.ErrTooLarge):
 		f = failure{code: 431, why: "the request's head has more than 1048576 bytes"}
 	default:

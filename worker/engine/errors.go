@@ -30,17 +30,21 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
-	why := "every worker is busy"
+	if e.Waited == 0 {
+		return "engine: " + e.Why() + " and the queue is full"
+	}
+	return fmt.Sprintf("engine: %s; waited %v", e.Why(), e.Waited.Round(time.Millisecond))
+}
+
+// Why is what clients may be told.
+func (e *BusyError) Why() string {
 	switch {
 	case e.Suspended:
-		why = "the workers are suspended"
+		return "the workers are suspended"
 	case e.Online == 0:
-		why = "no worker is online"
+		return "no worker is online"
 	}
-	if e.Waited == 0 {
-		return "engine: " + why + " and the queue is full"
-	}
-	return fmt.Sprintf("engine: %s; waited %v", why, e.Waited.Round(time.Millisecond))
+	return "every worker is busy"
 }
 
 // RetryAfter is when to try again, in whole seconds, at least one.
