@@ -128,11 +128,16 @@ func (d *deployFlags) deploy(cmd *cobra.Command, given string, progArgs []string
 			return err
 		}
 	}
-	f, t, err := d.program(cmd, given, as)
+	var f *os.File
+	var t target
+	signalled := signalledWhile(func() { f, t, err = d.program(cmd, given, as) })
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if signalled {
+		return interruptedDeploy("copied")
+	}
 	d.files = []*os.File{f}
 	d.order.Target, d.order.Source, d.order.Program, d.order.Args = as, t.source(), t.name(), progArgs
 	if d.order.Spent = time.Since(began); d.timeout > 0 && d.order.Spent >= d.timeout {
@@ -187,12 +192,26 @@ func (d *deployFlags) program(cmd *cobra.Command, given, as string) (*os.File, t
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, t, d.lateBuild()
 	case ctx.Err() != nil:
-		return nil, t, &failure{code: exitError, err: errors.New("interrupted while it was built"), fine: unharmed(topicDeploy)}
+		return nil, t, interruptedDeploy("built")
 	case err != nil:
 		return nil, t, err
 	}
 	f, err := os.Open(path)
 	return f, t, err
+}
+
+// signalledWhile says whether an interruption came while f ran, also one that f
+// left unseen. Later ones end the process, until somebody listens again.
+func signalledWhile(f func()) bool {
+	sigs := make(chan os.Signal, 1)
+	signal.Notify(sigs, os.Interrupt, syscall.SIGTERM)
+	f()
+	signal.Stop(sigs) // has waited for what was under way
+	return len(sigs) > 0
+}
+
+func interruptedDeploy(doing string) error {
+	return &failure{code: exitError, err: fmt.Errorf("interrupted while it was %s", doing), fine: unharmed(topicDeploy)}
 }
 
 func (d *deployFlags) lateBuild() error {
