@@ -121,7 +121,11 @@ func writeDeath(dir, path string, death engine.Death, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path+".json", append(b, '\n'), 0o600)
+	err = os.WriteFile(path+".json", append(b, '\n'), 0o600)
+	if err != nil {
+		_ = os.Remove(path + ".json") // half of it is of no use
+	}
+	return err
 }
 
 // forget removes the oldest records beyond the limit.

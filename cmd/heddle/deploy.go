@@ -27,7 +27,7 @@ func (d *deployFlags) add(cmd *cobra.Command) {
 	d.call.add(cmd)
 	fs := cmd.Flags()
 	fs.BoolVar(&d.suspended, "suspended", false, "let requests wait, once the new workers are ready, until heddle resume")
-	fs.BoolVar(&d.supersede, "supersede", false, "end a deploy that is under way and has not switched, and wait for any other operation")
+	fs.BoolVar(&d.supersede, "supersede", false, "end a deploy that has not switched, a scale or a restart, if one is under way")
 	fs.BoolVar(&d.noWait, "no-wait", false, "print the release's name and leave as soon as the daemon has it; heddle releases tells the rest")
 	fs.DurationVar(&d.timeout, "timeout", 0, "withdraw the deploy if it has not switched by then, and do not wait longer for old workers; 0: no limit")
 }

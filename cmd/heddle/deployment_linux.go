@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/heddle-go/heddle/worker/engine"
 )
@@ -212,7 +214,12 @@ func (p *deployment) copy(put func(ctx context.Context, path string) error) erro
 		p.r.Args = lc.releases.serving().Args
 	}
 	lc.turns.report(p.op, "copying")
-	if err := lc.releases.add(p.ctx, p.r, p.a.order.Program, put); err != nil {
+	err := lc.releases.add(p.ctx, p.r, p.a.order.Program, put)
+	if err != nil {
+		var f *failure
+		if !errors.As(err, &f) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+			err = copyFailure(p.r.Target, p.r.Program, err) // the disk was full just behind the copy
+		}
 		lc.log.Warn(p.verb+" failed", "release", p.r.Name, "err", err)
 		lc.turns.end(p.op)
 		return p.failed(err)
@@ -344,7 +351,7 @@ func (p *deployment) failed(err error) error {
 		return &failure{code: exitRefused, err: fmt.Errorf("%s was superseded by %s", what, superseded.by), fine: still, try: "try: heddle releases, to see what became of " + superseded.by}
 	case errors.Is(err, errLate):
 		p.res.State = stateWithdrawn
-		return &failure{code: exitTimeout, err: fmt.Errorf("%s was not ready within %v and was withdrawn", what, p.a.order.Timeout), fine: still, try: "try: heddle " + p.verb + " with a longer --timeout; heddle status shows what its workers wait for"}
+		return &failure{code: exitTimeout, err: fmt.Errorf("%s was not ready within %v and was withdrawn%s", what, p.a.order.Timeout, slow(err)), fine: still, try: "try: heddle " + p.verb + " with a longer --timeout"}
 	case errors.Is(err, errWithdrawn), errors.Is(err, errGone):
 		p.res.State = stateWithdrawn
 		return &failure{code: exitError, err: fmt.Errorf("%s was withdrawn before it served", what), fine: still}
@@ -363,11 +370,68 @@ func (p *deployment) failed(err error) error {
 	return &failure{code: exitRefused, err: fmt.Errorf("%s did not get ready: %w", what, err), fine: still, try: "try: heddle status"}
 }
 
+// slow is what a withdrawn release was waited for, and that worker's last words.
+func slow(err error) string {
+	var w *engine.WithdrawnError
+	if !errors.As(err, &w) || w.Slow == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %s was %s%s", w.Slow.Worker(), w.Slow.Death.Reason, lastWords(w.Slow.Death))
+}
+
+// lastWords are a worker's last lines, and where its main goroutine was if that is
+// known, as they are shown behind a first line.
+func lastWords(d engine.Death) string {
+	var b strings.Builder
+	switch {
+	case len(d.Stderr) > 0:
+		b.WriteString("\nits last words on standard error:")
+	case d.Pid != 0:
+		b.WriteString("\nit wrote nothing on standard error")
+	}
+	for _, line := range d.Stderr {
+		b.WriteString("\n  " + plain(line))
+	}
+	if stuck := d.Stuck(); len(stuck) > 0 {
+		b.WriteString("\nwhere its main goroutine was:")
+		for _, line := range stuck {
+			b.WriteString("\n  " + plain(line))
+		}
+	}
+	return b.String()
+}
+
+// shownLine is how many characters of a worker's line are shown.
+const shownLine = 400
+
+// plain is a worker's line as it may be written to somebody else's terminal: no
+// control character, and not endless.
+func plain(line string) string {
+	runes := []rune(line)
+	more := ""
+	if len(runes) > shownLine {
+		runes, more = runes[:shownLine], " …"
+	}
+	for i, r := range runes {
+		if r != '\t' && !unicode.IsPrint(r) {
+			runes[i] = unicode.ReplacementChar
+		}
+	}
+	return string(runes) + more
+}
+
 // reasonOf is err as the list of releases has it.
 func reasonOf(err error) string {
 	var start *engine.StartError
 	if errors.As(err, &start) {
 		return start.Worker() + ": " + start.Death.Reason
+	}
+	var w *engine.WithdrawnError
+	switch {
+	case errors.As(err, &w) && errors.Is(err, errLate):
+		return w.Error()
+	case w != nil:
+		return w.Cause.Error()
 	}
 	return err.Error()
 }
@@ -379,21 +443,7 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 		fmt.Fprintf(&b, "%s: ", r.Name)
 	}
 	fmt.Fprintf(&b, "%s of %s did not get ready: %s", se.Worker(), r.Target, se.Death.Reason)
-	switch {
-	case len(se.Death.Stderr) > 0:
-		b.WriteString("\nits last words on standard error:")
-	case se.Death.Pid != 0:
-		b.WriteString("\nit wrote nothing on standard error")
-	}
-	for _, line := range se.Death.Stderr {
-		fmt.Fprintf(&b, "\n  %s", line)
-	}
-	if stuck := se.Death.Stuck(); len(stuck) > 0 {
-		b.WriteString("\nwhere its main goroutine was:")
-		for _, line := range stuck {
-			fmt.Fprintf(&b, "\n  %s", line)
-		}
-	}
+	b.WriteString(lastWords(se.Death))
 	alone := r.Source
 	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {
 		alone = r.Target
@@ -406,6 +456,14 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 		by += " " + strings.Join(r.Args, " ")
 	}
 	f := &failure{code: code, err: errors.New(b.String()), fine: fine, try: "try: " + by + ", to see what it does alone"}
+	switch err := se.Death.Err; {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		f.try = "try: ulimit -n, and heddle run with more: it is the daemon that may have no more descriptors"
+		return f
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
+		f.try = "try: ulimit -u; free -h: this user, or the machine, may have no more processes or memory"
+		return f
+	}
 	// Whatever leaves in order, or stays silent until it is asked what it does,
 	// is likely no worker at all.
 	if d := se.Death; d.Pid != 0 && !d.Greeted && (d.ExitCode == 0 || d.Signal != "" || len(d.Dump) > 0) {

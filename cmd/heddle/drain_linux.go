@@ -17,6 +17,7 @@ func (d *daemon) drain(sig signals) error {
 	timeout := d.drainTimeout
 	d.mu.Unlock()
 	d.life.stop()
+	d.engine.RefuseHeld()
 	again := "a second signal"
 	if d.term {
 		again = "Ctrl-C again"

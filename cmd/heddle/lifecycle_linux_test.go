@@ -303,19 +303,19 @@ func TestDeployEnds(t *testing.T) {
 	}
 }
 
-// TestSupersedeWaits: a scale is not cut short, only waited for, and of those
-// that wait the last one wins.
+// TestSupersedeWaits: a scale is told to end and waited for, and of those that
+// wait the last one wins.
 func TestSupersedeWaits(t *testing.T) {
 	scaling, goOn := make(chan struct{}), make(chan struct{})
 	f := &fakeEngine{other: func(ctx context.Context, what string) error {
 		close(scaling)
 		<-goOn
-		return ctx.Err()
+		return context.Cause(ctx)
 	}}
 	c := newFake(t, f)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, code, text := c.ask(t.Context(), topicScale, order{Workers: 3, Standbys: -1}); code != exitOK {
+		if _, code, text := c.ask(t.Context(), topicScale, order{Workers: 3, Standbys: -1}); code != exitRefused || !strings.Contains(text, "the scale was superseded by r2") {
 			t.Errorf("scale: got %d, %s", code, text)
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // A place is what a daemon of one name owns in the state directory:
@@ -137,8 +139,10 @@ func (p *place) fallback() string {
 	return filepath.Join(fmt.Sprintf("/tmp/heddle-%d", os.Getuid()), fmt.Sprintf("%s-%x.d", p.name, sum[:6]))
 }
 
-// clear removes the directories, whoever made them.
+// clear ends what is left of a killed predecessor's workers and removes the
+// directories, whoever made them.
 func (p *place) clear() error {
+	engine.Sweep(p.home)
 	err := os.RemoveAll(p.home)
 	if fallback := p.fallback(); fallback != p.home && checkStateDir(filepath.Dir(fallback)) == nil {
 		err = errors.Join(err, os.RemoveAll(fallback))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -149,6 +150,10 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 	}
 	if st.Suspended {
 		fmt.Fprintln(w, "suspended: requests wait; heddle resume lets them in")
+	}
+	serving := func(wk engine.WorkerStatus) bool { return wk.State == "online" || wk.State == "broken" }
+	if !st.Suspended && st.State == stateServing && !slices.ContainsFunc(st.Workers, serving) {
+		fmt.Fprintln(w, "no worker is online: requests wait, or get 503")
 	}
 	return printWorkers(w, st.Workers, now)
 }

@@ -17,8 +17,13 @@ func (lc *lifecycle) steer(ctx context.Context, a *asker, verb, doing string, do
 	if err != nil {
 		return nil, err
 	}
+	work, cancel := context.WithCancelCause(lc.base)
 	op := &operation{verb: verb, doing: doing, pid: a.order.Pid}
+	if verb == topicScale || verb == topicRestart { // which wait for workers
+		op.cancel = cancel
+	}
 	if err := lc.turns.begin(ctx, op, false, nil); err != nil {
+		cancel(nil)
 		lc.log.Warn(verb+" refused", "pid", op.pid, "err", err)
 		return nil, lc.refusal(verb, err)
 	}
@@ -29,9 +34,10 @@ func (lc *lifecycle) steer(ctx context.Context, a *asker, verb, doing string, do
 	}
 	ended := make(chan answer, 1)
 	lc.works.Go(func() { // ends with the operation, which lc.close cancels
-		res, err := do(lc.base, op, e)
+		defer cancel(nil)
+		res, err := do(work, op, e)
 		if err != nil {
-			lc.log.Warn(doing+" failed", "err", err)
+			lc.log.Warn(doing+" failed", "err", reasonOf(err))
 		} else {
 			lc.log.Info(doing + " is done")
 		}
@@ -56,11 +62,14 @@ func (lc *lifecycle) steerFailure(verb string, err error) error {
 		return nil
 	}
 	var (
-		start *engine.StartError
-		none  *engine.NoMatchError
-		f     *failure
+		start      *engine.StartError
+		none       *engine.NoMatchError
+		superseded *supersededError
+		f          *failure
 	)
 	switch {
+	case errors.As(err, &superseded):
+		return &failure{code: exitRefused, err: fmt.Errorf("the %s was superseded by %s", verb, superseded.by), fine: lc.still(), try: "try: heddle status"}
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &none):

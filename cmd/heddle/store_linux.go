@@ -53,6 +53,9 @@ func (s *store) add(ctx context.Context, r *release, program string, put func(ct
 	s.mu.Unlock()
 	err := s.furnish(ctx, r, home, put)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // it was not the copy that failed
+		}
 		s.fail(r.Name, err.Error())
 	}
 	return err

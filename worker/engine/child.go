@@ -57,9 +57,11 @@ type child struct {
 	outDone  bool
 	onHold   bool   // it was told that it is suspended
 	dumped   bool   // it was asked for its goroutines
+	forget   func() // undoes the note of its process
 	drained  bool   // drain was sent
 	asked    bool   // the engine wanted it to leave
 	stopped  bool   // we sent SIGTERM or SIGKILL: something was wrong, or a time-out passed
+	unborn   error  // why it could not be started
 	reason   string // why it has to end, if it is not for its own doing
 	death    Death
 
@@ -240,6 +242,7 @@ func (c *child) run() {
 	proc, err := c.start()
 	if err != nil {
 		c.reason = "could not be started: " + cause(err).Error()
+		c.unborn = err
 		c.serveNoMore()
 		c.move(eventDie)
 		c.record(exit{code: -1})
@@ -289,6 +292,7 @@ func (c *child) start() (process, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.forget = c.e.note(c.id, proc.pid())
 	c.e.stats.spawned.Add(1)
 	c.logger().Debug("engine: worker started", "pid", proc.pid())
 	return proc, nil
@@ -460,6 +464,9 @@ func (c *child) status() WorkerStatus {
 	}
 	if c.proc != nil {
 		w.Pid = c.proc.pid()
+	}
+	if isClosed(c.dead) {
+		w.Reason = c.death.Reason
 	}
 	return w
 }

@@ -15,6 +15,7 @@ type Death struct {
 	Release  string
 	ExitCode int           // -1 when ended by a signal or never started
 	Signal   string        // such as "SIGKILL"; empty when it exited
+	Err      error         // why the process could not be started, if it could not
 	Reason   string        // one line: what happened, as far as the engine knows
 	Greeted  bool          // it shook hands, so it is a worker
 	Expected bool          // the engine had asked it to leave, and it did
@@ -48,13 +49,24 @@ func (d Death) Stuck() []string {
 	return lines[:min(len(lines), 20)]
 }
 
+// Had is how many of the lost sessions the worker had; whoever opened the others
+// may have asked somebody else.
+func (d Death) Had() (n int) {
+	for _, l := range d.Lost {
+		if !l.Untouched {
+			n++
+		}
+	}
+	return n
+}
+
 // LogValue gives the record its structure in logs.
 func (d Death) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.Int("index", d.Index), slog.String("id", d.ID), slog.Int("pid", d.Pid), slog.String("release", d.Release),
 		slog.Int("exit", d.ExitCode), slog.String("signal", d.Signal), slog.String("reason", d.Reason), slog.Bool("expected", d.Expected),
 		slog.Duration("uptime", d.Uptime), slog.Duration("served", d.Served),
-		slog.Int("lost", len(d.Lost)), slog.Any("sessions", d.Lost), slog.Any("stderr", d.Stderr),
+		slog.Int("lost", d.Had()), slog.Any("sessions", d.Lost), slog.Any("stderr", d.Stderr),
 		slog.Int("dump", len(d.Dump)),
 	}
 	return slog.GroupValue(attrs...)

@@ -89,9 +89,6 @@ func New(o Options) (*Engine, error) {
 		workers:  o.Workers,
 		standbys: o.Standbys,
 	}
-	if e.world == nil {
-		e.world = osWorld{}
-	}
 	e.dir, _ = os.Getwd() // by $PWD, if that is it: the links in it may lead elsewhere one day
 	e.queue.limit, e.queue.age, e.queue.try = o.Queue.Len, o.Queue.Age, e.try
 	e.refusing.Store(true)
@@ -120,7 +117,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	case e.isStopping(): // Shutdown or Close was called and sees to the end
 		<-e.done
 		return ErrClosed
-	case !errors.As(err, &failed):
+	case errors.As(err, &failed):
+		failed.first = true
+	default:
 		err = fmt.Errorf("engine: start: %w", err)
 	}
 	_ = e.Close()
@@ -135,6 +134,9 @@ func (e *Engine) open() (*generation, error) {
 		return nil, ErrClosed
 	}
 	e.begun = true
+	if e.world == nil {
+		e.world = newWorld()
+	}
 	for i := range e.opt.Loops {
 		l := &lane{e: e, index: i}
 		if err := e.world.listen(e, l); err != nil {
@@ -267,6 +269,9 @@ func (e *Engine) finish() {
 	if e.ownDir {
 		_ = os.RemoveAll(e.opt.RuntimeDir)
 	}
+	if e.world != nil {
+		e.world.close()
+	}
 	close(e.done)
 }
 
@@ -374,7 +379,7 @@ func (e *Engine) died(d Death) {
 	e.stats.deaths.Add(1)
 	if d.Expected {
 		e.stats.expected.Add(1)
-		e.log.Info("engine: worker left", "worker", d.Index, "id", d.ID, "pid", d.Pid, "reason", d.Reason, "uptime", d.Uptime, "lost", len(d.Lost))
+		e.log.Info("engine: worker left", "worker", d.Index, "id", d.ID, "pid", d.Pid, "reason", d.Reason, "uptime", d.Uptime, "lost", d.Had())
 	} else {
 		e.log.Warn("engine: worker died", "death", d)
 	}

@@ -56,6 +56,7 @@ type StartError struct {
 	Index int   // -1: a standby
 	Death Death // how that worker ended
 	path  string
+	first bool // of Start: nobody served before
 }
 
 // Worker names it: "worker 3", or "a standby".
@@ -79,7 +80,11 @@ func (e *StartError) Error() string {
 	} else {
 		b.WriteString("\nit wrote nothing on standard error")
 	}
-	b.WriteString("\nthe other workers were stopped and nothing is left running; ")
+	if e.first {
+		b.WriteString("\nthe other workers were stopped and nothing is left running; ")
+	} else {
+		b.WriteString("\nworkers that served before serve on; ")
+	}
 	if e.Death.Pid == 0 {
 		fmt.Fprintf(&b, "check that %s is a program for this machine", e.path)
 	} else {

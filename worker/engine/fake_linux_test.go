@@ -82,6 +82,8 @@ func (w *fakeWorld) group(pid int) (int, error) {
 	return pid / 10 * 10, nil // a group has ten
 }
 
+func (w *fakeWorld) close() {}
+
 func (w *fakeWorld) memory(pid int) (int64, error) {
 	if w.size == nil {
 		return 1, nil

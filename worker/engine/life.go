@@ -365,6 +365,11 @@ func (c *child) expire() bool {
 
 // lateStart says what a worker that is not online in time has not done.
 func (c *child) lateStart() string {
+	return fmt.Sprintf("not online within %v of its start: %s", c.e.opt.StartTimeout, c.awaited())
+}
+
+// awaited is what a worker that is not online has not done.
+func (c *child) awaited() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
@@ -373,18 +378,15 @@ func (c *child) lateStart() string {
 			n++
 		}
 	}
-	var what string
 	switch {
 	case c.hinted != "":
-		what = c.hinted
+		return c.hinted
 	case n == 0:
-		what = "no handshake came from it"
+		return "no handshake came from it"
 	case n < len(c.channels):
-		what = fmt.Sprintf("only %d of its %d channels greeted", n, len(c.channels))
-	default:
-		what = "it greeted and never said that it is online (a program that calls worker.ManualOnline must call worker.ReportOnline)"
+		return fmt.Sprintf("only %d of its %d channels greeted", n, len(c.channels))
 	}
-	return fmt.Sprintf("not online within %v of its start: %s", c.e.opt.StartTimeout, what)
+	return "it greeted and never said that it is online (a program that calls worker.ManualOnline must call worker.ReportOnline)"
 }
 
 // bury ends the life of a child whose process has exited: the rest of its
@@ -400,6 +402,7 @@ func (c *child) bury(proc process) {
 	}
 	c.e.forget(c)
 	x := proc.reap()
+	c.forget()
 	c.endChannels()
 	if f := c.told(); f.fault != nil {
 		c.because(f.fault.Error()) // the process was faster than the loop
@@ -508,7 +511,7 @@ func (c *child) record(x exit) {
 	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
 		Index: c.place(), ID: c.id, Pid: c.pid(), Release: c.release(),
-		ExitCode: x.code, Signal: x.signal, Reason: c.reason, Greeted: f.greeted > 0, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
+		ExitCode: x.code, Signal: x.signal, Err: c.unborn, Reason: c.reason, Greeted: f.greeted > 0, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Dump: c.tail.dumped(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {

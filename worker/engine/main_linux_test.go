@@ -36,6 +36,12 @@ func playWorker(play string) {
 		fmt.Fprintln(os.Stderr, "first words")
 		fmt.Fprint(os.Stderr, "last words") // no line end
 		os.Exit(4)
+	case "warms": // never online, with company in its group
+		if err := exec.Command("sleep", "60").Start(); err != nil {
+			panic(err)
+		}
+		time.Sleep(time.Minute)
+		os.Exit(0)
 	case "sleep":
 		ignore()
 		time.Sleep(time.Minute)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // This file is what changes a running engine's workers: one operation at a time.
@@ -26,6 +27,35 @@ type ConflictError struct {
 
 func (e *ConflictError) Error() string {
 	return "engine: " + e.Doing + " is under way"
+}
+
+// A WithdrawnError says that a deploy's context has ended before its workers were
+// ready, and what the first of them that was not was waited for.
+type WithdrawnError struct {
+	Cause error       // the context's
+	Slow  *StartError // of a worker that lived; nil: all were ready
+}
+
+func (e *WithdrawnError) Error() string {
+	if e.Slow == nil {
+		return e.Cause.Error()
+	}
+	return fmt.Sprintf("%v; %s: %s", e.Cause, e.Slow.Worker(), e.Slow.Death.Reason)
+}
+
+func (e *WithdrawnError) Unwrap() error { return e.Cause }
+
+// slow is the first worker that is not ready yet, as if it had died of it.
+func (g *generation) slow() *StartError {
+	for _, s := range g.all() {
+		c := s.current()
+		if c == nil || isClosed(c.ready) || c.isOut() {
+			continue
+		}
+		d := Death{Index: s.index, ID: c.id, Pid: c.pid(), Release: c.release(), Reason: "not online yet: " + c.awaited(), Stderr: c.tail.all(), Greeted: len(c.all()) > 0}
+		return &StartError{Index: s.index, Death: d, path: g.program.Path}
+	}
+	return nil
 }
 
 // DeployOptions say how a release begins.
@@ -64,7 +94,7 @@ func (e *Engine) Operation() string {
 //
 // If Deploy fails the present workers serve on, undisturbed, and p's are gone:
 // with a *StartError for the first of p's that ended before it was ready, a
-// *ConflictError, ErrClosed, ctx's cause (it was withdrawn), or what is wrong
+// *ConflictError, ErrClosed, a *WithdrawnError with ctx's cause, or what is wrong
 // with the program's file.
 func (e *Engine) Deploy(ctx context.Context, p Program, o DeployOptions) (drained <-chan struct{}, err error) {
 	if p.Path, err = filepath.Abs(p.Path); err != nil {
@@ -89,6 +119,9 @@ func (e *Engine) Deploy(ctx context.Context, p Program, o DeployOptions) (draine
 		err = g.activate()
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = &WithdrawnError{Cause: context.Cause(ctx), Slow: g.slow()}
+		}
 		<-g.retire()
 		return nil, err
 	}
@@ -248,44 +281,43 @@ func (e *Engine) Restart(ctx context.Context, sel Selector, progress func(done, 
 	e.mu.Lock()
 	g := e.current
 	e.mu.Unlock()
-	type pair struct {
-		s *slot
-		c *child
-	}
-	var list []pair
-	var shown []WorkerStatus
+	var list []*child
 	for _, s := range g.all() {
-		if c := s.current(); c != nil {
-			list = append(list, pair{s, c})
-			shown = append(shown, c.status())
+		if c := s.current(); c != nil && sel.Match(c.status()) && !slices.Contains(list, c) {
+			list = append(list, c)
 		}
 	}
-	picked := sel.Pick(shown)
-	list = slices.DeleteFunc(list, func(p pair) bool {
-		return !slices.ContainsFunc(picked, func(w WorkerStatus) bool { return w.ID == p.c.id })
-	})
 	if len(list) == 0 {
 		return &NoMatchError{Selector: sel.String()}
 	}
-	for i, p := range list {
+	for i, c := range list {
 		if progress != nil {
 			progress(i, len(list))
 		}
-		if err := p.s.replace(ctx, p.c); err != nil {
-			return err
+		// A standby may be promoted meanwhile: then it is to be replaced there.
+		for !c.leaves() {
+			if err := c.home().replace(ctx, c); err != nil {
+				return err
+			}
 		}
 	}
 	if progress != nil {
 		progress(len(list), len(list))
 	}
-	for _, p := range list {
+	for _, c := range list {
 		select {
-		case <-p.c.dead:
+		case <-c.dead:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 	return nil
+}
+
+// leaves says whether the child has been told to leave, or does.
+func (c *child) leaves() bool {
+	f := c.told()
+	return f.drain || f.kill || c.isOut()
 }
 
 // A NoMatchError says that a selector names no worker.
@@ -340,4 +372,16 @@ func (e *Engine) hold(ctx context.Context, doing string, suspended bool) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// RefuseHeld fails the requests that wait while the workers are suspended, now and
+// from now on, with a *BusyError: the engine is about to end, and nobody will
+// resume them.
+func (e *Engine) RefuseHeld() {
+	e.mu.Lock()
+	g := e.current
+	e.mu.Unlock()
+	if g != nil && g.isSuspended() {
+		e.queue.fail(&BusyError{Suspended: true, retry: time.Second})
+	}
 }

@@ -760,3 +760,38 @@ func TestConflictAndSession(t *testing.T) {
 		s.Cancel(session.ErrCanceled)
 	})
 }
+
+// A standby that is promoted while a restart is on its way is replaced where it
+// is then.
+func TestRestartPromoted(t *testing.T) {
+	for at := range 12 {
+		synctest.Test(t, func(t *testing.T) {
+			w := &fakeWorld{born: func(p *fakeProcess) {
+				if p.n > 3 {
+					time.Sleep(300 * time.Millisecond)
+				}
+				p.work("")
+			}}
+			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1})
+			start(t, e)
+			time.Sleep(2 * time.Second)
+			before := e.Status().Workers
+			go func() {
+				time.Sleep(time.Duration(at) * 100 * time.Millisecond)
+				w.proc((before[1].Pid - firstPid) / 10).mini().breaks("whim")
+			}()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := e.Restart(ctx, Selector{}, nil); err != nil {
+				t.Errorf("broken after %d00 ms: %v", at, err)
+			}
+			time.Sleep(10 * time.Second)
+			wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
+			for _, w := range e.Status().Workers {
+				if slices.ContainsFunc(before, func(b WorkerStatus) bool { return b.Pid == w.Pid }) {
+					t.Errorf("broken after %d00 ms: %+v is there still", at, w)
+				}
+			}
+		})
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -71,6 +73,68 @@ func TestEngineKilledClingers(t *testing.T) {
 	}
 }
 
+// A worker that was starting when its engine was killed ends with it, unless it
+// ignores signals; Sweep ends that one, and what others have left behind. It
+// touches no process whose number a note has by accident.
+func TestSweep(t *testing.T) {
+	for _, tt := range []struct {
+		play string
+		left int // processes of a worker's group, when the engine is gone
+	}{{"warms", 1}, {"sleep", 1}, {"worker", 0}} {
+		t.Run(tt.play, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c, pids := engineProcess(t, envRuntime+"="+dir, envWorkers+"="+tt.play)
+			if tt.play == "warms" {
+				for _, pid := range pids {
+					until(t, "the worker has company", func() bool { return len(groupMembers(pid)) == 2 })
+				}
+			}
+			if notes, _ := filepath.Glob(filepath.Join(dir, "*.pid")); len(notes) != 2 {
+				t.Errorf("notes: %q", notes)
+			}
+			if err := c.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Wait()
+			for _, pid := range pids {
+				until(t, "the rest of the worker", func() bool { return len(groupMembers(pid)) == tt.left })
+			}
+			bystander := exec.Command("sleep", "60")
+			bystander.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := bystander.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = bystander.Process.Kill()
+				_ = bystander.Wait()
+			}()
+			for name, note := range map[string]string{"a": fmt.Sprintf("%d 1\n", bystander.Process.Pid), "b": "1 1\n", "c": "-1 1", "d": "", "e": fmt.Sprint(os.Getpid(), " 1")} {
+				if err := os.WriteFile(filepath.Join(dir, name+".pid"), []byte(note), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := Sweep(dir); n != 2*tt.left {
+				t.Errorf("killed %d, want %d", n, 2*tt.left)
+			}
+			for _, pid := range pids {
+				until(t, "all of the worker is gone", func() bool { return len(groupMembers(pid)) == 0 })
+			}
+			if !alive(bystander.Process.Pid) {
+				t.Error("a bystander was killed")
+			}
+		})
+	}
+}
+
+// What playEngine's workers play, and where it has its sockets.
+const (
+	envWorkers = "ENGINE_TEST_WORKERS"
+	envRuntime = "ENGINE_TEST_RUNTIME"
+)
+
 // playEngine is a daemon: an engine whose workers the test looks at after it
 // was killed.
 func playEngine() {
@@ -78,16 +142,34 @@ func playEngine() {
 	if os.Getenv(envCling) != "" {
 		play = "clinger"
 	}
+	if other := os.Getenv(envWorkers); other != "" {
+		play = other
+	}
 	if err := os.Setenv(envPlay, play); err != nil {
 		panic(err)
 	}
-	e, err := New(Options{Path: os.Args[0], Workers: 2, Loops: 2})
+	e, err := New(Options{Path: os.Args[0], Workers: 2, Loops: 2, RuntimeDir: os.Getenv(envRuntime)})
 	if err != nil {
 		panic(err)
 	}
-	if err := e.Start(context.Background()); err != nil {
-		panic(err)
+	started := make(chan error, 1)
+	go func() { started <- e.Start(context.Background()) }() // some never do
+	if play == "worker" || play == "clinger" {
+		if err := <-started; err != nil {
+			panic(err)
+		}
 	}
+	pids := 0
+	for pids < 2 {
+		time.Sleep(time.Millisecond)
+		pids = 0
+		for _, w := range e.Status().Workers {
+			if w.Pid > 0 {
+				pids++
+			}
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // until signals are ignored that are to be
 	for _, w := range e.Status().Workers {
 		fmt.Println(w.Pid)
 	}

@@ -24,6 +24,9 @@ type world interface {
 
 	// listen gives a lane its loop and its endpoint.
 	listen(e *Engine, l *lane) error
+
+	// close is called when no process is left, and none will be started.
+	close()
 }
 
 // A spec says what to run.

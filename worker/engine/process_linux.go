@@ -21,7 +21,11 @@ const (
 )
 
 // osWorld is the real one.
-type osWorld struct{}
+type osWorld struct{ starter *starter }
+
+func newWorld() world { return osWorld{newStarter()} }
+
+func (w osWorld) close() { w.starter.stop() }
 
 func (osWorld) group(pid int) (int, error) { return unix.Getpgid(pid) }
 
@@ -52,7 +56,7 @@ func (osWorld) memory(pid int) (int64, error) {
 
 // start runs s in a process group of its own, with standard input from
 // /dev/null and both outputs through pipes.
-func (osWorld) start(s spec) (process, error) {
+func (w osWorld) start(s spec) (process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -71,11 +75,13 @@ func (osWorld) start(s spec) (process, error) {
 	var p *os.Process
 	for until := time.Now().Add(busyGrace); ; time.Sleep(busyPause) {
 		p, err = children.start(func() (*os.Process, error) {
-			return os.StartProcess(s.path, s.args, &os.ProcAttr{
-				Dir:   s.dir,
-				Env:   s.env,
-				Files: []*os.File{null, theirs[0], theirs[1]},
-				Sys:   &syscall.SysProcAttr{Setpgid: true},
+			return w.starter.start(func() (*os.Process, error) {
+				return os.StartProcess(s.path, s.args, &os.ProcAttr{
+					Dir:   s.dir,
+					Env:   s.env,
+					Files: []*os.File{null, theirs[0], theirs[1]},
+					Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM},
+				})
 			})
 		})
 		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(until) {

@@ -5,6 +5,9 @@ package engine
 // osWorld cannot do anything here.
 type osWorld struct{}
 
+func newWorld() world { return osWorld{} }
+
+func (osWorld) close()                      {}
 func (osWorld) start(spec) (process, error) { return nil, ErrUnsupported }
 func (osWorld) group(int) (int, error)      { return 0, ErrUnsupported }
 func (osWorld) memory(int) (int64, error)   { return 0, ErrUnsupported }
