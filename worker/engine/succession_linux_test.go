@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// byPid is the process with this number.
+func (w *fakeWorld) byPid(pid int) *fakeProcess { return w.proc((pid - firstPid) / 10) }
+
+// A standby that is to be restarted takes a dead worker's place meanwhile: before
+// its turn, or while its successor starts. It is replaced there.
+func TestRestartOfPromoted(t *testing.T) {
+	for _, after := range []time.Duration{2 * time.Second, 12 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &fakeWorld{born: func(p *fakeProcess) {
+				time.Sleep(5 * time.Second)
+				p.work("")
+			}}
+			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1})
+			start(t, e)
+			time.Sleep(2 * time.Second)
+			before := e.Status().Workers
+			time.AfterFunc(after, func() {
+				for _, st := range e.Status().Workers {
+					if st.Index == 1 && st.State == "online" {
+						w.byPid(st.Pid).die(exit{code: 3})
+					}
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := e.Restart(ctx, Selector{}, nil); err != nil {
+				t.Fatalf("after %v: %v", after, err)
+			}
+			time.Sleep(10 * time.Second)
+			wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
+			for _, st := range e.Status().Workers {
+				if slices.ContainsFunc(before, func(b WorkerStatus) bool { return b.ID == st.ID }) {
+					t.Errorf("after %v: %+v was not restarted", after, st)
+				}
+			}
+		})
+	}
+}
