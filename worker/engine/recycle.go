@@ -30,6 +30,9 @@ func (c *child) lookWhetherTired() {
 	c.checkup = time.Time{}
 	switch c.life.Current() {
 	case stateSuspended, stateOnline:
+	case stateReady: // it waits for the others of its release
+		c.recycleSoon()
+		return
 	default:
 		return
 	}

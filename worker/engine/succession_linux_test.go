@@ -46,3 +46,21 @@ func TestRestartOfPromoted(t *testing.T) {
 		})
 	}
 }
+
+// A worker that waited for the others of its release is recycled as any other.
+func TestRecycleAfterWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{born: func(p *fakeProcess) {
+			if p.n == 2 {
+				time.Sleep(4 * time.Second)
+			}
+			p.work("")
+		}}
+		e := newFake(t, w, Options{Workers: 2, Recycle: RecycleOptions{Age: time.Minute}})
+		start(t, e)
+		time.Sleep(90 * time.Second)
+		if s := e.Stats(); s.Recycled != 2 {
+			t.Errorf("%d workers were recycled, want 2", s.Recycled)
+		}
+	})
+}
