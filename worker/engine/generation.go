@@ -141,9 +141,7 @@ func (g *generation) install(s *slot, c *child) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s.index == standbyIndex {
-		if !slices.Contains(g.warm, c) {
-			g.warm = append(g.warm, c)
-		}
+		g.warm = append(slices.DeleteFunc(g.warm, (*child).isOut), c)
 		return
 	}
 	g.placeLocked(c)

@@ -64,3 +64,23 @@ func TestRecycleAfterWait(t *testing.T) {
 		}
 	})
 }
+
+// Standbys that die are not kept.
+func TestWarmForgetsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{}
+		e := newFake(t, w, Options{Workers: 1, Standbys: 1})
+		start(t, e)
+		for range 20 {
+			time.Sleep(2 * time.Second)
+			w.byPid(e.Status().Workers[1].Pid).die(exit{code: 3})
+		}
+		time.Sleep(2 * time.Second)
+		g := e.current
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.warm) != 1 {
+			t.Errorf("%d standbys may be promoted, want 1", len(g.warm))
+		}
+	})
+}
