@@ -103,12 +103,19 @@ type result struct {
 }
 
 // activate gives the generation's workers the work, or has them stand
-// suspended, unless one of them has ended meanwhile.
+// suspended, unless one of them has ended meanwhile, or is about to.
 func (g *generation) activate() error {
 	g.mu.Lock()
 	if d := g.failure; d != nil {
 		g.mu.Unlock()
 		return &StartError{Index: d.Index, Death: *d, path: g.program.Path}
+	}
+	for _, s := range slices.Concat(g.slots, g.standbys) {
+		if c := s.current(); c.isOut() {
+			g.mu.Unlock()
+			<-c.dead
+			return &StartError{Index: c.death.Index, Death: c.death, path: g.program.Path}
+		}
 	}
 	close(g.active)
 	slots := slices.Clone(g.slots)

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,5 +84,33 @@ func TestWarmForgetsDead(t *testing.T) {
 		if len(g.warm) != 1 {
 			t.Errorf("%d standbys may be promoted, want 1", len(g.warm))
 		}
+	})
+}
+
+// A worker of a new release that ends while it waits for the others fails the
+// deploy, also if its process is not gone yet when the last of them is ready.
+func TestDeployWhileOneLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leaves := func(p *fakeProcess) {
+			p.workOn("", func(int) {})
+			time.Sleep(2 * time.Second)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, b := range p.ends {
+				b.Abort(nil)
+			}
+		}
+		slowly := func(p *fakeProcess) {
+			time.Sleep(2500 * time.Millisecond)
+			p.work("")
+		}
+		w := playing(map[string]func(*fakeProcess){"r2/1": leaves, "r2/2": slowly})
+		e := newFake(t, w, Options{Release: "r1", Workers: 2})
+		start(t, e)
+		var se *StartError
+		if _, err := e.Deploy(t.Context(), two, DeployOptions{}); !errors.As(err, &se) || !strings.Contains(err.Error(), "did not leave") {
+			t.Errorf("got %v, want a StartError", err)
+		}
+		wantShape(t, e, "0 online r1, 1 online r1")
 	})
 }
