@@ -113,6 +113,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	var failed *StartError
 	switch {
 	case err == nil:
+		e.mu.Lock()
+		e.doing = ""
+		e.mu.Unlock()
 		return nil
 	case e.isStopping(): // Shutdown or Close was called and sees to the end
 		<-e.done
@@ -154,7 +157,7 @@ func (e *Engine) open() (*generation, error) {
 	if e.stopped {
 		return nil, ErrClosed
 	}
-	e.current = g
+	e.current, e.doing = g, "the start"
 	e.generations = append(e.generations, g)
 	return g, nil
 }

@@ -63,7 +63,7 @@ type DeployOptions struct {
 	Suspended bool // its workers hold back until Resume; requests wait in the queue
 }
 
-// operate books the one operation that may be under way.
+// operate books the one operation that may be under way; Start is one.
 func (e *Engine) operate(format string, args ...any) (end func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

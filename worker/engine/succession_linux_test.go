@@ -114,3 +114,31 @@ func TestDeployWhileOneLeaves(t *testing.T) {
 		wantShape(t, e, "0 online r1, 1 online r1")
 	})
 }
+
+// Nothing changes the workers before Start has returned.
+func TestOperationsDuringStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{born: func(p *fakeProcess) {
+			time.Sleep(5 * time.Second)
+			p.work("")
+		}}
+		e := newFake(t, w, Options{Release: "r1", Workers: 2})
+		time.AfterFunc(time.Second, func() {
+			_, derr := e.Deploy(t.Context(), two, DeployOptions{})
+			for _, err := range []error{e.Scale(t.Context(), 1, -1), e.Restart(t.Context(), Selector{}, nil), e.Suspend(t.Context()), e.Resume(t.Context()), derr} {
+				if ce := (*ConflictError)(nil); !errors.As(err, &ce) {
+					t.Errorf("got %v, want a ConflictError", err)
+				}
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := e.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		wantShape(t, e, "0 online r1, 1 online r1")
+		if err := e.Scale(t.Context(), 1, -1); err != nil {
+			t.Error(err)
+		}
+	})
+}
