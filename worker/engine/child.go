@@ -201,7 +201,7 @@ func (c *child) settle(stop <-chan struct{}) {
 func (c *child) settledLocked() bool {
 	switch c.facts.want {
 	case wantServe:
-		return c.joined
+		return c.joined && (c.state == stateOnline || c.state == stateBroken)
 	case wantHold:
 		return !c.joined && (c.state == stateSuspended || c.state == stateBroken)
 	}

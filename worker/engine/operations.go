@@ -188,6 +188,7 @@ func (e *Engine) Scale(ctx context.Context, workers, standbys int) error {
 	if err == nil {
 		for _, s := range added {
 			if c := s.current(); c != nil && s.index != standbyIndex {
+				g.install(s, c) // the slot is about to
 				c.settle(s.quit)
 			}
 		}

@@ -142,3 +142,19 @@ func TestOperationsDuringStart(t *testing.T) {
 		}
 	})
 }
+
+// When Scale has returned the new workers serve.
+func TestScaleServes(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			e := newFake(t, &fakeWorld{}, Options{Release: "r1", Workers: 1})
+			start(t, e)
+			if err := e.Scale(t.Context(), 4, -1); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := shape(e), "0 online r1, 1 online r1, 2 online r1, 3 online r1"; got != want {
+				t.Fatalf("workers: %s\nwant: %s", got, want)
+			}
+		})
+	}
+}
