@@ -276,18 +276,6 @@ func (g *generation) acquire(quit <-chan struct{}) bool {
 
 func (g *generation) release() { <-g.starts }
 
-// takeTurn waits until no other worker is being recycled. False: c is being
-// replaced for another reason, or quit came.
-func (g *generation) takeTurn(c *child, quit <-chan struct{}) bool {
-	select {
-	case g.turn <- struct{}{}:
-		return true
-	case <-c.out:
-	case <-quit:
-	}
-	return false
-}
-
 func (g *generation) endTurn() { <-g.turn }
 
 func (g *generation) left() { g.running.Done() }

@@ -101,6 +101,12 @@ func (s *slot) succeed(c *child) *child {
 	if s.index == standbyIndex {
 		promoted = c.promoted
 	}
+	tired, turn := c.tired, s.g.turn // first the one, then the other
+	if isClosed(tired) {
+		tired = nil
+	} else {
+		turn = nil
+	}
 	select {
 	case <-s.quit:
 		return nil
@@ -109,10 +115,9 @@ func (s *slot) succeed(c *child) *child {
 		s.judge(c.stood)
 	case <-c.broken:
 		s.judge(time.Since(c.readyAt()))
-	case <-c.tired:
-		if !s.g.takeTurn(c, s.quit) {
-			return c // its life has taken another turn: look again
-		}
+	case <-tired:
+		return c // look again, for its turn
+	case turn <- struct{}{}: // no other worker is being recycled
 		defer s.g.endTurn()
 	case wish = <-s.swap:
 		if wish.old != c {

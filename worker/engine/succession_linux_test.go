@@ -158,3 +158,42 @@ func TestScaleServes(t *testing.T) {
 		})
 	}
 }
+
+// A worker that is to be recycled waits for its turn. It is replaced meanwhile if
+// it is broken, or is to be restarted.
+func TestReplacedBeforeItsTurn(t *testing.T) {
+	for _, why := range []string{"broken", "restart"} {
+		t.Run(why, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &fakeWorld{}
+				e := newFake(t, w, Options{Release: "r1", Workers: 2, Recycle: RecycleOptions{Age: time.Minute}})
+				start(t, e)
+				first := e.current.workers()[0].current()
+				e.current.turn <- struct{}{} // somebody has the turn
+				time.Sleep(65 * time.Second)
+				second := e.Status().Workers[1]
+				begun := time.Now()
+				if why == "broken" {
+					w.byPid(second.Pid).mini().breaks("not well")
+				} else {
+					sel, err := ParseSelector("1")
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					if err := e.Restart(ctx, sel, nil); err != nil {
+						t.Errorf("restart: %v", err)
+					}
+				}
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				list := e.Status().Workers
+				if now := list[len(list)-1]; now.Pid == second.Pid || now.State != "online" || first.isOut() {
+					t.Errorf("after %v: %+v", time.Since(begun), list)
+				}
+				<-e.current.turn
+			})
+		})
+	}
+}
