@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -310,7 +309,11 @@ func (p *deployment) awaitDrained(ctx context.Context, drained <-chan struct{}) 
 	for waiting := true; waiting; {
 		left := 0
 		if e, err := p.lc.supervisor(); err == nil {
-			left = len(slices.DeleteFunc(e.Status().Workers, func(w engine.WorkerStatus) bool { return w.Release == p.r.Name || w.State == "dead" }))
+			for _, w := range e.Status().Workers {
+				if w.Release == p.res.Previous && w.State != "dead" {
+					left++
+				}
+			}
 		}
 		if left != last {
 			last = left

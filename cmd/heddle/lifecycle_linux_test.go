@@ -361,6 +361,9 @@ func TestDeployAfterSwitch(t *testing.T) {
 		return drained, nil
 	}}
 	c := newFake(t, f)
+	f.mu.Lock() // and another deploy has begun meanwhile
+	f.status.Workers = append(f.status.Workers, engine.WorkerStatus{Index: 0, Pid: 12, Release: "r3", State: "starting"})
+	f.mu.Unlock()
 	o := deployOrder
 	o.Timeout = 50 * time.Millisecond
 	res, code, text := c.ask(t.Context(), topicDeploy, o, program(t, "two"))
