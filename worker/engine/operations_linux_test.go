@@ -244,7 +244,9 @@ func TestDeployWithdrawn(t *testing.T) {
 			}
 			cancel(changed)
 		})
-		if _, err := e.Deploy(ctx, two, DeployOptions{}); !errors.Is(err, changed) {
+		_, err := e.Deploy(ctx, two, DeployOptions{})
+		var we *WithdrawnError
+		if !errors.Is(err, changed) || !errors.As(err, &we) || we.Slow == nil || !strings.Contains(err.Error(), "changed my mind; worker 0: not online yet: no handshake came from it") {
 			t.Fatalf("got %v", err)
 		}
 		wantShape(t, e, "0 online r1")
@@ -794,4 +796,37 @@ func TestRestartPromoted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What waits for suspended workers is told at once that nobody will come.
+func TestRefuseHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFake(t, &fakeWorld{}, Options{Queue: QueueOptions{Age: time.Hour}})
+		start(t, e)
+		e.RefuseHeld() // nobody is suspended
+		if got, err := ask(t, e, "echo"); got != "first" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if err := e.Suspend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := ask(t, e, "echo")
+			done <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		e.RefuseHeld()
+		var busy *BusyError
+		if err := <-done; !errors.As(err, &busy) || !busy.Suspended || time.Since(begun) > 0 {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		if _, err := ask(t, e, "echo"); !errors.As(err, &busy) {
+			t.Errorf("got %v", err)
+		}
+		if err := e.Shutdown(t.Context()); err != nil || time.Since(begun) > time.Second {
+			t.Errorf("shutdown: %v after %v", err, time.Since(begun))
+		}
+	})
 }
