@@ -137,7 +137,8 @@ func (lc *lifecycle) carryOut(ctx context.Context, a *asker, verb string, r *rel
 		stop := p.stop
 		p.stop = nil
 		p.res.State = stateAccepted
-		res := *p.res        // what follows is for the log only
+		res := *p.res // what follows is for the log only, since the command's order has been answered
+		p.a = &asker{order: a.order, gone: true}
 		lc.works.Go(func() { // ends with the deploy, which lc.close cancels
 			defer stop()
 			_, _ = p.switchOver()
