@@ -78,7 +78,7 @@ var errLeft = errors.New("left")
 // do talks with the daemon until the end. The result may be there with an
 // error, too.
 func (c *call) do(ctx context.Context, stop context.CancelCauseFunc, line statusLine) (*result, error) {
-	c.order.Pid = os.Getpid()
+	c.order.Pid, c.order.App = os.Getpid(), c.control.app
 	payload, err := json.Marshal(c.order)
 	if err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (c *call) note(e event) {
 func (c *call) withdraw(ctx context.Context, client *ipc.Client) {
 	ctx, cancel := context.WithTimeout(ctx, withdrawTimeout)
 	defer cancel()
-	payload, err := json.Marshal(order{Pid: os.Getpid(), Release: c.release})
+	payload, err := json.Marshal(order{Pid: os.Getpid(), App: c.control.app, Release: c.release})
 	if err == nil {
 		_, _ = client.Request(ctx, topicWithdraw, payload)
 	}

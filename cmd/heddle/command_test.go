@@ -39,12 +39,12 @@ func TestExitCode(t *testing.T) {
 func TestStatusTable(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	raw, err := json.Marshal(statusReply{
-		Name: "shop", Release: "r1", State: stateServing, Pid: 7, Started: now.Add(-50 * time.Hour), Listen: []string{"http://127.0.0.1:8080", "unix:/s"},
+		Name: "shop", State: stateServing, Pid: 7, Started: now.Add(-50 * time.Hour), Listen: []string{"http://127.0.0.1:8080", "unix:/s"},
 		Front: front.Stats{Requests: 7, Active: 2, Gone: 1, Refused: 3},
-		Workers: []engine.WorkerStatus{
+		AppStatus: &AppStatus{Release: "r1", Workers: []engine.WorkerStatus{
 			{Index: 0, ID: "0123456789abcdef", Pid: 8, State: "online", Since: now.Add(-90 * time.Minute), Sessions: 12, Restarts: 1},
 			{Index: 11, ID: "fedcba9876543210", Pid: 123456, State: "starting", Since: now.Add(time.Second)},
-		},
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -76,13 +76,12 @@ func TestStatusOfMore(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	since := now.Add(-time.Minute)
 	raw, err := json.Marshal(statusReply{
-		Name: "shop", Release: "r2", State: stateServing, Pid: 7, Started: since, Suspended: true,
-		Operation: &operationStatus{Doing: "a restart of 0", Since: now.Add(-3 * time.Second), Pid: 9, Progress: "replacing 0/1"},
-		Workers: []engine.WorkerStatus{
+		Name: "shop", State: stateServing, Pid: 7, Started: since,
+		AppStatus: &AppStatus{Release: "r2", Suspended: true, Operation: &operationStatus{Doing: "a restart of 0", Since: now.Add(-3 * time.Second), Pid: 9, Progress: "replacing 0/1"}, Workers: []engine.WorkerStatus{
 			{Index: 0, ID: "0123456789abcdef", Pid: 8, State: "draining", Since: since, Sessions: 7, Release: "r1", Requests: []string{"a", "b", "c", "d", "e", "f", "g"}},
 			{Index: 0, ID: "1123456789abcdef", Pid: 9, State: "broken", Since: since, Release: "r2", Reason: "out of luck"},
 			{Index: -1, ID: "2123456789abcdef", Pid: 10, State: "suspended", Since: since, Release: "r2", Standby: true},
-		},
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,12 +26,14 @@ const (
 type controlFlags struct {
 	name string // --name
 	path string // --control
+	app  string // --app
 }
 
 func (c *controlFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&c.name, "name", "", "name of the daemon (default: the only one that runs)")
 	fs.StringVar(&c.path, "control", "", "the daemon's control socket (default: by its name)")
+	fs.StringVar(&c.app, "app", "", "which of the daemon's apps (default: the only one)")
 }
 
 // stateDir is where daemons of this user keep their sockets and releases:

@@ -7,17 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session/ipc"
-	"github.com/heddle-go/heddle/worker/engine"
 )
 
 const (
@@ -26,7 +24,7 @@ const (
 	progressEvery = 100 * time.Millisecond
 )
 
-// A daemon is what run starts: a front, an engine, and a control socket.
+// A daemon is what run starts: a front, apps, and a control socket.
 type daemon struct {
 	// Immutable after serve has made it.
 	o       *runOptions
@@ -46,13 +44,13 @@ type daemon struct {
 	control *ipc.Server
 	front   *front.Server
 
-	life   *lifecycle
-	deaths *deaths
+	loops    *loops // the workers' channels' and the clients'
+	switches *switchboard
 
 	mu           sync.Mutex
+	apps         []*app // by name; none before the daemon's name is ours
 	name         string
 	state        string
-	engine       *engine.Engine // nil until it starts
 	drainTimeout time.Duration
 	outcome      error // once ended is closed
 }
@@ -92,10 +90,14 @@ func (d *daemon) live(sig signals) error {
 		return err
 	}
 	d.setState(stateServing)
-	d.life.serves(d.engine)
 	d.out.Printf("ready %s", strings.Join(d.front.URLs(), " "))
-	if d.o.suspended {
-		d.out.Printf("suspended: requests wait; heddle resume lets them in")
+	for _, a := range d.running() {
+		switch {
+		case a.o.suspended && len(d.o.apps) > 0:
+			d.out.Printf("%s is suspended: its requests wait; heddle resume --app %s lets them in", a.name, a.name)
+		case a.o.suspended:
+			d.out.Printf("suspended: requests wait; heddle resume lets them in")
+		}
 	}
 	select {
 	case <-sig.ctx.Done():
@@ -112,41 +114,36 @@ func (d *daemon) live(sig signals) error {
 // that what is taken already is known before anything is built; then builds,
 // starts the workers and serves.
 func (d *daemon) start(sig signals) error {
-	t, err := findTarget(sig.ctx, "run", d.o.target)
+	targets, err := d.findTargets(sig)
 	if err != nil {
 		return err
 	}
-	if d.name = d.o.name; d.name == "" {
-		d.name = t.name()
-		if err := checkName(d.name); err != nil {
-			return usage("run", "%s; give another with --name", err)
-		}
-	}
-	if d.place, err = takePlace(d.name, d.o.control); err != nil {
+	if d.place, err = takePlace(d.title(), d.o.control); err != nil {
 		return err
 	}
-	d.life = newLifecycle(d.name, d.place.release, d.log)
-	d.deaths = newDeaths(filepath.Join(d.place.home, "deaths"), d.log)
+	apps, err := d.makeApps()
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.apps = apps
+	d.mu.Unlock()
 	if err := d.listenControl(); err != nil {
 		return err
 	}
 	if d.front, err = openFront(&d.o.front, d.log); err != nil {
 		return err
 	}
-	if t.pkg != "" {
-		d.progress("building %s", t.given)
-	}
-	r, err := makeRelease(sig.ctx, d.life.releases, t, d.o.args, d.out)
-	if err != nil {
+	if d.loops, err = startLoops(d.o.loops, d.log); err != nil {
 		return err
 	}
-	if err := d.startEngine(sig, r); err != nil {
-		return err
+	for i, a := range apps {
+		if err := a.start(sig, targets[i], d.loops.list); err != nil {
+			return a.startFailure(err)
+		}
 	}
-	if err := d.life.releases.serve(r.Name); err != nil {
-		return err
-	}
-	return d.front.Serve(&httpcompat.Proxy{Opener: d.engine, Logger: d.log, HeadTimeout: d.o.front.limits.ResponseHeaderTimeout}, d.engine)
+	d.switches = newSwitchboard(d.loops.list, apps, d.o.routes)
+	return d.front.Serve(d.switches, d.switches.backend())
 }
 
 // listenControl opens the control socket.
@@ -160,9 +157,9 @@ func (d *daemon) listenControl() error {
 	d.control = ipc.NewServer(ipc.Options{Logger: d.log})
 	d.control.Handle(topicStatus, d.answerStatus)
 	d.control.Handle(topicStop, func(ctx context.Context, r *ipc.Request) error {
-		return d.life.answer(ctx, &asker{reply: r.Reply}, r.Payload, d.answerStop)
+		return d.answerStop(ctx, &asker{reply: r.Reply}, r.Payload)
 	})
-	d.life.handle(d.control)
+	d.takeOrders(d.control)
 	err = d.control.Listen(l, d.place.control)
 	if err == nil {
 		return nil
@@ -180,85 +177,6 @@ func (d *daemon) listenControl() error {
 	return f
 }
 
-// startEngine starts the workers and waits until all are online.
-func (d *daemon) startEngine(sig signals, r *release) error {
-	o := d.o
-	e, err := engine.New(engine.Options{
-		Path:             r.Program,
-		Args:             o.args,
-		Name:             d.name,
-		Release:          r.Name,
-		Workers:          o.workers,
-		Standbys:         o.standbys,
-		Suspended:        o.suspended,
-		Recycle:          engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
-		Loops:            o.loops,
-		Concurrency:      o.concurrency,
-		Queue:            engine.QueueOptions{Len: o.queue, Age: o.queueAge},
-		StartTimeout:     o.startTimeout,
-		HeartbeatTimeout: o.heartbeatTimeout,
-		DrainTimeout:     o.drainTimeout,
-		RuntimeDir:       d.place.home,
-		Output:           d.workerLine,
-		OnDeath:          d.died,
-		Logger:           d.log,
-	})
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	d.engine = e
-	d.mu.Unlock()
-	started := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { d.watchStart(e, started) }) // ends when started is closed
-	err = e.Start(sig.ctx)
-	close(started)
-	wg.Wait()
-	if err == nil {
-		return nil
-	}
-	if sig.ctx.Err() != nil {
-		return interrupted(sig.ctx)
-	}
-	var se *engine.StartError
-	if !errors.As(err, &se) {
-		return &failure{code: exitError, err: fmt.Errorf("workers did not start: %w", err), fine: "nothing is left running."}
-	}
-	return startFailure(se, r, exitError, "the other workers were stopped; nothing is left running.")
-}
-
-// died keeps the record of a worker's end.
-func (d *daemon) died(death engine.Death) {
-	d.life.died(death)
-	d.deaths.add(death)
-}
-
-// watchStart shows on a terminal how many workers are online.
-func (d *daemon) watchStart(e *engine.Engine, started <-chan struct{}) {
-	if !d.term {
-		<-started
-		return
-	}
-	tick := time.NewTicker(progressEvery)
-	defer tick.Stop()
-	for {
-		online := 0
-		for _, w := range e.Status().Workers {
-			if w.Ready || w.State == "online" || w.State == "suspended" {
-				online++
-			}
-		}
-		d.progress("starting workers %d/%d", online, d.o.workers+d.o.standbys)
-		select {
-		case <-tick.C:
-		case <-started:
-			d.out.SetStatus("")
-			return
-		}
-	}
-}
-
 // progress shows what is going on, on a terminal only.
 func (d *daemon) progress(format string, args ...any) {
 	if d.term {
@@ -266,15 +184,18 @@ func (d *daemon) progress(format string, args ...any) {
 	}
 }
 
-// workerLine writes a line of a worker's with its prefix, coloured by index on
-// a terminal.
-func (d *daemon) workerLine(l engine.Line) {
-	if d.colour {
-		// SGR 31 to 36, ECMA-48.
-		d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, indexOf(l.Index), l.Release, l.Text)
-		return
-	}
-	d.out.Printf("[%s %s] %s", indexOf(l.Index), l.Release, l.Text)
+// running are the apps, in the order of their names.
+func (d *daemon) running() []*app {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.apps)
+}
+
+// title is the daemon's name.
+func (d *daemon) title() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.name
 }
 
 func (d *daemon) setState(s string) {
@@ -285,24 +206,14 @@ func (d *daemon) setState(s string) {
 
 // answerStatus answers the topic status.
 func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
-	rel := d.life.releases.serving()
-	if all := d.life.releases.all(); rel.Name == "" && len(all) > 0 {
-		rel = all[0] // still starting
+	var asked *app
+	if len(r.Payload) > 0 {
+		var err error
+		if asked, err = d.appOf(r.Payload); err != nil {
+			return err
+		}
 	}
-	d.mu.Lock()
-	st := statusReply{Name: d.name, State: d.state, Pid: os.Getpid(), Started: d.started, Dropped: d.out.Dropped(), Listen: []string{}, Workers: []engine.WorkerStatus{}}
-	st.Release, st.SHA256, st.Operation = rel.Name, rel.SHA256, d.life.turns.status()
-	e := d.engine
-	if d.state != stateStarting {
-		st.Listen = append(st.Listen, d.front.URLs()...) // written before the state was
-		st.Front = d.front.Stats()
-	}
-	d.mu.Unlock()
-	if e != nil {
-		es := e.Status()
-		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
-		st.Workers = append(st.Workers, es.Workers...)
-	}
+	st := d.status(asked)
 	p, err := json.Marshal(st)
 	if err != nil {
 		return err
@@ -310,20 +221,44 @@ func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
 	return r.Reply(p)
 }
 
+// status is the daemon's, and of its apps that of asked, or of all.
+func (d *daemon) status(asked *app) statusReply {
+	all := d.running()
+	if len(all) == 1 && len(d.o.apps) == 0 {
+		asked = all[0]
+	}
+	d.mu.Lock()
+	st := statusReply{Name: d.name, State: d.state, Pid: os.Getpid(), Started: d.started, Dropped: d.out.Dropped(), Listen: []string{}}
+	if d.state != stateStarting {
+		st.Listen = append(st.Listen, d.front.URLs()...) // written before the state was
+		st.Front = d.front.Stats()
+	}
+	d.mu.Unlock()
+	if asked != nil {
+		of := asked.status()
+		st.AppStatus = &of
+		return st
+	}
+	for _, a := range all {
+		st.Apps = append(st.Apps, namedStatus{a.name, a.status()})
+	}
+	return st
+}
+
 // end gives back whatever start took, in reverse.
 func (d *daemon) end() {
 	d.out.SetStatus("")
-	if d.engine != nil {
-		_ = d.engine.Close() // ended already unless start failed
+	for _, a := range d.running() {
+		a.end()
 	}
 	if d.front != nil {
 		d.front.Close()
 	}
-	if d.life != nil {
-		d.life.close()
+	for _, a := range d.running() {
+		a.close()
 	}
-	if d.deaths != nil {
-		d.deaths.close() // the engine tells of no more
+	if d.loops != nil {
+		d.loops.close()
 	}
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)

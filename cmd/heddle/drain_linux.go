@@ -16,8 +16,13 @@ func (d *daemon) drain(sig signals) error {
 	d.state = stateDraining
 	timeout := d.drainTimeout
 	d.mu.Unlock()
-	d.life.stop()
-	d.engine.RefuseHeld()
+	apps := d.running()
+	for _, a := range apps {
+		a.life.stop()
+		if e := a.supervised(); e != nil {
+			e.RefuseHeld()
+		}
+	}
 	again := "a second signal"
 	if d.term {
 		again = "Ctrl-C again"
@@ -36,7 +41,7 @@ func (d *daemon) drain(sig signals) error {
 		case <-drained:
 		}
 	})
-	lost := d.engine.Stats().Lost
+	lost := lostBy(apps)
 	ferr := d.front.Shutdown(ctx)
 	cut := "no request was"
 	if ferr != nil {
@@ -45,7 +50,7 @@ func (d *daemon) drain(sig signals) error {
 		}
 		d.front.Close()
 	}
-	eerr := d.engine.Shutdown(ctx)
+	eerr := shutdown(ctx, apps)
 	close(drained)
 	wg.Wait()
 
@@ -60,7 +65,7 @@ func (d *daemon) drain(sig signals) error {
 			fine: "every other request was answered; nothing is left running.",
 			try:  "try: heddle run with a longer --drain-timeout",
 		}
-	case d.engine.Stats().Lost > lost:
+	case lostBy(apps) > lost:
 		return &failure{
 			code: exitError,
 			err:  fmt.Errorf("a worker died while draining, and the requests it had were lost; the log names them"),
@@ -77,9 +82,50 @@ func (d *daemon) drain(sig signals) error {
 	return nil
 }
 
+// lostBy is how many requests workers died with until now.
+func lostBy(apps []*app) (n uint64) {
+	for _, a := range apps {
+		if e := a.supervised(); e != nil {
+			n += e.Stats().Lost
+		}
+	}
+	return n
+}
+
+// shutdown ends the apps' workers in order, all at once.
+func shutdown(ctx context.Context, apps []*app) error {
+	errs := make([]error, len(apps))
+	var wg sync.WaitGroup
+	for i, a := range apps {
+		if e := a.supervised(); e != nil {
+			wg.Go(func() { errs[i] = e.Shutdown(ctx) }) // ends with ctx
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // answerStop answers the topic stop: it is a first signal, and says how the
 // daemon ended.
-func (d *daemon) answerStop(ctx context.Context, a *asker) (*result, error) {
+func (d *daemon) answerStop(ctx context.Context, a *asker, payload []byte) error {
+	began := time.Now()
+	if err := a.read(payload); err != nil {
+		a.end(&result{Name: d.title(), State: stateRefused}, err)
+		return nil
+	}
+	err := d.stop(ctx, a)
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // nobody hears it; the daemon stops all the same
+	}
+	res := &result{Name: d.title(), State: stateStopped, Seconds: time.Since(began).Seconds()}
+	if all := d.running(); len(all) == 1 {
+		res.Release = all[0].life.releases.serving().Name
+	}
+	a.end(res, err)
+	return nil
+}
+
+func (d *daemon) stop(ctx context.Context, a *asker) error {
 	o := &a.order
 	d.mu.Lock()
 	if o.Timeout > 0 && d.state != stateDraining {
@@ -101,10 +147,10 @@ func (d *daemon) answerStop(ctx context.Context, a *asker) (*result, error) {
 			d.mu.Lock()
 			err := d.outcome
 			d.mu.Unlock()
-			return &result{Release: d.life.releases.serving().Name, State: stateStopped}, err
+			return err
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx) // nobody hears it; the daemon stops all the same
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -122,12 +168,15 @@ func (d *daemon) active() int {
 
 // dumpRequests writes what SIGQUIT asks for.
 func (d *daemon) dumpRequests(w io.Writer) {
-	d.mu.Lock()
-	e := d.engine
-	d.mu.Unlock()
-	if e == nil {
-		fmt.Fprintln(w, "the workers have not been started")
-		return
+	for _, a := range d.running() {
+		e := a.supervised()
+		if e == nil {
+			fmt.Fprintf(w, "%s: the workers have not been started\n", a.name)
+			continue
+		}
+		if len(d.o.apps) > 0 {
+			fmt.Fprintf(w, "app %s\n", a.name)
+		}
+		e.DumpRequests(w)
 	}
-	e.DumpRequests(w)
 }

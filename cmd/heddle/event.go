@@ -21,7 +21,8 @@ const (
 
 // An order is what a verb asks of the daemon; each topic reads its own fields.
 type order struct {
-	Pid int `json:"pid,omitempty"` // who asks, for the daemon's log
+	Pid int    `json:"pid,omitempty"` // who asks, for the daemon's log
+	App string `json:"app,omitempty"` // which; "": the only one
 
 	// deploy, rollback.
 	Target    string        `json:"target,omitempty"`  // as given

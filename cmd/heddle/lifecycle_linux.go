@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
@@ -60,31 +59,6 @@ func (lc *lifecycle) topics() map[string]func(ctx context.Context, a *asker) (*r
 		topicSuspend:  lc.suspend,
 		topicResume:   lc.resume,
 	}
-}
-
-// handle has the control socket answer the topics.
-func (lc *lifecycle) handle(s *ipc.Server) {
-	for topic, f := range lc.topics() {
-		s.Handle(topic, func(ctx context.Context, r *ipc.Request) error {
-			a := &asker{reply: r.Reply, files: r.TakeFiles()}
-			return lc.answer(ctx, a, r.Payload, f)
-		})
-	}
-	s.Handle(topicWithdraw, func(_ context.Context, r *ipc.Request) error {
-		a := &asker{reply: r.Reply}
-		if err := a.read(r.Payload); err != nil {
-			return err
-		}
-		a.say(event{Event: eventDone, Done: lc.withdraw(a.order)})
-		return nil
-	})
-	s.Handle(topicReleases, func(_ context.Context, r *ipc.Request) error {
-		p, err := json.Marshal(lc.list())
-		if err != nil {
-			return err
-		}
-		return r.Reply(p)
-	})
 }
 
 // serves begins to take orders for e.
@@ -172,11 +146,6 @@ func (a *asker) say(e event) {
 
 // answer carries out one order and tells how it ended.
 func (lc *lifecycle) answer(ctx context.Context, a *asker, payload []byte, f func(ctx context.Context, a *asker) (*result, error)) error {
-	defer func() {
-		for _, file := range a.files {
-			file.Close()
-		}
-	}()
 	began := time.Now()
 	var res *result
 	err := a.read(payload)
@@ -191,14 +160,22 @@ func (lc *lifecycle) answer(ctx context.Context, a *asker, payload []byte, f fun
 		st := e.Status()
 		res.Workers, res.Standbys = st.Wanted, st.Standbys
 	}
+	a.end(res, err)
+	return nil
+}
+
+// end tells the command how it ended, and closes what it has sent.
+func (a *asker) end(res *result, err error) {
+	for _, file := range a.files {
+		file.Close()
+	}
 	if err == nil {
 		a.say(event{Event: eventDone, Release: res.Release, Result: res})
-		return nil
+		return
 	}
 	fail := failureOf(err)
 	res.Error = fail.Error
 	a.say(event{Event: eventFailed, Release: res.Release, Result: res, Failure: fail})
-	return nil
 }
 
 // refusal is what a person reads of an order that was not begun, or that ended

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){
 		"heddle":  main,
 		"client":  client,
-		"app":     app,
+		"app":     appProgram,
 		"aborted": aborted,
 		"quits":   func() { os.Exit(0) },
 		"fails":   fails,

@@ -22,9 +22,9 @@ import (
 	"github.com/heddle-go/heddle/worker"
 )
 
-// app is a worker with a page for whatever a script wants to see. Started by
+// appProgram is a worker with a page for whatever a script wants to see. Started by
 // hand it serves alone on -addr.
-func app() {
+func appProgram() {
 	addr := flag.String("addr", "127.0.0.1:0", "address when started by hand")
 	say := flag.String("say", "up", "word on standard output")
 	warm := flag.Bool("warm", false, "warm up for ever")

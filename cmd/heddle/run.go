@@ -13,17 +13,27 @@ import (
 
 // runOptions are run's command line, checked.
 type runOptions struct {
-	target string
-	args   []string // the program's
-	name   string   // "" until the target is known
+	appOptions
 
+	title   string // of the daemon; "" until the target is known
 	control string // "": by the name
 	front   frontFlags
+	loops   int
+
+	// With a configuration, in place of the one app above.
+	apps   []*appOptions // by name
+	routes picker
+}
+
+// appOptions are what run says of an app.
+type appOptions struct {
+	name   string // "": the daemon's
+	target string
+	args   []string // the program's
 
 	workers     int
 	standbys    int
 	suspended   bool
-	loops       int
 	concurrency int // sessions of one worker on one loop; 0: no limit
 	queue       int // requests
 	queueAge    time.Duration
@@ -89,7 +99,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
-	fs.StringVar(&o.name, "name", "", "name of the daemon (default: TARGET's base name)")
+	fs.StringVar(&o.title, "name", "", "name of the daemon (default: TARGET's base name)")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")
 	fs.IntVar(&o.concurrency, "concurrency", 0, "requests a worker answers at once, on each loop; 0: no limit")
@@ -156,8 +166,8 @@ func (o *runOptions) check() error {
 	if o.heartbeatTimeout < leastHeartbeat {
 		return usage("run", "--heartbeat-timeout %v: want at least %v, since workers beat every 5s", o.heartbeatTimeout, leastHeartbeat)
 	}
-	if o.name != "" {
-		if err := checkName(o.name); err != nil {
+	if o.title != "" {
+		if err := checkName(o.title); err != nil {
 			return usage("run", "--name: %s", err)
 		}
 	}

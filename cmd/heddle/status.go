@@ -35,17 +35,31 @@ const (
 )
 
 // A statusReply is what a daemon says of itself, and the shape of status --json.
+// Of one app, or the one asked for, it has the status; of several, all.
 type statusReply struct {
 	Name    string      `json:"name"`
-	Release string      `json:"release"`
 	State   string      `json:"state"`
 	Pid     int         `json:"pid"`
 	Started time.Time   `json:"started"`
 	Listen  []string    `json:"listen"`
-	SHA256  string      `json:"sha256"`  // of the release's program, hexadecimal
 	Dropped int         `json:"dropped"` // lines that standard error did not take in time
 	Front   front.Stats `json:"front"`
 
+	*AppStatus
+
+	Apps []namedStatus `json:"apps,omitempty"` // by name
+}
+
+// A namedStatus is one app's of several.
+type namedStatus struct {
+	Name string `json:"name"`
+	AppStatus
+}
+
+// An AppStatus is what a daemon says of an app.
+type AppStatus struct {
+	Release   string           `json:"release"`
+	SHA256    string           `json:"sha256"` // of the release's program, hexadecimal
 	Suspended bool             `json:"suspended"`
 	Wanted    int              `json:"wanted"`   // workers
 	Standbys  int              `json:"standbys"` // wanted
@@ -114,7 +128,13 @@ func askOnce(ctx context.Context, control *controlFlags, verb, topic string) ([]
 		return nil, err
 	}
 	defer client.Close()
-	raw, err := client.Request(ctx, topic, nil)
+	var payload []byte
+	if control.app != "" {
+		if payload, err = json.Marshal(order{App: control.app}); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := client.Request(ctx, topic, payload)
 	switch {
 	case err == nil:
 		return raw, nil
@@ -139,8 +159,25 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 	if len(st.Listen) > 0 {
 		where = ", " + strings.Join(st.Listen, " ")
 	}
-	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, st.Release, st.State, span(now.Sub(st.Started)), st.Pid, where)
+	what := fmt.Sprintf("%d apps", len(st.Apps))
+	if st.AppStatus != nil {
+		what = st.Release
+	}
+	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, what, st.State, span(now.Sub(st.Started)), st.Pid, where)
 	fmt.Fprintf(w, "%d requests, %d of them now; %d clients gone early, %d requests refused\n", st.Front.Requests, st.Front.Active, st.Front.Gone, st.Front.Refused)
+	if st.AppStatus != nil {
+		return printApp(w, *st.AppStatus, now)
+	}
+	for _, a := range st.Apps {
+		fmt.Fprintf(w, "\n%s %s\n", a.Name, a.Release)
+		if err := printApp(w, a.AppStatus, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printApp(w io.Writer, st AppStatus, now time.Time) error {
 	if len(st.Workers) == 0 {
 		_, err := fmt.Fprintln(w, "no workers yet")
 		return err
@@ -151,8 +188,8 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 	if st.Suspended {
 		fmt.Fprintln(w, "suspended: requests wait; heddle resume lets them in")
 	}
-	serving := func(wk engine.WorkerStatus) bool { return wk.State == "online" || wk.State == "broken" }
-	if !st.Suspended && st.State == stateServing && !slices.ContainsFunc(st.Workers, serving) {
+	idle := func(wk engine.WorkerStatus) bool { return wk.State == "dead" || wk.State == "starting" && wk.Restarts > 0 }
+	if !st.Suspended && !slices.ContainsFunc(st.Workers, func(wk engine.WorkerStatus) bool { return !wk.Standby && !idle(wk) }) && slices.ContainsFunc(st.Workers, idle) {
 		fmt.Fprintln(w, "no worker is online: requests wait, or get 503")
 	}
 	return printWorkers(w, st.Workers, now)

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/httpcompat/front"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/worker/engine"
+)
+
+// An app is one program that a daemon runs: its releases, its workers, and what
+// changes them.
+type app struct {
+	// Immutable after newApp.
+	d      *daemon
+	name   string
+	o      *appOptions
+	home   string // directory of the sockets that workers dial
+	log    *slog.Logger
+	life   *lifecycle
+	deaths *deaths
+
+	mu     sync.Mutex
+	engine *engine.Engine // nil until it starts
+}
+
+// newApp returns an app without workers. Its files are under home and release,
+// which exist.
+func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
+	return &app{
+		d: d, name: name, o: o, home: home, log: d.log,
+		life: newLifecycle(name, release, d.log), deaths: newDeaths(filepath.Join(home, "deaths"), d.log),
+	}
+}
+
+// start makes the first release of t and starts its workers on the loops.
+func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
+	if t.pkg != "" {
+		a.d.progress("building %s", t.given)
+	}
+	r, err := makeRelease(sig.ctx, a.life.releases, t, a.o.args, a.d.out)
+	if err != nil {
+		return err
+	}
+	if err := a.startEngine(sig, r, loops); err != nil {
+		return err
+	}
+	if err := a.life.releases.serve(r.Name); err != nil {
+		return err
+	}
+	a.life.serves(a.engine)
+	return nil
+}
+
+// proxy forwards requests that net/http has taken to the app's workers.
+func (a *app) proxy() http.Handler {
+	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: a.d.o.front.limits.ResponseHeaderTimeout}
+}
+
+// opener is what the front's loops ask for the app's sessions.
+func (a *app) opener() front.Opener { return a.engine }
+
+// startFailure is why the app did not start, with its name where there are
+// several.
+func (a *app) startFailure(err error) error { return a.o.named(err) }
+
+// status is the app's part of the daemon's.
+func (a *app) status() AppStatus {
+	rel := a.life.releases.serving()
+	if all := a.life.releases.all(); rel.Name == "" && len(all) > 0 {
+		rel = all[0] // still starting
+	}
+	st := AppStatus{Release: rel.Name, SHA256: rel.SHA256, Operation: a.life.turns.status(), Workers: []engine.WorkerStatus{}}
+	if e := a.supervised(); e != nil {
+		es := e.Status()
+		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
+		st.Workers = append(st.Workers, es.Workers...)
+	}
+	return st
+}
+
+// supervised is the app's engine, nil before it starts.
+func (a *app) supervised() *engine.Engine {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.engine
+}
+
+// end ends the workers at once, if they have not left.
+func (a *app) end() {
+	if e := a.supervised(); e != nil {
+		_ = e.Close() // ended already unless start failed
+	}
+}
+
+// close waits for what concerns them. They have ended.
+func (a *app) close() {
+	a.life.close()
+	a.deaths.close() // the engine tells of no more
+}
+
+// startEngine starts the workers and waits until all are online.
+func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
+	o := a.o
+	e, err := engine.New(engine.Options{
+		Path:             r.Program,
+		Args:             o.args,
+		Name:             a.name,
+		Release:          r.Name,
+		Workers:          o.workers,
+		Standbys:         o.standbys,
+		Suspended:        o.suspended,
+		Recycle:          engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
+		On:               loops,
+		Concurrency:      o.concurrency,
+		Queue:            engine.QueueOptions{Len: o.queue, Age: o.queueAge},
+		StartTimeout:     o.startTimeout,
+		HeartbeatTimeout: o.heartbeatTimeout,
+		DrainTimeout:     o.drainTimeout,
+		RuntimeDir:       a.home,
+		Output:           a.workerLine,
+		OnDeath:          a.died,
+		Logger:           a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.engine = e
+	a.mu.Unlock()
+	started := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { a.watchStart(e, started) }) // ends when started is closed
+	err = e.Start(sig.ctx)
+	close(started)
+	wg.Wait()
+	if err == nil {
+		return nil
+	}
+	if sig.ctx.Err() != nil {
+		return interrupted(sig.ctx)
+	}
+	var se *engine.StartError
+	if !errors.As(err, &se) {
+		return &failure{code: exitError, err: fmt.Errorf("workers did not start: %w", err), fine: "nothing is left running."}
+	}
+	return startFailure(se, r, exitError, "the other workers were stopped; nothing is left running.")
+}
+
+// died keeps the record of a worker's end.
+func (a *app) died(death engine.Death) {
+	a.life.died(death)
+	a.deaths.add(death)
+}
+
+// watchStart shows on a terminal how many workers are online.
+func (a *app) watchStart(e *engine.Engine, started <-chan struct{}) {
+	if !a.d.term {
+		<-started
+		return
+	}
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		online := 0
+		for _, w := range e.Status().Workers {
+			if w.Ready || w.State == "online" || w.State == "suspended" {
+				online++
+			}
+		}
+		a.d.progress("starting workers %d/%d", online, a.o.workers+a.o.standbys)
+		select {
+		case <-tick.C:
+		case <-started:
+			a.d.out.SetStatus("")
+			return
+		}
+	}
+}
+
+// workerLine writes a line of a worker's with its prefix, coloured by index on
+// a terminal.
+func (a *app) workerLine(l engine.Line) {
+	if a.d.colour {
+		// SGR 31 to 36, ECMA-48.
+		a.d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, indexOf(l.Index), l.Release, l.Text)
+		return
+	}
+	a.d.out.Printf("[%s %s] %s", indexOf(l.Index), l.Release, l.Text)
+}

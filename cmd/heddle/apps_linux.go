@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// defaultName is what a daemon of several apps is called when nobody says
+// otherwise.
+const defaultName = "heddle"
+
+// wanted are the apps that the options name.
+func (o *runOptions) wanted() []*appOptions {
+	if len(o.apps) > 0 {
+		return o.apps
+	}
+	return []*appOptions{&o.appOptions}
+}
+
+// findTargets finds every app's target, and the daemon's name.
+func (d *daemon) findTargets(sig signals) (targets []target, err error) {
+	for _, o := range d.o.wanted() {
+		t, err := findTarget(sig.ctx, "run", o.target)
+		if err != nil {
+			return nil, o.named(err)
+		}
+		targets = append(targets, t)
+	}
+	name := d.o.title
+	switch {
+	case name != "":
+	case len(d.o.apps) > 0:
+		name = defaultName
+	default:
+		name = targets[0].name()
+		if err := checkName(name); err != nil {
+			return nil, usage("run", "%s; give another with --name", err)
+		}
+	}
+	d.mu.Lock()
+	d.name = name
+	d.mu.Unlock()
+	return targets, nil
+}
+
+// makeApps makes the apps, without workers. One alone has the daemon's name and
+// place; of several each has its own directories below it.
+func (d *daemon) makeApps() (apps []*app, err error) {
+	if len(d.o.apps) == 0 {
+		return []*app{newApp(d, d.title(), &d.o.appOptions, d.place.home, d.place.release)}, nil
+	}
+	for _, o := range d.o.apps {
+		a, err := d.makeApp(o)
+		if err != nil {
+			for _, a := range apps {
+				a.close()
+			}
+			return nil, err
+		}
+		apps = append(apps, a)
+	}
+	return apps, nil
+}
+
+func (d *daemon) makeApp(o *appOptions) (*app, error) {
+	home, release := filepath.Join(d.place.home, o.name), filepath.Join(d.place.release, o.name)
+	for _, dir := range []string{home, release} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return nil, o.named(err)
+		}
+	}
+	return newApp(d, o.name, o, home, release), nil
+}
+
+// named says which app an error is of, if it has a name of its own.
+func (o *appOptions) named(err error) error {
+	var f *failure
+	switch {
+	case o.name == "":
+		return err
+	case errors.As(err, &f):
+		g := *f
+		g.err = fmt.Errorf("app %s: %w", o.name, f.err)
+		return &g
+	}
+	return fmt.Errorf("app %s: %w", o.name, err)
+}

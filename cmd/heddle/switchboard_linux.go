@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/heddle-go/heddle/httpcompat/front"
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A picker says which app answers a request, by its Host and target as they
+// came; -1: none.
+type picker interface {
+	Pick(host, target []byte) int
+}
+
+// A switchboard finds the app for each request: on a loop as the front's Router,
+// and for connections that net/http has as their handler.
+type switchboard struct {
+	loops []*loop.Loop
+	now   atomic.Pointer[switching]
+}
+
+// A switching is one set of apps and routes.
+type switching struct {
+	apps    []*app // as the picker counts them
+	openers []front.Opener
+	proxies []http.Handler
+	routes  picker // nil: everything is the one app's
+}
+
+func newSwitchboard(loops []*loop.Loop, apps []*app, routes picker) *switchboard {
+	s := &switchboard{loops: loops}
+	s.set(apps, routes)
+	return s
+}
+
+// set has requests from now on go to these apps.
+func (s *switchboard) set(apps []*app, routes picker) {
+	w := &switching{apps: apps, routes: routes}
+	for _, a := range apps {
+		w.openers = append(w.openers, a.opener())
+		w.proxies = append(w.proxies, a.proxy())
+	}
+	s.now.Store(w)
+}
+
+// backend is what the front's loops ask: the app itself, where there is but one
+// and will be no other.
+func (s *switchboard) backend() front.Backend {
+	w := s.now.Load()
+	if w.routes == nil {
+		return w.apps[0].engine
+	}
+	return s
+}
+
+// Loops are those of every app's channels.
+func (s *switchboard) Loops() []*loop.Loop { return s.loops }
+
+// Route is the app that a request on a loop is for; nil for those that net/http
+// answers.
+func (s *switchboard) Route(host, target []byte) front.Opener {
+	w := s.now.Load()
+	if i := w.pick(host, target); i >= 0 {
+		return w.openers[i]
+	}
+	return nil
+}
+
+// OpenOn is never called: a Router is asked for another Opener first.
+func (s *switchboard) OpenOn(int, session.OpenOptions, func(*session.Session, error)) (*session.Session, func() bool, error) {
+	return nil, nil, errors.New("no app was asked for")
+}
+
+func (w *switching) pick(host, target []byte) int {
+	if w.routes == nil {
+		return 0
+	}
+	return w.routes.Pick(host, target)
+}
+
+// ServeHTTP answers what net/http has taken.
+func (s *switchboard) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := s.now.Load()
+	target := r.RequestURI
+	if !strings.HasPrefix(target, "/") { // absolute form, or *
+		target = r.URL.EscapedPath()
+	}
+	if i := w.pick([]byte(r.Host), []byte(target)); i >= 0 {
+		w.proxies[i].ServeHTTP(rw, r)
+		return
+	}
+	http.Error(rw, "no app is routed here", http.StatusNotFound)
+}
