@@ -75,10 +75,11 @@ var rooms = map[string]room{
 	"httpcompat/httpcompattest": {below: []string{"httpcompat", "worker/workertest"}},
 	"httpcompat/front":          {below: []string{"httpcompat"}, takes: []string{rate}},
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
+	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/heddle": {
-		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/bench", "cmd/internal/gateway"},
-		takes: []string{fsm, cobra, toml, prom, acme, tea, nats, xsync},
+		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway"},
+		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
 	},
 
 	"examples/hello":           {below: []string{"httpcompat"}},
