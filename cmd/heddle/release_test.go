@@ -1,15 +1,12 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/looplab/fsm"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestReleaseLife walks every pair of state and event.
 func TestReleaseLife(t *testing.T) {

@@ -43,7 +43,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 		return usage(verb, "%s", err)
 	})
 	root.SetHelpCommand(newHelp(root))
-	root.AddCommand(newRun(), newStatus(), newVersion())
+	root.AddCommand(newRun(), newStatus(), newConfig(), newVersion())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newStop())
 	return root

@@ -14,6 +14,7 @@ import (
 // runOptions are run's command line, checked.
 type runOptions struct {
 	appOptions
+	file string // that names the target; "": the command line does
 
 	title   string // of the daemon; "" until the target is known
 	control string // "": by the name
@@ -30,6 +31,10 @@ type appOptions struct {
 	name   string // "": the daemon's
 	target string
 	args   []string // the program's
+	dir    string   // where its workers run; "": where the daemon was started
+
+	// Of the daemon's environment, and of its own, what the workers get; nil: all.
+	environ func(base []string) []string
 
 	workers     int
 	standbys    int
@@ -50,13 +55,16 @@ type appOptions struct {
 func newRun() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run [flags] TARGET [-- ARGS]",
+		Use:   "run [flags] [TARGET] [-- ARGS]",
 		Short: "Start a program as workers and serve it",
 		Long: `Run starts TARGET as several worker processes and serves their answers over HTTP.
 
 TARGET is a Go package (a directory such as ./examples/hello, or an import path),
 which is built first in its own module, or an executable. It must serve with
 httpcompat.ListenAndServe(addr, handler). Its arguments go behind --.
+
+Without TARGET run does what heddle.toml in the current directory says, or the file
+of --config (docs/configuration.md). Flags that are given go before what it says.
 
 Clients speak HTTP/1.0, HTTP/1.1 or HTTP/2, over TLS with --tls-cert, HTTP/2 in
 clear where they begin with it. Requests get X-Request-Id, X-Forwarded-For, -Proto
@@ -75,9 +83,10 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
+  heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --listen :8443 --tls-cert cert.pem --tls-key key.pem ./shop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.take(args, cmd.ArgsLenAtDash()); err != nil {
+			if err := o.configure(cmd, args); err != nil {
 				return err
 			}
 			if err := o.check(); err != nil {
@@ -96,6 +105,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	}
 	fs := cmd.Flags()
 	o.front.add(cmd)
+	fs.StringVar(&o.file, "config", "", "file that says what to run, without TARGET (default: heddle.toml, if there is one)")
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
@@ -122,7 +132,7 @@ func (o *runOptions) take(args []string, dash int) error {
 	}
 	switch len(before) {
 	case 0:
-		return usage("run", "run needs a TARGET: a Go package such as ./examples/hello, or an executable")
+		return usage("run", "run needs a TARGET: a Go package such as ./examples/hello, or an executable; or a heddle.toml here that names one")
 	case 1:
 		o.target = before[0]
 		if o.target == "" {

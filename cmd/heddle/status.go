@@ -188,7 +188,9 @@ func printApp(w io.Writer, st AppStatus, now time.Time) error {
 	if st.Suspended {
 		fmt.Fprintln(w, "suspended: requests wait; heddle resume lets them in")
 	}
-	idle := func(wk engine.WorkerStatus) bool { return wk.State == "dead" || wk.State == "starting" && wk.Restarts > 0 }
+	idle := func(wk engine.WorkerStatus) bool {
+		return wk.State == "dead" || wk.State == "starting" && wk.Restarts > 0
+	}
 	if !st.Suspended && !slices.ContainsFunc(st.Workers, func(wk engine.WorkerStatus) bool { return !wk.Standby && !idle(wk) }) && slices.ContainsFunc(st.Workers, idle) {
 		fmt.Fprintln(w, "no worker is online: requests wait, or get 503")
 	}

@@ -11,7 +11,8 @@ import (
 type Program struct {
 	Path    string   // the executable
 	Args    []string // its arguments, without its name
-	Env     []string // "KEY=value", over the environment of the engine's process
+	Environ []string // "KEY=value": what Env is added to; nil: the environment of the engine's process
+	Env     []string // "KEY=value", over Environ
 	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Release string   // name of the release
 }

@@ -21,7 +21,8 @@ type Options struct {
 	// What is run.
 	Path    string   // the executable; a relative one is taken from the current directory
 	Args    []string // its arguments, without its name
-	Env     []string // "KEY=value", added to this process's environment and overriding it; GOMAXPROCS is each worker's share unless set in either
+	Environ []string // "KEY=value": what Env is added to; default this process's environment
+	Env     []string // "KEY=value", over Environ; GOMAXPROCS is each worker's share unless set in either
 	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Name    string   // of the app; default the base name of Path
 	Release string   // default "1"
@@ -153,7 +154,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // program is what the first release runs.
 func (o *Options) program() Program {
-	return Program{Path: o.Path, Args: o.Args, Env: o.Env, Dir: o.Dir, Release: o.Release}
+	return Program{Path: o.Path, Args: o.Args, Environ: o.Environ, Env: o.Env, Dir: o.Dir, Release: o.Release}
 }
 
 // DefaultLoops is how many loops an engine has: one per four CPUs, at least one.

@@ -101,15 +101,18 @@ type identity struct {
 	suspended bool
 }
 
-// environment is each worker's share of the processors, then this process's
-// environment, the program's, and what a worker must know; of variables that come
+// environment is each worker's share of the processors, then the program's, and what a worker must know; of variables that come
 // twice the last counts.
 func environment(p *Program, w identity) []string {
 	var all []string
 	if n := share(runtime.GOMAXPROCS(0), w.workers); n > 0 {
 		all = append(all, "GOMAXPROCS="+strconv.Itoa(n))
 	}
-	all = append(append(all, os.Environ()...), p.Env...)
+	base := p.Environ
+	if base == nil {
+		base = os.Environ()
+	}
+	all = append(append(all, base...), p.Env...)
 	if p.Dir != "" {
 		all = append(all, "PWD="+p.Dir)
 	}
