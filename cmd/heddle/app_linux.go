@@ -34,10 +34,13 @@ type app struct {
 // newApp returns an app without workers. Its files are under home and release,
 // which exist.
 func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
-	return &app{
-		d: d, name: name, o: o, home: home, log: d.log,
-		life: newLifecycle(name, release, d.log), deaths: newDeaths(filepath.Join(home, "deaths"), d.log),
+	log := d.log
+	if o.name != "" {
+		log = log.With("app", o.name)
 	}
+	a := &app{d: d, name: name, o: o, home: home, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
+	a.life.dir, a.life.environ = o.dir, o.environ
+	return a
 }
 
 // start makes the first release of t and starts its workers on the loops.
@@ -109,9 +112,12 @@ func (a *app) close() {
 // startEngine starts the workers and waits until all are online.
 func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 	o := a.o
+	p := a.life.program(r)
 	e, err := engine.New(engine.Options{
-		Path:             r.Program,
-		Args:             o.args,
+		Path:             p.Path,
+		Args:             p.Args,
+		Environ:          p.Environ,
+		Dir:              p.Dir,
 		Name:             a.name,
 		Release:          r.Name,
 		Workers:          o.workers,
@@ -188,10 +194,14 @@ func (a *app) watchStart(e *engine.Engine, started <-chan struct{}) {
 // workerLine writes a line of a worker's with its prefix, coloured by index on
 // a terminal.
 func (a *app) workerLine(l engine.Line) {
+	where := indexOf(l.Index)
+	if a.o.name != "" {
+		where = a.name + " " + where
+	}
 	if a.d.colour {
 		// SGR 31 to 36, ECMA-48.
-		a.d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, indexOf(l.Index), l.Release, l.Text)
+		a.d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, where, l.Release, l.Text)
 		return
 	}
-	a.d.out.Printf("[%s %s] %s", indexOf(l.Index), l.Release, l.Text)
+	a.d.out.Printf("[%s %s] %s", where, l.Release, l.Text)
 }

@@ -48,7 +48,7 @@ type daemon struct {
 	switches *switchboard
 
 	mu           sync.Mutex
-	apps         []*app // by name; none before the daemon's name is ours
+	apps         []*app // in the file's order; none before the daemon's name is ours
 	name         string
 	state        string
 	drainTimeout time.Duration
@@ -184,7 +184,7 @@ func (d *daemon) progress(format string, args ...any) {
 	}
 }
 
-// running are the apps, in the order of their names.
+// running are the apps, in the file's order.
 func (d *daemon) running() []*app {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -210,7 +210,7 @@ func (d *daemon) answerStatus(_ context.Context, r *ipc.Request) error {
 	if len(r.Payload) > 0 {
 		var err error
 		if asked, err = d.appOf(r.Payload); err != nil {
-			return err
+			return refuse(r, err)
 		}
 	}
 	st := d.status(asked)

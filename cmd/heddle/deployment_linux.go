@@ -241,7 +241,7 @@ func (p *deployment) switchOver() (drained <-chan struct{}, err error) {
 	started := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { p.watch(e, started) }) // ends when started is closed
-	drained, err = e.Deploy(p.ctx, engine.Program{Path: p.r.Program, Args: p.r.Args, Release: p.r.Name}, engine.DeployOptions{Suspended: p.a.order.Suspended})
+	drained, err = e.Deploy(p.ctx, lc.program(p.r), engine.DeployOptions{Suspended: p.a.order.Suspended})
 	if err == nil {
 		if err := lc.releases.serve(p.r.Name); err != nil {
 			lc.log.Warn("a release's record cannot be written; it serves all the same", "release", p.r.Name, "err", err)

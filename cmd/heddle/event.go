@@ -104,6 +104,12 @@ type eventFailure struct {
 	Try   string `json:"try,omitempty"`
 }
 
+// A refusal is what a question that has one answer is answered with where there is
+// none.
+type refusal struct {
+	Failure *eventFailure `json:"failure"`
+}
+
 // failureOf packs err.
 func failureOf(err error) *eventFailure {
 	var f *failure

@@ -32,7 +32,9 @@ type lifecycle struct {
 	name     string // the daemon's
 	log      *slog.Logger
 	releases *store
-	base     context.Context // ends with the daemon
+	dir      string                       // where workers run; "": where the daemon was started
+	environ  func(base []string) []string // what they get of the daemon's environment, and more; nil: all
+	base     context.Context              // ends with the daemon
 	end      context.CancelCauseFunc
 
 	turns turns
@@ -59,6 +61,15 @@ func (lc *lifecycle) topics() map[string]func(ctx context.Context, a *asker) (*r
 		topicSuspend:  lc.suspend,
 		topicResume:   lc.resume,
 	}
+}
+
+// program is what a release's workers run.
+func (lc *lifecycle) program(r *release) engine.Program {
+	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.dir, Release: r.Name}
+	if lc.environ != nil {
+		p.Environ = lc.environ(os.Environ())
+	}
+	return p
 }
 
 // serves begins to take orders for e.

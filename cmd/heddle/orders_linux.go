@@ -40,7 +40,7 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 	s.Handle(topicReleases, func(_ context.Context, r *ipc.Request) error {
 		of, err := d.appOf(r.Payload)
 		if err != nil {
-			return err
+			return refuse(r, err)
 		}
 		p, err := json.Marshal(of.life.list())
 		if err != nil {
@@ -48,6 +48,15 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 		}
 		return r.Reply(p)
 	})
+}
+
+// refuse answers a question that has one answer with a failure instead.
+func refuse(r *ipc.Request, err error) error {
+	p, err := json.Marshal(refusal{Failure: failureOf(err)})
+	if err != nil {
+		return err
+	}
+	return r.Reply(p)
 }
 
 // appOf is the app that an order, or a question without one, is for.

@@ -22,7 +22,7 @@ type runOptions struct {
 	loops   int
 
 	// With a configuration, in place of the one app above.
-	apps   []*appOptions // by name
+	apps   []*appOptions // in the file's order
 	routes picker
 }
 

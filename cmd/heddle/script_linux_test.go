@@ -223,10 +223,11 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	name := args[0]
 	line := []string{"run", "--name", name, "--loops", ts.Getenv("LOOPS")}
-	if !slices.Contains(args, "--workers") {
+	configured := slices.Contains(args, "--config")
+	if !configured && !slices.Contains(args, "--workers") {
 		line = append(line, "--workers", "2")
 	}
-	if !slices.Contains(args, "--listen") {
+	if !configured && !slices.Contains(args, "--listen") {
 		line = append(line, "--listen", "127.0.0.1:0")
 	}
 	c, err := start(scriptCommand(ts, "heddle", append(line, args[1:]...)...))
@@ -248,6 +249,7 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	urls := readyLine.FindStringSubmatch(c.said.String())[1]
 	first, _, _ := strings.Cut(urls, " ")
 	ts.Setenv("URL", first)
+	ts.Setenv("LOCAL", strings.Replace(first, "127.0.0.1", "localhost", 1))
 	ts.Setenv("LISTEN", urls)
 	ts.Setenv("LAST", urls[strings.LastIndexByte(urls, ' ')+1:])
 	ts.Setenv("PID", strconv.Itoa(c.cmd.Process.Pid))

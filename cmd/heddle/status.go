@@ -47,7 +47,7 @@ type statusReply struct {
 
 	*AppStatus
 
-	Apps []namedStatus `json:"apps,omitempty"` // by name
+	Apps []namedStatus `json:"apps,omitempty"` // in the file's order
 }
 
 // A namedStatus is one app's of several.
@@ -137,6 +137,10 @@ func askOnce(ctx context.Context, control *controlFlags, verb, topic string) ([]
 	raw, err := client.Request(ctx, topic, payload)
 	switch {
 	case err == nil:
+		var no refusal
+		if json.Unmarshal(raw, &no) == nil && no.Failure != nil {
+			return nil, no.Failure.failure()
+		}
 		return raw, nil
 	case errors.Is(err, session.ErrLost):
 		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon ended before it answered: %w", err), try: "try: heddle status"}
