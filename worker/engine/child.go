@@ -325,8 +325,19 @@ func (c *child) output(s Stream, text string, more bool) {
 		c.tail.add(text)
 	}
 	if c.e.opt.Output != nil {
-		c.e.opt.Output(Line{Index: c.place(), Release: c.release(), Pid: c.pid(), Stream: s, Text: text, More: more})
+		index, pid := c.who()
+		c.e.opt.Output(Line{Index: index, ID: c.id, Release: c.release(), Pid: pid, Stream: s, Text: text, More: more})
 	}
+}
+
+// who is the child's index and process, as place and pid have them.
+func (c *child) who() (index, pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.proc != nil {
+		pid = c.proc.pid()
+	}
+	return c.index, pid
 }
 
 // pid is the process's, or 0.

@@ -74,12 +74,13 @@ func (d Death) LogValue() slog.Value {
 
 // A Line is one line of a worker's output, without its end.
 type Line struct {
-	Index   int
+	Index   int    // -1: a standby
+	ID      string // the worker's uuid
 	Release string
 	Pid     int
 	Stream  Stream
-	Text    string
-	More    bool // the line was too long (64 KiB) and goes on in the next Line
+	Text    string // as it was written: not always UTF-8
+	More    bool   // the line was too long (64 KiB) and goes on in the next Line
 }
 
 // A Stream is where a Line was written.

@@ -237,11 +237,11 @@ func TestOutput(t *testing.T) {
 		}
 	}
 	until(t, "three lines came", func() bool { mu.Lock(); defer mu.Unlock(); return len(lines) == 3 })
-	pid := e.Status().Workers[0].Pid
+	w := e.Status().Workers[0]
 	for i, want := range []Line{
-		{0, "3", pid, Stderr, "hello there", false},
-		{0, "3", pid, Stderr, long[:maxLine], true},
-		{0, "3", pid, Stderr, "yz", false},
+		{0, w.ID, "3", w.Pid, Stderr, "hello there", false},
+		{0, w.ID, "3", w.Pid, Stderr, long[:maxLine], true},
+		{0, w.ID, "3", w.Pid, Stderr, "yz", false},
 	} {
 		if lines[i] != want {
 			t.Errorf("line %d: got %.80v, want %.80v", i, lines[i], want)
