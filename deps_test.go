@@ -77,8 +77,9 @@ var rooms = map[string]room{
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
+	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
-		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway"},
+		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs"},
 		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
 	},
 
