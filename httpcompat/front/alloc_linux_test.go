@@ -133,17 +133,20 @@ const browser = "GET /a/path?with=a&query=string HTTP/1.1\r\nHost: example.org\r
 
 // A GET on a connection that is kept, or a small POST, costs the front, with its
 // session, no allocation, from the client's bytes to the answer's; with shipped
-// defaults and with every limit.
+// defaults, with every limit, and with an access log.
 func TestGetAllocatesNothing(t *testing.T) {
 	every := Limits{ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxBody: 1 << 20}
-	for name, limits := range map[string]Limits{"defaults": {}, "every limit": every} {
+	var told int64 // the loop's, until it has ended
+	tell := func(a *Access) { told += a.Bytes }
+	for name, o := range map[string]Options{"defaults": {}, "every limit": {Limits: every}, "access log": {OnAccess: tell}} {
 		l, err := loop.New(loop.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
 		go func() { done <- l.Run() }() // ends when the loop is closed
-		s, err := Open(Options{Listeners: []Listener{{Address: "127.0.0.1:0"}}, Limits: limits})
+		o.Listeners = []Listener{{Address: "127.0.0.1:0"}}
+		s, err := Open(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,6 +180,9 @@ func TestGetAllocatesNothing(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+	if told == 0 || told%14 != 0 {
+		t.Errorf("told of %d bytes, want 14 for each request", told)
 	}
 }
 

@@ -80,6 +80,7 @@ func (x *call) onHead(data []byte) error {
 		return errMalformed
 	}
 	x.begunAnswer, x.headSent = true, true
+	x.note.code = int(h.Code)
 	if x.left == 0 {
 		x.c.wait.leave() // else it is for the body
 	}
@@ -96,6 +97,7 @@ func (x *call) onBody(p []byte) error {
 			return nil
 		}
 		x.c.send(p, nil)
+		x.bytes += int64(len(p))
 		return nil
 	}
 	if len(p) == 0 {

@@ -43,6 +43,7 @@ type call struct {
 	cut    bool // the session was told that the body will not be whole
 	half   bool // the client has half-closed, or gone: it is logged as 499
 	cutErr error
+	note   accessNote // with OnAccess
 
 	answer
 }
@@ -64,6 +65,9 @@ func (x *call) ask(c *client, to Opener) {
 	x.ln.counted.requests.Add(1)
 	x.ln.counted.active.Add(1)
 	x.encode(h)
+	if x.ln.s.o.OnAccess != nil {
+		x.noteAsked(h)
+	}
 	if x.left > 0 {
 		x.ln.waits[forRest].enter(&c.wait)
 	}
@@ -351,6 +355,7 @@ func (x *call) fail(f failure) {
 	f.id, f.last, f.noBody = x.id, x.last || x.left >= lingerBytes || x.ln.draining, x.isHead
 	x.last = f.last
 	x.ln.out = appendFailure(x.ln.out[:0], f)
+	x.note.code, x.bytes = f.code, bodyLen(x.ln.out)
 	x.c.send(x.ln.out, nil)
 	x.whole = !x.half
 	x.finish()
@@ -381,6 +386,9 @@ func (x *call) end() {
 		method, uri := x.line()
 		x.ln.counted.gone.Add(1)
 		x.ln.s.logGone(string(x.id), method, uri, x.begun, x.bytes)
+	}
+	if x.ln.s.o.OnAccess != nil {
+		x.tellAccess()
 	}
 	if x.s != nil {
 		x.s.Release()

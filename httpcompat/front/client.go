@@ -403,7 +403,11 @@ func (c *client) expired() {
 			c.know()
 		}
 		c.ln.s.slow.add(c.ln.s.log, "", c.remote, "the request's head took too long")
-		c.send(appendFailure(nil, failure{code: http.StatusRequestTimeout, why: "the request's head took too long", last: true}), nil)
+		answer := appendFailure(nil, failure{code: http.StatusRequestTimeout, why: "the request's head took too long", last: true})
+		c.send(answer, nil)
+		if c.ln.s.o.OnAccess != nil {
+			c.tellLate(bodyLen(answer))
+		}
 		c.close()
 	default:
 		c.close()

@@ -34,6 +34,9 @@ type exchange struct {
 	whole    bool  // all of an answer that says how long it is was written, and the client was there
 	length   int64 // bytes that the answer says it has; -1: it does not say
 	sent     int64 // bytes of it
+	code     int   // the answer's status; 0: none was given yet
+	returned bool  // the handler has, and did not panic
+	gone     bool  // the client did not stay
 }
 
 // serveHTTP answers one request.
@@ -43,6 +46,9 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
 	x := &exchange{ResponseWriter: w, s: s, r: r, begun: time.Now(), length: -1}
 	x.rc = *http.NewResponseController(w)
+	if s.o.OnAccess != nil {
+		defer x.tellAccess()
+	}
 	fields := countFields(r.Header)
 	x.id = x.facts.enter(r, s.o.Trusted)
 	if fields > s.o.Limits.MaxHeaders {
@@ -56,6 +62,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.setWriteDeadline(false) // one may be left from the request before
 	defer x.end()
 	s.handler.ServeHTTP(x, x.limited())
+	x.returned = true
 }
 
 // end is called when the handler has returned, or panics.
@@ -66,6 +73,7 @@ func (x *exchange) end() {
 	if x.r.Context().Err() == nil || x.hijacked || x.whole || x.late.Load() || x.s.closed.Load() {
 		return
 	}
+	x.gone = true
 	x.s.gone.Add(1)
 	x.s.log.LogAttrs(x.r.Context(), slog.LevelInfo, "front: the client has gone", slog.Int("status", 499), slog.String("request", x.id),
 		slog.String("method", x.r.Method), slog.String("uri", x.r.RequestURI), slog.Duration("duration", time.Since(x.begun)), slog.Int64("sent", x.sent))
@@ -87,7 +95,7 @@ func (x *exchange) WriteHeader(code int) {
 			x.refuse(http.StatusRequestEntityTooLarge, tooLarge(x.s.o.Limits.MaxBody))
 			return
 		}
-		x.head = true
+		x.head, x.code = true, code
 		if x.r.Method == http.MethodHead || code < 200 || code == http.StatusNoContent || code == http.StatusNotModified {
 			x.length = 0
 		} else if vv := x.Header()["Content-Length"]; len(vv) == 1 {
@@ -186,7 +194,9 @@ func (x *exchange) refuse(code int, why string) {
 		// long that takes to come.
 		_ = x.SetReadDeadline(time.Now().Add(lingerTime)) // fails where the connection has gone
 	}
-	http.Error(w, fmt.Sprintf("%d %s: %s (request %s)", code, http.StatusText(code), why, x.id), code)
+	text := fmt.Sprintf("%d %s: %s (request %s)", code, http.StatusText(code), why, x.id)
+	x.code, x.sent = code, int64(len(text)+1)
+	http.Error(w, text, code)
 }
 
 // How long a client may go on sending a body that nobody wants, and how much; the
@@ -236,7 +246,8 @@ func (x *exchange) limited() *http.Request {
 	*r = *x.r
 	x.body.ReadCloser, x.body.x, x.body.r = x.r.Body, x, r
 	if long {
-		x.body.ReadCloser = http.MaxBytesReader(x.ResponseWriter, x.r.Body, l.MaxBody)
+		// Without the writer, whose header it would set while the handler does.
+		x.body.ReadCloser = http.MaxBytesReader(nil, x.r.Body, l.MaxBody)
 	}
 	r.Body = &x.body
 	return r

@@ -36,6 +36,7 @@ type lane struct {
 	writing  deadlines           // of clients that take nothing in
 	buffers  [][]byte            // for bytes that came too soon
 	local    string              // a client's own address, of which there are few
+	access   Access              // of the request that is over
 
 	// Any goroutine.
 	open    atomic.Int64 // len(clients)
@@ -127,10 +128,10 @@ const mostFree = 256
 
 // putCall is the pool's one putter.
 func (ln *lane) putCall(x *call) {
-	if len(ln.free) >= mostFree || cap(x.head) > keepRoom || cap(x.sent) > keepRoom {
+	if len(ln.free) >= mostFree || cap(x.head) > keepRoom || cap(x.sent) > keepRoom || cap(x.note.line) > keepRoom {
 		return
 	}
-	*x = call{ln: ln, later: x.later, head: x.head[:0], sent: x.sent[:0], tail: x.tail[:0], id: x.id}
+	*x = call{ln: ln, later: x.later, head: x.head[:0], sent: x.sent[:0], tail: x.tail[:0], id: x.id, note: accessNote{line: x.note.line[:0]}}
 	ln.free = append(ln.free, x)
 }
 

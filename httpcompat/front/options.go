@@ -17,6 +17,10 @@ type Options struct {
 	Limits    Limits
 	Trusted   Trusted // whose word on its clients is taken
 	Logger    *slog.Logger
+
+	// OnAccess is told of each request that is over, on its loop or, by net/http,
+	// on any goroutine. It must not wait. Nil: nobody is.
+	OnAccess func(*Access)
 }
 
 // TLSFiles name PEM files. They are looked at again when clients connect, at

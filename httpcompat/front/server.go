@@ -157,6 +157,9 @@ func (s *Server) Serve(h http.Handler, b Backend) error {
 
 // serve has net/http answer what a listener accepts.
 func (s *Server) serve(name string, l net.Listener, tls bool) {
+	if s.o.OnAccess != nil && !tls {
+		l = refusedListener{l, s}
+	}
 	s.wg.Go(func() { // ends when the listener is closed, by Shutdown or Close
 		serve := s.srv.Serve
 		if tls {
