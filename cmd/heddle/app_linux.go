@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
@@ -26,6 +27,7 @@ type app struct {
 	log    *slog.Logger
 	life   *lifecycle
 	deaths *deaths
+	output *logs.Output // what workers write
 
 	mu     sync.Mutex
 	engine *engine.Engine // nil until it starts
@@ -40,6 +42,8 @@ func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
 	}
 	a := &app{d: d, name: name, o: o, home: home, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
 	a.life.dir, a.life.environ = o.dir, o.environ
+	f := &o.logs
+	a.output = logs.New(logs.Options{App: name, Ring: int64(f.ring), Stdout: f.file(f.stdout), Stderr: f.file(f.stderr), Logger: log})
 	return a
 }
 
@@ -80,7 +84,7 @@ func (a *app) status() AppStatus {
 	if all := a.life.releases.all(); rel.Name == "" && len(all) > 0 {
 		rel = all[0] // still starting
 	}
-	st := AppStatus{Release: rel.Name, SHA256: rel.SHA256, Operation: a.life.turns.status(), Workers: []engine.WorkerStatus{}}
+	st := AppStatus{Release: rel.Name, SHA256: rel.SHA256, Operation: a.life.turns.status(), Output: a.output.Stats(), Workers: []engine.WorkerStatus{}}
 	if e := a.supervised(); e != nil {
 		es := e.Status()
 		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
@@ -191,17 +195,21 @@ func (a *app) watchStart(e *engine.Engine, started <-chan struct{}) {
 	}
 }
 
-// workerLine writes a line of a worker's with its prefix, coloured by index on
-// a terminal.
+// workerLine logs a line of a worker's and writes it with its prefix, coloured by
+// index on a terminal.
 func (a *app) workerLine(l engine.Line) {
-	where := indexOf(l.Index)
-	if a.o.name != "" {
-		where = a.name + " " + where
-	}
-	if a.d.colour {
-		// SGR 31 to 36, ECMA-48.
-		a.d.out.Printf("\x1b[%dm[%s %s]\x1b[0m %s", 31+(l.Index+1)%6, where, l.Release, l.Text)
-		return
-	}
-	a.d.out.Printf("[%s %s] %s", where, l.Release, l.Text)
+	a.output.Add(l)
+	a.d.out.append(len(l.Text)+len(a.o.name)+32, func(b []byte) []byte {
+		name := a.o.name
+		if name != "" {
+			name += " "
+		}
+		if a.d.colour {
+			// SGR 31 to 36, ECMA-48.
+			b = fmt.Appendf(b, "\x1b[%dm[%s%s %s]\x1b[0m ", 31+(l.Index+1)%6, name, indexOf(l.Index), l.Release)
+		} else {
+			b = logs.AppendPrefix(b, name, l.Index, l.Release)
+		}
+		return append(append(b, l.Text...), '\n')
+	})
 }

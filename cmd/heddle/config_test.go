@@ -34,8 +34,8 @@ func TestConfigurationPage(t *testing.T) {
 				continue
 			}
 			flag := "-"
-			if run.Flags().Lookup(k.Name) != nil {
-				flag = "`--" + k.Name + "`"
+			if run.Flags().Lookup(flagOf(&k)) != nil {
+				flag = "`--" + flagOf(&k) + "`"
 			}
 			def := k.Default
 			if strings.HasPrefix(def, `"`) || strings.HasPrefix(def, "[") {
@@ -97,7 +97,7 @@ func TestConfigFlags(t *testing.T) {
 	fs := newRun().Flags()
 	shared := 0
 	for _, s := range append(c.Settings(""), c.Settings("a")...) {
-		f := fs.Lookup(s.Key.Name)
+		f := fs.Lookup(flagOf(s.Key))
 		if f == nil || s.Key.Name == "name" { // by default the app's
 			continue
 		}
@@ -172,7 +172,7 @@ func TestConfigure(t *testing.T) {
 		if err := o.configure(cmd, cmd.Flags().Args()); err != nil {
 			t.Fatalf("%q: %v", tt.line, err)
 		}
-		if got := fmt.Sprint(o.args); o.target != "/x" || o.name != tt.name || got != tt.args || cmd.Flags().Lookup("queue").Value.String() != tt.queue || cmd.Flags().Lookup("loops").Value.String() != "5" {
+		if got := fmt.Sprint(o.args); o.target != "/x" || o.title != tt.name || got != tt.args || cmd.Flags().Lookup("queue").Value.String() != tt.queue || cmd.Flags().Lookup("loops").Value.String() != "5" {
 			t.Errorf("%q: got %+v", tt.line, o)
 		}
 	}

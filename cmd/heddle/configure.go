@@ -51,7 +51,7 @@ func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []stri
 	for i := range c.Apps {
 		app := &c.Apps[i]
 		for _, s := range c.Settings(app.Name) {
-			f := cmd.Flags().Lookup(s.Key.Name)
+			f := cmd.Flags().Lookup(flagOf(s.Key))
 			switch {
 			case f != nil && f.Changed:
 				return usage("run", "--%s does not say which of the apps of %s is meant; set it there", f.Name, o.file)
@@ -74,7 +74,6 @@ func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []stri
 // idle are the keys of apps that the daemon does not heed yet.
 var idle = map[string]bool{
 	"http": true, "health": true, "user": true, "group": true,
-	"log.stdout": true, "log.stderr": true, "log.access": true, "log.max-size": true, "log.max-age": true, "log.keep": true,
 }
 
 // optionsOf are an app's options as its table has them.
@@ -83,14 +82,21 @@ func optionsOf(a *config.App) *appOptions {
 		name: a.Name, target: a.Target, args: a.Args, dir: a.Dir, environ: a.Environ,
 		workers: a.Workers, standbys: a.Standbys, suspended: a.Suspended, concurrency: a.Concurrency, queue: a.Queue, queueAge: a.QueueAge,
 		startTimeout: a.StartTimeout, heartbeatTimeout: a.HeartbeatTimeout, drainTimeout: a.DrainTimeout,
+		logs: logFlags{
+			stdout: a.Log.Stdout, stderr: a.Log.Stderr, ring: size(a.Log.Memory),
+			rotateSize: size(a.Log.RotateSize), rotateAge: a.Log.RotateAge, gzip: a.Log.Gzip, keep: a.Log.Keep,
+		},
 		recycleRequests: a.RecycleRequests, recycleAge: a.RecycleAge, recycleMemory: size(a.RecycleMemory),
 	}
 }
 
+// flagOf is what a key is called as a flag.
+func flagOf(k *config.Key) string { return strings.Replace(k.Name, "log.", "log-", 1) }
+
 // settle sets the flags that are not given to what the file says.
 func (o *runOptions) settle(cmd *cobra.Command, c *config.Config, settings []config.Setting, cannot *[]string) error {
 	for _, s := range settings {
-		f := cmd.Flags().Lookup(s.Key.Name)
+		f := cmd.Flags().Lookup(flagOf(s.Key))
 		switch {
 		case f != nil && f.Changed:
 			list, ok := f.Value.(interface{ GetSlice() []string })
@@ -98,7 +104,7 @@ func (o *runOptions) settle(cmd *cobra.Command, c *config.Config, settings []con
 			if ok {
 				values = list.GetSlice()
 			}
-			if err := c.SetFlag(s.App, f.Name, values); err != nil {
+			if err := c.SetFlag(s.App, s.Key.Name, values); err != nil {
 				return usage("run", "%s", err)
 			}
 		case s.Origin.From == config.FromDefault, handled[s.Key.Name]:

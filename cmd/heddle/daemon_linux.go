@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session/ipc"
@@ -50,6 +51,7 @@ type daemon struct {
 	mu           sync.Mutex
 	apps         []*app // in the file's order; none before the daemon's name is ours
 	name         string
+	access       *logs.Access // nil: no access log
 	state        string
 	drainTimeout time.Duration
 	outcome      error // once ended is closed
@@ -75,6 +77,7 @@ func serve(parent context.Context, o *runOptions) error {
 	}
 	defer d.sig.stop()
 	defer watchQuit(out, d.dumpRequests)()
+	defer watchReopen(d.reopenLogs)()
 	defer d.end()
 	err := d.live(d.sig)
 	d.mu.Lock()
@@ -121,6 +124,11 @@ func (d *daemon) start(sig signals) error {
 	if d.place, err = takePlace(d.title(), d.o.control); err != nil {
 		return err
 	}
+	access := newAccess(&d.o.logs, d.o.loops, d.log)
+	d.mu.Lock()
+	d.access = access
+	d.mu.Unlock()
+	d.o.front.access = onAccess(access)
 	apps, err := d.makeApps()
 	if err != nil {
 		return err
@@ -229,6 +237,7 @@ func (d *daemon) status(asked *app) statusReply {
 	}
 	d.mu.Lock()
 	st := statusReply{Name: d.name, State: d.state, Pid: os.Getpid(), Started: d.started, Dropped: d.out.Dropped(), Listen: []string{}}
+	st.Access = accessStats(d.access)
 	if d.state != stateStarting {
 		st.Listen = append(st.Listen, d.front.URLs()...) // written before the state was
 		st.Front = d.front.Stats()
@@ -260,6 +269,9 @@ func (d *daemon) end() {
 	if d.loops != nil {
 		d.loops.close()
 	}
+	for _, a := range d.running() {
+		a.output.End() // or those that follow would keep the control socket
+	}
 	if d.control != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)
 		if err := d.control.Close(ctx); err != nil {
@@ -272,6 +284,12 @@ func (d *daemon) end() {
 		if err := <-d.looped; err != nil {
 			d.log.Warn("control socket's loop", "err", err)
 		}
+	}
+	for _, a := range d.running() {
+		a.output.Close() // in time by itself
+	}
+	if d.access != nil {
+		d.access.Close()
 	}
 	if d.place != nil {
 		d.place.leave()

@@ -21,6 +21,8 @@ type frontFlags struct {
 
 	tls    front.TLSFiles
 	limits front.Limits
+
+	access func(*front.Access) // nil: nobody is told of requests
 }
 
 func (f *frontFlags) add(cmd *cobra.Command) {
@@ -47,7 +49,7 @@ const leastHeaderBytes = 1 << 10
 
 // options refuses what cannot be meant. Files are not looked at.
 func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
-	o = front.Options{TLS: f.tls, Limits: f.limits, Logger: log}
+	o = front.Options{TLS: f.tls, Limits: f.limits, Logger: log, OnAccess: f.access}
 	if len(f.listen) == 0 {
 		return o, usage("run", "--listen is empty: want host:port or unix:/path")
 	}

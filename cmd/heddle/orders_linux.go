@@ -25,6 +25,7 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 			return of.life.answer(ctx, a, r.Payload, of.life.topics()[topic])
 		})
 	}
+	s.Handle(topicLogs, d.answerLogs)
 	s.Handle(topicWithdraw, func(_ context.Context, r *ipc.Request) error {
 		a := &asker{reply: r.Reply}
 		of, err := d.appOf(r.Payload)

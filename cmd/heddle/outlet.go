@@ -52,6 +52,21 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// append is Write for one line of at most n bytes that put appends.
+func (o *outlet) append(n int, put func([]byte) []byte) {
+	o.mu.Lock()
+	switch {
+	case o.closed:
+	case len(o.buf)+n > o.limit:
+		o.dropped++
+		o.total++
+	default:
+		o.buf = put(o.buf)
+	}
+	o.mu.Unlock()
+	o.poke()
+}
+
 // Printf writes one line.
 func (o *outlet) Printf(format string, args ...any) { fmt.Fprintf(o, format+"\n", args...) }
 

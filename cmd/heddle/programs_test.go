@@ -93,6 +93,7 @@ func appProgram() {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		_, _ = io.Copy(w, pattern(n)) // the client may leave
 	})
+	mux.HandleFunc("/flood", flood)
 	mux.HandleFunc("/tea", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("X-Leaf", "green")
 		w.Header().Add("X-Leaf", "black")

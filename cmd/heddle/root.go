@@ -44,6 +44,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	})
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(newRun(), newStatus(), newConfig(), newVersion())
+	root.AddCommand(newLogs())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newStop())
 	return root

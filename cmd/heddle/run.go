@@ -35,6 +35,7 @@ type appOptions struct {
 
 	// Of the daemon's environment, and of its own, what the workers get; nil: all.
 	environ func(base []string) []string
+	logs    logFlags
 
 	workers     int
 	standbys    int
@@ -74,9 +75,10 @@ only.
 The ports are taken at once; requests that come before the workers are ready wait.
 When the front serves, a line that begins with "ready" and the URL appears on
 standard error. What workers write appears there too, prefixed with the worker's
-index and release. Ctrl-C (or SIGTERM) drains: no new requests, those that are
+index and release; heddle logs shows it later. Ctrl-C (or SIGTERM) drains: no new requests, those that are
 being answered are finished. A second one stops at once. SIGQUIT writes what every
-goroutine does and which requests are under way, and ends nothing.
+goroutine does and which requests are under way, and ends nothing. SIGUSR1 opens log
+files anew that were moved away.
 
 What changes while it runs: deploy, rollback, scale, restart, suspend, resume, stop.`,
 		Example: `  heddle run ./examples/hello
@@ -84,6 +86,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --config /etc/heddle/shop.toml --workers 4
+  heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
   heddle run --listen :8443 --tls-cert cert.pem --tls-key key.pem ./shop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.configure(cmd, args); err != nil {
@@ -106,6 +109,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	fs := cmd.Flags()
 	o.front.add(cmd)
 	fs.StringVar(&o.file, "config", "", "file that says what to run, without TARGET (default: heddle.toml, if there is one)")
+	o.logs.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
@@ -180,6 +184,9 @@ func (o *runOptions) check() error {
 		if err := checkName(o.title); err != nil {
 			return usage("run", "--name: %s", err)
 		}
+	}
+	if err := o.logs.check(); err != nil {
+		return err
 	}
 	if _, err := o.front.options(nil); err != nil {
 		return err

@@ -40,7 +40,7 @@ import (
 //	                         (the first one), $LAST, $LISTEN (all) and $PID
 //	begin NAME ARGS...       heddle ARGS, without waiting; the three below are for
 //	                         it, too; its standard output is in NAME.out
-//	signal NAME SIG          sends it INT, TERM, HUP, QUIT or KILL
+//	signal NAME SIG          sends it INT, TERM, HUP, QUIT, USR1 or KILL
 //	ended NAME CODE          waits for its end; NAME.err has what it said
 //	said NAME PATTERN        waits until it has said so
 //	workers NAME STATE N     waits until so many workers of it are in that state
@@ -294,7 +294,7 @@ func daemonOf(ts *testscript.TestScript, name string) *child {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	sig := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}[args[1]]
+	sig := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT, "USR1": syscall.SIGUSR1, "KILL": syscall.SIGKILL}[args[1]]
 	ts.Check(daemonOf(ts, args[0]).cmd.Process.Signal(sig))
 }
 

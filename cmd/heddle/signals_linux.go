@@ -14,7 +14,8 @@ import (
 // whose cause names it, and the second one hard. SIGHUP is ignored for now, and
 // so is SIGPIPE: a daemon whose standard error goes into a pipe outlives its
 // reader. They are caught, not set to be ignored, because workers would inherit
-// that. SIGQUIT is watchQuit's.
+// that. SIGQUIT is watchQuit's and
+// SIGUSR1 watchReopen's.
 type signals struct {
 	ctx  context.Context
 	hard <-chan struct{}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/worker/engine"
@@ -45,6 +46,8 @@ type statusReply struct {
 	Dropped int         `json:"dropped"` // lines that standard error did not take in time
 	Front   front.Stats `json:"front"`
 
+	Access *logs.SinkStats `json:"access_log,omitempty"` // absent: there is none
+
 	*AppStatus
 
 	Apps []namedStatus `json:"apps,omitempty"` // in the file's order
@@ -64,6 +67,7 @@ type AppStatus struct {
 	Wanted    int              `json:"wanted"`   // workers
 	Standbys  int              `json:"standbys"` // wanted
 	Operation *operationStatus `json:"operation,omitempty"`
+	Output    logs.Stats       `json:"output"` // what workers have written
 
 	Workers []engine.WorkerStatus `json:"workers"`
 }

@@ -53,6 +53,14 @@ func resolvePath(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
+// resolveAccess leaves standard output what it is.
+func resolveAccess(dir, path string) string {
+	if path == "-" {
+		return path
+	}
+	return resolvePath(dir, path)
+}
+
 // resolveTarget makes what can only be a path absolute, and what is there
 // beside the file; anything else is a program of PATH or an import path.
 func resolveTarget(dir, target string) string {

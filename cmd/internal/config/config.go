@@ -22,7 +22,8 @@ type Config struct {
 	Trusted []string // as front.ParseTrusted takes them
 	Limits  Limits
 
-	AccessLog string // AccessOff, AccessCommon or AccessJSON
+	AccessLog    string // file, "-" or "" for none
+	AccessFormat string // AccessCommon or AccessJSON
 
 	Apps []App // in the order of their tables, those of extended files first
 
@@ -34,9 +35,8 @@ type Config struct {
 // MaxClients as many as there may be descriptors.
 type Limits = front.Limits
 
-// What access-log may be.
+// What access-log-format may be.
 const (
-	AccessOff    = "off"
 	AccessCommon = "common"
 	AccessJSON   = "json"
 )
@@ -79,12 +79,13 @@ type App struct {
 
 // Log is [app.NAME.log].
 type Log struct {
-	Stdout  string // file; "": among the daemon's own
-	Stderr  string // file; "": where stdout goes
-	Access  string // file of the access log; "": among the daemon's own
-	MaxSize Size   // of a file, before it is rotated; 0: never
-	MaxAge  time.Duration
-	Keep    int // rotated files
+	Stdout     string // file; "": none
+	Stderr     string // file; "": none
+	Memory     Size   // of the lines that are kept for heddle logs
+	RotateSize Size   // of a file, before it is rotated; 0: never
+	RotateAge  time.Duration
+	Gzip       bool // of rotated files
+	Keep       int  // rotated files
 }
 
 // A place is where a value belongs: the key of an app, or of the top level

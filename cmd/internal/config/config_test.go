@@ -67,7 +67,8 @@ max-header-bytes = "64Ki"
 max-headers = 100
 max-body-bytes = "10M"
 max-clients = 1000
-access-log = "json"
+access-log = "access"
+access-log-format = "json"
 
 [app.shop]
 target = "./shop"
@@ -97,9 +98,10 @@ recycle-memory = "512Mi"
 [app.shop.log]
 stdout = "log/out"
 stderr = "/var/log/shop.err"
-access = "log/access"
-max-size = 1000000
-max-age = "168h"
+memory = "1Mi"
+rotate-size = 1000000
+rotate-age = "168h"
+gzip = true
 keep = 3
 `
 
@@ -111,7 +113,7 @@ func TestEveryKey(t *testing.T) {
 	want := &Config{
 		Files: []string{"heddle.toml"},
 		Name:  "shop-host", Listen: []string{"127.0.0.1:0", "unix:" + at("run/shop.sock"), "proxy::8443", "unix:@shop"}, Admin: "127.0.0.1:9000",
-		Control: at("run/control.sock"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: AccessJSON,
+		Control: at("run/control.sock"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: at("access"), AccessFormat: AccessJSON,
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, ResponseHeaderTimeout: 3 * time.Minute,
 			MaxHeaderBytes: 64 << 10, MaxHeaders: 100, MaxBody: 10e6, MaxClients: 1000,
@@ -122,7 +124,7 @@ func TestEveryKey(t *testing.T) {
 			Workers: 2, Standbys: 1, Suspended: true, Hosts: []string{"shop.example", "*.shop.example", "[::1]"}, Paths: []string{"/api", "/v2/"},
 			Queue: 10, QueueAge: time.Second, Concurrency: 7, StartTimeout: 2 * time.Second, HeartbeatTimeout: 11 * time.Second, DrainTimeout: 3 * time.Second,
 			RecycleRequests: 1000, RecycleAge: 24 * time.Hour, RecycleMemory: 512 << 20,
-			Log: Log{Stdout: at("log/out"), Stderr: "/var/log/shop.err", Access: at("log/access"), MaxSize: 1e6, MaxAge: 168 * time.Hour, Keep: 3},
+			Log: Log{Stdout: at("log/out"), Stderr: "/var/log/shop.err", Memory: 1 << 20, RotateSize: 1e6, RotateAge: 168 * time.Hour, Gzip: true, Keep: 3},
 		}},
 	}
 	want.TLS.Cert, want.TLS.Key, want.TLS.ClientCA, want.TLS.Optional = at("cert.pem"), at("key.pem"), at("ca.pem"), true

@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 		{"tls-cert = 'c'\ntls-key='k'\ntls-client-optional = true" + good, `^f:3: tls-client-optional needs tls-client-ca$`},
 		{"trusted-proxies = ['example.org']" + good, `^f:1: trusted-proxies: "example.org" is no network`},
 		{"max-header-bytes = '2Mi'" + good, `^f:1: max-header-bytes: 2097152: want a number from 1024 to 1048576$`},
-		{"access-log = 'xml'" + good, `^f:1: access-log: "xml" is none of off, common, json$`},
+		{"access-log-format = 'xml'" + good, `^f:1: access-log-format: "xml" is none of common, json$`},
 		{"extends = 3" + good, `^f:1: extends: want another file's path, such as "base.toml"$`},
 		{"name = 'x'\nextends = 'nope.toml'" + good, `^f:2: extends nope.toml: the file does not exist$`},
 		{"extends = 'dir'" + good, `^f:1: extends dir: it is no file \(d-+\)$`},

@@ -49,6 +49,7 @@ type file struct {
 	f       *os.File  // nil: not open
 	plain   bool      // a regular file
 	size    int64     // bytes in it
+	cut     bool      // its last line has no end yet
 	begun   time.Time // when it was made
 	resting time.Time // no rotation before, since the last one failed
 
@@ -82,6 +83,9 @@ func (f *file) Write(p []byte) (n int, err error) {
 		}
 		k, err := f.f.Write(p[:k])
 		f.size += int64(max(k, 0))
+		if k > 0 {
+			f.cut = p[k-1] != '\n'
+		}
 		n += k
 		p = p[k:]
 		if err != nil {
@@ -95,6 +99,12 @@ func (f *file) Write(p []byte) (n int, err error) {
 // that it has to be rotated first.
 func (f *file) fits(p []byte) int {
 	if !f.plain || f.size == 0 && f.o.MaxSize <= 0 {
+		return len(p)
+	}
+	if f.cut { // the rest of that line comes first
+		if k := bytes.IndexByte(p, '\n'); k >= 0 {
+			return k + 1
+		}
 		return len(p)
 	}
 	now := f.o.Now()
@@ -136,6 +146,7 @@ func (f *file) open() error {
 		return err
 	}
 	f.f, f.plain, f.size, f.begun = h, fi.Mode().IsRegular(), fi.Size(), f.o.Now()
+	f.cut = false
 	if !f.plain || f.size == 0 {
 		return nil
 	}

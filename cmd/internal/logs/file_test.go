@@ -201,6 +201,26 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// A line that was written in part is ended before the file makes room.
+func TestRotateBehindLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	f := newFile(FileOptions{Path: path, MaxSize: 10})
+	write(t, f, "12345")
+	write(t, f, "6789 and more\nnext\n")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := rotated(path)
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	for name, want := range map[string]string{names[0]: "123456789 and more\n", path: "next\n"} {
+		if b, err := os.ReadFile(name); string(b) != want || err != nil {
+			t.Errorf("%s: got %q, %v", name, b, err)
+		}
+	}
+}
+
 // A file that cannot be renamed grows on, and no line is lost.
 func TestRotationFails(t *testing.T) {
 	if os.Getuid() == 0 && runtime.GOOS != "linux" {

@@ -47,10 +47,12 @@ func (l *Line) appendJSON(b []byte, app string) []byte {
 	return append(b, "}\n"...)
 }
 
-// AppendPrefix appends what stands before the text of a line of a worker's: its
-// index, which standbys have none of, and its release.
-func AppendPrefix(b []byte, index int, release string) []byte {
+// AppendPrefix appends what stands before the text of a line of a worker's: the
+// app with a blank behind it, if there are several, its index, which standbys have
+// none of, and its release.
+func AppendPrefix(b []byte, app string, index int, release string) []byte {
 	b = append(b, '[')
+	b = append(b, app...)
 	if index < 0 {
 		b = append(b, '-')
 	} else {

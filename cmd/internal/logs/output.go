@@ -35,15 +35,16 @@ type Output struct {
 
 // Stats are an Output's counters. Only what Ring says of now, and Waiting, fall.
 type Stats struct {
-	Stdout, Stderr StreamStats
-	Ring           RingStats
-	Files          []SinkStats
+	Stdout StreamStats `json:"stdout"`
+	Stderr StreamStats `json:"stderr"`
+	Ring   RingStats   `json:"memory"`
+	Files  []SinkStats `json:"files"`
 }
 
 // StreamStats count what came from one of the workers' two outputs.
 type StreamStats struct {
-	Lines int64
-	Bytes int64 // of their text
+	Lines int64 `json:"lines"`
+	Bytes int64 `json:"bytes"` // of their text
 }
 
 // New returns an Output, whose files are opened when there is something to write.
@@ -99,7 +100,7 @@ func (w *Output) Add(l engine.Line) {
 	if sh := s.begin(0, len(l.Text)); sh != nil {
 		n := len(sh.buf)
 		sh.buf = append(sh.stamp.append(sh.buf, x.nanos, true), ' ')
-		sh.buf = AppendPrefix(sh.buf, l.Index, l.Release)
+		sh.buf = AppendPrefix(sh.buf, "", l.Index, l.Release)
 		sh.buf = append(append(sh.buf, l.Text...), '\n')
 		s.end(sh, len(sh.buf)-n)
 	}
@@ -116,6 +117,7 @@ func (w *Output) Reopen() {
 func (w *Output) Stats() Stats {
 	stream := func(s engine.Stream) StreamStats { return StreamStats{w.lines[s].Load(), w.bytes[s].Load()} }
 	st := Stats{Stdout: stream(engine.Stdout), Stderr: stream(engine.Stderr), Ring: w.ring.stats()}
+	st.Files = []SinkStats{}
 	for _, s := range w.sinks {
 		st.Files = append(st.Files, s.Stats())
 	}

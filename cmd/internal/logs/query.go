@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -39,7 +40,8 @@ func (w *Output) Stream(ctx context.Context, q Query, reply func([]byte) error) 
 	if err != nil {
 		return err
 	}
-	wants := func(l *Line) bool { return l.Match(sel) && l.nanos >= nanosOf(q.Since) }
+	since := nanosOf(q.Since)
+	wants := func(l *Line) bool { return l.nanos >= since && l.Match(sel) }
 	chunk := make([]Line, chunkLines)
 	end := w.ring.stats().Next
 	next := w.ring.find(q.Last, wants, chunk)
@@ -100,10 +102,13 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// nanosOf is t as lines have it; the zero time is before all of them.
+// nanosOf is t as lines have it, at the nearest where that has no number.
 func nanosOf(t time.Time) int64 {
-	if t.IsZero() {
+	switch s := t.Unix(); {
+	case s < 0: // the zero time, too
 		return 0
+	case s >= math.MaxInt64/int64(time.Second):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }
@@ -189,7 +194,7 @@ func Records(p []byte, each func(raw []byte, r Record) error) error {
 // Print writes a Record as people read it.
 func (r *Record) Print(w io.Writer) error {
 	b := r.Time.Local().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00 ")
-	b = AppendPrefix(b, r.Worker, r.Release)
+	b = AppendPrefix(b, "", r.Worker, r.Release)
 	_, err := w.Write(append(append(b, r.Text...), '\n'))
 	return err
 }

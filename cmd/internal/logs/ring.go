@@ -26,10 +26,10 @@ type Ring struct {
 
 // RingStats are a Ring's counters.
 type RingStats struct {
-	Lines int    // kept now
-	Bytes int64  // kept now, with what a line costs beside its text
-	First uint64 // the oldest line that is kept
-	Next  uint64 // the line that will come next: Next-1 have come
+	Lines int    `json:"lines"` // kept now
+	Bytes int64  `json:"bytes"` // kept now, with what a line costs beside its text
+	First uint64 `json:"first"` // the oldest line that is kept
+	Next  uint64 `json:"next"`  // the line that will come next: Next-1 have come
 }
 
 // newRing keeps limit bytes; zero means DefaultRing.

@@ -101,6 +101,8 @@ func TestQuery(t *testing.T) {
 		{Query{Last: -1, Since: begun.Add(1991 * time.Second)}, texts(1990, 2000, 1)},
 		{Query{Last: 2, Since: begun.Add(1991 * time.Second), Selector: "!0"}, []string{"line 1997", "line 1999"}},
 		{Query{Last: -1, Since: begun.Add(time.Hour)}, nil},
+		{Query{Last: -1, Since: begun.AddDate(1000, 0, 0)}, nil},
+		{Query{Last: 1, Since: begun.AddDate(-1000, 0, 0)}, texts(1999, 2000, 1)},
 	} {
 		if got := ask(t, w, tt.q); !slices.Equal(got, tt.want) {
 			t.Errorf("%+v: got %d lines, %.100q; want %d, %.100q", tt.q, len(got), got, len(tt.want), tt.want)

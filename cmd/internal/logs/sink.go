@@ -91,10 +91,10 @@ type shard struct {
 // SinkStats are a Sink's counters. Each line that was brought is written, dropped,
 // or waits.
 type SinkStats struct {
-	Name    string
-	Written int64 // lines
-	Dropped int64 // lines
-	Waiting int64 // bytes
+	Name    string `json:"name"`
+	Written int64  `json:"written"` // lines
+	Dropped int64  `json:"dropped"` // lines
+	Waiting int64  `json:"waiting"` // bytes
 }
 
 func newSink(to target, layout string, o SinkOptions) *Sink {
