@@ -53,6 +53,12 @@ type appOptions struct {
 	recycleMemory   size
 }
 
+// A picker says which app answers a request, by its Host and target as they
+// came; -1: none.
+type picker interface {
+	Pick(host, target []byte) int
+}
+
 func newRun() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{

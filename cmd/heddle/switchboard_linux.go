@@ -11,12 +11,6 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
-// A picker says which app answers a request, by its Host and target as they
-// came; -1: none.
-type picker interface {
-	Pick(host, target []byte) int
-}
-
 // A switchboard finds the app for each request: on a loop as the front's Router,
 // and for connections that net/http has as their handler.
 type switchboard struct {

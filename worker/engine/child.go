@@ -248,8 +248,8 @@ func (c *child) run() {
 		c.record(exit{code: -1})
 		return
 	}
-	c.deadline = c.begun.Add(c.e.opt.StartTimeout)
-	timer := time.NewTimer(c.e.opt.StartTimeout)
+	c.deadline = c.begun.Add(c.e.tuning().StartTimeout)
+	timer := time.NewTimer(c.e.tuning().StartTimeout)
 	defer timer.Stop()
 	for {
 		select {
@@ -261,6 +261,7 @@ func (c *child) run() {
 		}
 		for c.advance() {
 		}
+		c.recycleSoon() // it may be wanted only now
 		if c.overdue() && !c.expire() {
 			c.abandon(proc)
 			return

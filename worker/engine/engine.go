@@ -47,6 +47,7 @@ type Engine struct {
 	strangers   atomic.Int64 // of those, from processes that are no workers'
 	lastRefused atomic.Int64 // when one was logged
 	stats       counters
+	tuned       atomic.Pointer[Tuning]
 	oftenBusy   rate.Sometimes
 
 	deaths sync.Mutex // one OnDeath at a time
@@ -90,7 +91,8 @@ func New(o Options) (*Engine, error) {
 		standbys: o.Standbys,
 	}
 	e.dir, _ = os.Getwd() // by $PWD, if that is it: the links in it may lead elsewhere one day
-	e.queue.limit, e.queue.age, e.queue.try = o.Queue.Len, o.Queue.Age, e.try
+	e.tuned.Store(&Tuning{Queue: o.Queue, StartTimeout: o.StartTimeout, HeartbeatTimeout: o.HeartbeatTimeout, DrainTimeout: o.DrainTimeout, Recycle: o.Recycle})
+	e.queue.options, e.queue.try = func() QueueOptions { return e.tuning().Queue }, e.try
 	e.refusing.Store(true)
 	return e, nil
 }

@@ -80,7 +80,6 @@ func (c *child) stand() bool {
 	c.mu.Lock()
 	c.readied = time.Now()
 	c.mu.Unlock()
-	c.recycleSoon()
 	event := eventReady
 	if c.suspended {
 		event = eventSuspend
@@ -167,7 +166,7 @@ func (c *child) drain() bool {
 		c.letGo() // it may hold some of what it is to finish
 	}
 	c.sendDrain()
-	c.deadline = time.Now().Add(c.e.opt.DrainTimeout)
+	c.deadline = time.Now().Add(c.e.tuning().DrainTimeout)
 	return c.move(eventDrain)
 }
 
@@ -178,7 +177,7 @@ func (c *child) sendDrain() {
 		return
 	}
 	c.drained = true
-	frame := codec.AppendDrain(nil, uint64(c.e.opt.DrainTimeout.Milliseconds()))
+	frame := codec.AppendDrain(nil, uint64(c.e.tuning().DrainTimeout.Milliseconds()))
 	for _, ch := range c.all() {
 		_ = ch.link.Do(func() { _ = ch.mux.Drain(frame) }) // errors: the channel has ended
 	}
@@ -313,7 +312,7 @@ func (c *child) silent() (loop int, left time.Duration) {
 		if ch.closed.Load() {
 			continue
 		}
-		if d := c.e.opt.HeartbeatTimeout - time.Duration(c.e.now()-ch.beat.Load()); d < left {
+		if d := c.e.tuning().HeartbeatTimeout - time.Duration(c.e.now()-ch.beat.Load()); d < left {
 			loop, left = ch.lane.index, d
 		}
 	}
@@ -330,7 +329,7 @@ func (c *child) expire() bool {
 			// be read.
 			c.doubt = now.Add(doubtGrace)
 		case !now.Before(c.doubt):
-			return c.dump(fmt.Sprintf("hung: no heartbeat on channel %d for %v", loop, o.HeartbeatTimeout))
+			return c.dump(fmt.Sprintf("hung: no heartbeat on channel %d for %v", loop, c.e.tuning().HeartbeatTimeout))
 		}
 	}
 	if !c.checkup.IsZero() && !now.Before(c.checkup) {
@@ -343,7 +342,7 @@ func (c *child) expire() bool {
 	case stateStarting, stateGreeted:
 		return c.dump(c.lateStart())
 	case stateDraining:
-		c.because(fmt.Sprintf("did not finish its sessions within %v", o.DrainTimeout))
+		c.because(fmt.Sprintf("did not finish its sessions within %v", c.e.tuning().DrainTimeout))
 		return c.terminate("drain timed out")
 	case stateTerminating:
 		return c.stop(fmt.Sprintf("did not leave within %v of terminate", o.ShutdownTimeout))
@@ -365,7 +364,7 @@ func (c *child) expire() bool {
 
 // lateStart says what a worker that is not online in time has not done.
 func (c *child) lateStart() string {
-	return fmt.Sprintf("not online within %v of its start: %s", c.e.opt.StartTimeout, c.awaited())
+	return fmt.Sprintf("not online within %v of its start: %s", c.e.tuning().StartTimeout, c.awaited())
 }
 
 // awaited is what a worker that is not online has not done.

@@ -95,7 +95,7 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 	if err != nil {
 		return nil, nil, err
 	}
-	t := l.loop.After(e.opt.Queue.Age, func() {
+	t := l.loop.After(e.tuning().Queue.Age, func() {
 		if remove() {
 			e.stats.aged.Add(1)
 			later(nil, e.busy(o.Label, max(time.Since(begun), 1)))

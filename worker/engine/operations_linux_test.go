@@ -830,3 +830,42 @@ func TestRefuseHeld(t *testing.T) {
 		}
 	})
 }
+
+// What is tuned holds for the workers and requests that are there.
+func TestTune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{}
+		e := newFake(t, w, Options{Release: "r1", Workers: 1, DrainTimeout: time.Hour})
+		start(t, e)
+		tuning := Tuning{
+			Queue: QueueOptions{Len: 1, Age: 7 * time.Second}, StartTimeout: time.Minute, HeartbeatTimeout: time.Minute, DrainTimeout: 3 * time.Second,
+			Recycle: RecycleOptions{Age: 10 * time.Second},
+		}
+		if err := e.Tune(Tuning{}); err == nil {
+			t.Error("a tuning without limits was taken")
+		}
+		if err := e.Tune(tuning); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(12 * time.Second)
+		if w.count() != 2 || e.Stats().Recycled != 1 {
+			t.Errorf("%d processes, %+v", w.count(), e.Stats())
+		}
+		if err := e.Suspend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		var busy *BusyError
+		if _, err := ask(t, e, "echo"); !errors.As(err, &busy) || time.Since(begun).Round(time.Second) != 7*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		if err := e.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		open(t, e, "hang")
+		begun = time.Now()
+		if err := e.Restart(t.Context(), Selector{}, nil); err != nil || time.Since(begun) > 10*time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}

@@ -13,15 +13,14 @@ import (
 // anyLane is a request's that may be given to a worker on any loop.
 const anyLane = -1
 
-// A queue holds the requests that wait for a worker, first come first served,
-// no more than limit of them and none longer than age. Those that are bound to a
+// A queue holds the requests that wait for a worker, first come first served, no
+// more of them and none longer than the options say. Those that are bound to a
 // lane wait in a line of their own, which is served on that lane's loop.
 type queue struct {
 	// Immutable once the engine has started.
-	limit int
-	age   time.Duration
-	try   func(o session.OpenOptions, lane int) (*session.Session, error) // nil, nil: nobody is free
-	lanes []*lane
+	options func() QueueOptions                                             // as they are now
+	try     func(o session.OpenOptions, lane int) (*session.Session, error) // nil, nil: nobody is free
+	lanes   []*lane
 
 	waiting atomic.Int64 // requests in all lines, for those who need no more
 
@@ -65,7 +64,7 @@ func (q *queue) wait(ctx context.Context, o session.OpenOptions) (*session.Sessi
 	if err != nil {
 		return nil, err
 	}
-	timer := time.NewTimer(q.age)
+	timer := time.NewTimer(q.options().Age)
 	defer timer.Stop()
 	select {
 	case r := <-done:
@@ -90,7 +89,7 @@ func (q *queue) enter(lane int, w *waiter) (remove func() bool, err error) {
 	switch {
 	case q.shut != nil:
 		return nil, q.shut
-	case q.waiting.Load() >= int64(q.limit):
+	case q.waiting.Load() >= int64(q.options().Len):
 		return nil, errFull
 	}
 	at := q.lineOf(lane).PushBack(w)

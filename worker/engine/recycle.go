@@ -19,7 +19,7 @@ const recycleEvery = time.Second
 
 // recycleSoon sets the time of the next look, if there is anything to look for.
 func (c *child) recycleSoon() {
-	if c.e.opt.Recycle != (RecycleOptions{}) && !isClosed(c.tired) {
+	if c.checkup.IsZero() && c.e.tuning().Recycle != (RecycleOptions{}) && isClosed(c.ready) && !isClosed(c.tired) && !c.outDone {
 		c.checkup = time.Now().Add(recycleEvery)
 	}
 }
@@ -49,7 +49,7 @@ func (c *child) lookWhetherTired() {
 
 // enough says which limit the worker has passed; "" for none.
 func (c *child) enough() string {
-	o := &c.e.opt.Recycle
+	o := &c.e.tuning().Recycle
 	if o.Requests > 0 {
 		var n uint64
 		for _, ch := range c.all() {
