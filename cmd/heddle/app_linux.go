@@ -20,14 +20,15 @@ import (
 // changes them.
 type app struct {
 	// Immutable after newApp.
-	d      *daemon
-	name   string
-	o      *appOptions
-	home   string // directory of the sockets that workers dial
-	log    *slog.Logger
-	life   *lifecycle
-	deaths *deaths
-	output *logs.Output // what workers write
+	d        *daemon
+	name     string
+	o        *appOptions
+	home     string // directory of the sockets that workers dial
+	releases string // and of releases
+	log      *slog.Logger
+	life     *lifecycle
+	deaths   *deaths
+	output   *logs.Output // what workers write
 
 	mu     sync.Mutex
 	engine *engine.Engine // nil until it starts
@@ -40,8 +41,8 @@ func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
 	if o.name != "" {
 		log = log.With("app", o.name)
 	}
-	a := &app{d: d, name: name, o: o, home: home, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
-	a.life.dir, a.life.environ = o.dir, o.environ
+	a := &app{d: d, name: name, o: o, home: home, releases: release, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
+	a.life.surround(o.dir, o.environ)
 	f := &o.logs
 	a.output = logs.New(logs.Options{App: name, Ring: int64(f.ring), Stdout: f.file(f.stdout), Stderr: f.file(f.stderr), Logger: log})
 	return a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // defaultName is what a daemon of several apps is called when nobody says
@@ -17,6 +18,15 @@ func (o *runOptions) wanted() []*appOptions {
 		return o.apps
 	}
 	return []*appOptions{&o.appOptions}
+}
+
+// longestDrain is how long the daemon's end may take: as long as the most patient
+// app.
+func (o *runOptions) longestDrain() (d time.Duration) {
+	for _, a := range o.wanted() {
+		d = max(d, a.drainTimeout)
+	}
+	return d
 }
 
 // findTargets finds every app's target, and the daemon's name.

@@ -31,7 +31,7 @@ func (o *runOptions) configure(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	o.file = file
+	o.file, o.config = file, c
 	if len(c.Apps) > 1 || len(c.Apps[0].Hosts)+len(c.Apps[0].Paths) > 0 {
 		return o.followAll(cmd, c, args)
 	}
@@ -71,6 +71,29 @@ func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []stri
 	return nil
 }
 
+// An override is a key whose flag was given.
+type override struct {
+	app, key string
+	values   []string
+}
+
+// reread is what the file says by now, under the flags that were given.
+func (o *runOptions) reread() (*config.Config, error) {
+	c, err := loadConfig(o.file, "the configuration that runs stays.", "try: heddle config check "+o.file+", when it is corrected")
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range o.given {
+		if c.App(v.app) == nil && v.app != "" {
+			continue // it has gone, and its flags with it
+		}
+		if err := c.SetFlag(v.app, v.key, v.values); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
 // idle are the keys of apps that the daemon does not heed yet.
 var idle = map[string]bool{
 	"http": true, "health": true, "user": true, "group": true,
@@ -107,6 +130,7 @@ func (o *runOptions) settle(cmd *cobra.Command, c *config.Config, settings []con
 			if err := c.SetFlag(s.App, s.Key.Name, values); err != nil {
 				return usage("run", "%s", err)
 			}
+			o.given = append(o.given, override{s.App, s.Key.Name, values})
 		case s.Origin.From == config.FromDefault, handled[s.Key.Name]:
 		case f == nil:
 			*cannot = append(*cannot, fmt.Sprintf("%s: %s has no effect yet", s.Origin, s.Key.Name))

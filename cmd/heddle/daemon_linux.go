@@ -48,6 +48,8 @@ type daemon struct {
 	loops    *loops // the workers' channels' and the clients'
 	switches *switchboard
 
+	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
+
 	mu           sync.Mutex
 	apps         []*app // in the file's order; none before the daemon's name is ours
 	name         string
@@ -73,11 +75,12 @@ func serve(parent context.Context, o *runOptions) error {
 		sig:     watchSignals(parent),
 		ended:   make(chan struct{}),
 
-		drainTimeout: o.drainTimeout,
+		drainTimeout: o.longestDrain(),
 	}
 	defer d.sig.stop()
 	defer watchQuit(out, d.dumpRequests)()
-	defer watchReopen(d.reopenLogs)()
+	defer watchSignal(syscall.SIGUSR1, d.reopenLogs)()
+	defer watchSignal(syscall.SIGHUP, d.reloadAsked)()
 	defer d.end()
 	err := d.live(d.sig)
 	d.mu.Lock()

@@ -17,6 +17,7 @@ const (
 	topicSuspend  = "suspend"
 	topicResume   = "resume"
 	topicStop     = "stop"
+	topicReload   = "reload"
 )
 
 // An order is what a verb asks of the daemon; each topic reads its own fields.
@@ -84,6 +85,8 @@ type result struct {
 	Draining int     `json:"draining"`           // deploy: old workers that have not
 	Lost     int     `json:"lost,omitempty"`     // deploy: requests that old workers had when they ended, not having finished in time
 	Error    string  `json:"error,omitempty"`
+
+	Changes []string `json:"changes,omitempty"` // reload: what was changed
 }
 
 // States of a result, beside those that a release has.
@@ -94,6 +97,7 @@ const (
 	stateSuperseded = "superseded" // by a deploy with --supersede
 	stateSuspended  = "suspended"  // the workers stand ready and requests wait
 	stateStopped    = "stopped"
+	stateReloaded   = "reloaded"
 )
 
 // An eventFailure is a failure on its way to the command.

@@ -32,17 +32,17 @@ type lifecycle struct {
 	name     string // the daemon's
 	log      *slog.Logger
 	releases *store
-	dir      string                       // where workers run; "": where the daemon was started
-	environ  func(base []string) []string // what they get of the daemon's environment, and more; nil: all
-	base     context.Context              // ends with the daemon
+	base     context.Context // ends with the daemon
 	end      context.CancelCauseFunc
 
 	turns turns
 	works sync.WaitGroup // what goes on without its command
 
-	mu     sync.Mutex
-	engine supervisor     // nil until the first release serves
-	lost   map[string]int // by release: requests that its workers had when they ended
+	mu      sync.Mutex
+	dir     string                       // where workers run; "": where the daemon was started
+	environ func(base []string) []string // what they get of the daemon's environment, and more; nil: all
+	engine  supervisor                   // nil until the first release serves
+	lost    map[string]int               // by release: requests that its workers had when they ended
 }
 
 func newLifecycle(name, dir string, log *slog.Logger) *lifecycle {
@@ -63,8 +63,20 @@ func (lc *lifecycle) topics() map[string]func(ctx context.Context, a *asker) (*r
 	}
 }
 
+// surround says where workers run from the next release on, and what they get of
+// the environment; it returns what undoes that.
+func (lc *lifecycle) surround(dir string, environ func(base []string) []string) (undo func()) {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	before, env := lc.dir, lc.environ
+	lc.dir, lc.environ = dir, environ
+	return func() { lc.surround(before, env) }
+}
+
 // program is what a release's workers run.
 func (lc *lifecycle) program(r *release) engine.Program {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
 	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.dir, Release: r.Name}
 	if lc.environ != nil {
 		p.Environ = lc.environ(os.Environ())

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 
 	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
@@ -52,17 +51,17 @@ func (d *daemon) answerLogs(ctx context.Context, r *ipc.Request) error {
 	return of.output.Stream(ctx, q, r.Reply)
 }
 
-// watchReopen calls reopen at each SIGUSR1. Stop ends it.
-func watchReopen(reopen func()) (stop func()) {
+// watchSignal calls do at each such signal. Stop ends it.
+func watchSignal(sig os.Signal, do func()) (stop func()) {
 	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR1)
+	signal.Notify(asked, sig)
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends with stop
 		for {
 			select {
 			case <-asked:
-				reopen()
+				do()
 			case <-quit:
 				return
 			}

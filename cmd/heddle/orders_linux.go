@@ -25,6 +25,16 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 			return of.life.answer(ctx, a, r.Payload, of.life.topics()[topic])
 		})
 	}
+	s.Handle(topicReload, func(ctx context.Context, r *ipc.Request) error {
+		a := &asker{reply: r.Reply}
+		if err := a.read(r.Payload); err != nil {
+			a.end(&result{Name: d.title(), State: stateRefused}, err)
+			return nil
+		}
+		res, err := d.answerReload(context.WithoutCancel(ctx), a) // half a reload is nothing that anybody wants
+		a.end(res, err)
+		return nil
+	})
 	s.Handle(topicLogs, d.answerLogs)
 	s.Handle(topicWithdraw, func(_ context.Context, r *ipc.Request) error {
 		a := &asker{reply: r.Reply}

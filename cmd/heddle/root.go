@@ -46,7 +46,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	root.AddCommand(newRun(), newStatus(), newConfig(), newVersion())
 	root.AddCommand(newLogs())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
-	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newStop())
+	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newReload(), newStop())
 	return root
 }
 

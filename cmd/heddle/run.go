@@ -9,6 +9,8 @@ import (
 
 	"github.com/heddle-go/heddle/worker/engine"
 	"github.com/spf13/cobra"
+
+	"github.com/heddle-go/heddle/cmd/internal/config"
 )
 
 // runOptions are run's command line, checked.
@@ -21,7 +23,9 @@ type runOptions struct {
 	front   frontFlags
 	loops   int
 
-	// With a configuration, in place of the one app above.
+	// With a configuration; apps and routes in place of the one app above.
+	config *config.Config
+	given  []override
 	apps   []*appOptions // in the file's order
 	routes picker
 }

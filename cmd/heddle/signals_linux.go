@@ -11,8 +11,7 @@ import (
 )
 
 // Signals are what SIGINT and SIGTERM ask of a daemon: the first one ends ctx,
-// whose cause names it, and the second one hard. SIGHUP is ignored for now, and
-// so is SIGPIPE: a daemon whose standard error goes into a pipe outlives its
+// whose cause names it, and the second one hard. SIGHUP reloads; // so is SIGPIPE: a daemon whose standard error goes into a pipe outlives its
 // reader. They are caught, not set to be ignored, because workers would inherit
 // that. SIGQUIT is watchQuit's and
 // SIGUSR1 watchReopen's.
@@ -33,7 +32,7 @@ func watchSignals(parent context.Context) signals {
 	asked := make(chan os.Signal, 2)
 	signal.Notify(asked, syscall.SIGINT, syscall.SIGTERM)
 	ignored := make(chan os.Signal, 1)
-	signal.Notify(ignored, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(ignored, syscall.SIGPIPE)
 	hard, quit := make(chan struct{}), make(chan struct{})
 	soft := make(chan error, 1)
 	var wg sync.WaitGroup

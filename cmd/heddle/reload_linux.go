@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/heddle-go/heddle/cmd/internal/config"
+	"github.com/heddle-go/heddle/worker/engine"
+)
+
+// farewell is how long the workers of an app that is gone may take beyond the
+// drain time-out.
+const farewell = 20 * time.Second
+
+// answerReload answers the topic reload.
+func (d *daemon) answerReload(ctx context.Context, a *asker) (*result, error) {
+	done, err := d.reload(ctx, a.order.Pid)
+	return &result{Name: d.title(), State: stateReloaded, Changes: done}, err
+}
+
+// reload has the daemon do what its file says by now, and returns what was
+// changed. A file that is wrong, or asks for what takes a restart, changes
+// nothing. What cannot be done for one app, a deploy that fails, is left as it was
+// and tried again by the next reload; the other apps get what is theirs.
+func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error) {
+	d.mu.Lock()
+	serving := d.state == stateServing
+	d.mu.Unlock()
+	if !serving {
+		return nil, &failure{code: exitRefused, err: errors.New("the daemon does not serve"), fine: "nothing was changed.", try: "try: again when heddle status says serving"}
+	}
+	if !d.reloading.TryLock() {
+		return nil, &failure{code: exitRefused, err: errors.New("another reload is under way"), fine: "it goes on; nothing else was changed.", try: "try: again when it is done"}
+	}
+	defer d.reloading.Unlock()
+	d.log.Info("reload", "file", d.o.file, "pid", pid)
+	old := d.o.config
+	if old == nil {
+		return nil, &failure{code: exitRefused, err: errors.New("this daemon does not run a configuration"), fine: "nothing was changed.", try: "try: heddle deploy; or heddle run --config FILE"}
+	}
+	c, err := d.o.reread()
+	if err != nil {
+		return nil, err
+	}
+	all := config.Compare(old, c)
+	if err := d.refuses(c, all); err != nil {
+		return nil, &failure{code: exitRefused, err: err, fine: "nothing was changed.", try: "try: heddle stop and heddle run; or take these changes back"}
+	}
+	var failed []error
+	for i := range c.Apps {
+		app := &c.Apps[i]
+		changes := all.Of(app.Name)
+		if len(changes) == 0 {
+			continue
+		}
+		if err := d.change(ctx, app, changes); err != nil {
+			failed = append(failed, fmt.Errorf("app %s: %w", app.Name, err))
+			if o := old.App(app.Name); o != nil {
+				*app = *o
+			} else {
+				c.Apps = slices.Delete(c.Apps, i, i+1)
+				failed = append(failed, errors.New("what stands behind it in the file waits for the next reload"))
+				break
+			}
+			continue
+		}
+		for _, x := range changes {
+			done = append(done, x.String())
+		}
+	}
+	gone := d.leaving(c)
+	for _, a := range gone {
+		done = append(done, "app."+a.name+" is gone")
+	}
+	d.rewire(c, gone)
+	d.o.config = c
+	for _, line := range done {
+		d.log.Info("reload: changed", "what", line)
+	}
+	if failed == nil {
+		return done, nil
+	}
+	err = errors.Join(failed...)
+	d.log.Warn("reload failed in part", "err", err)
+	return done, &failure{code: exitRefused, err: err, fine: "what was there serves on as it was.", try: "try: heddle status; heddle reload, when it is mended"}
+}
+
+// refuses says what of the changes takes a restart.
+func (d *daemon) refuses(c *config.Config, all config.Changes) error {
+	err := all.Refused()
+	var lines []error
+	for _, x := range all {
+		switch {
+		case idle[x.Key] && x.App != "":
+			lines = append(lines, fmt.Errorf("%s: %s has no effect yet", x.At, x.Key))
+		case len(d.o.apps) == 0 && (x.Added() || x.Removed() || x.Key == "hosts" || x.Key == "paths"):
+			lines = append(lines, fmt.Errorf("%s: %s needs a restart of the daemon, which runs one app without routes", x.At, x))
+		}
+	}
+	return errors.Join(append(lines, err)...)
+}
+
+// change does what concerns one app: it is started, or deployed, tuned, scaled.
+func (d *daemon) change(ctx context.Context, c *config.App, changes config.Changes) error {
+	o := optionsOf(c)
+	i := slices.IndexFunc(d.running(), func(a *app) bool { return a.name == c.Name || len(d.o.apps) == 0 })
+	if i < 0 {
+		return d.add(o)
+	}
+	a := d.running()[i]
+	e := a.supervised()
+	if e == nil {
+		return errors.New("it has not started")
+	}
+	if err := e.Tune(engine.Tuning{
+		Queue: engine.QueueOptions{Len: o.queue, Age: o.queueAge}, StartTimeout: o.startTimeout, HeartbeatTimeout: o.heartbeatTimeout, DrainTimeout: o.drainTimeout,
+		Recycle: engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
+	}); err != nil {
+		return err
+	}
+	if len(changes.Need(config.Deploy)) > 0 {
+		if err := d.redeploy(ctx, a, o); err != nil {
+			return err
+		}
+	}
+	for _, x := range changes {
+		if x.Key == "workers" || x.Key == "standbys" {
+			return e.Scale(ctx, o.workers, o.standbys)
+		}
+	}
+	return nil
+}
+
+// redeploy makes a release of what the options name by now.
+func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
+	t, err := findTarget(ctx, topicReload, o.target)
+	if err != nil {
+		return err
+	}
+	path := t.path
+	if t.pkg != "" {
+		dir, err := os.MkdirTemp(a.home, "build-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		path = dir + "/" + t.name()
+		if err := t.build(ctx, path, d.out); err != nil {
+			return err
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	undo := a.life.surround(o.dir, o.environ)
+	args := o.args
+	if args == nil {
+		args = []string{}
+	}
+	silent := &asker{gone: true, files: []*os.File{f}, order: order{Pid: os.Getpid(), Target: t.given, Source: t.source(), Program: t.name(), Args: args}}
+	_, err = a.life.deploy(ctx, silent)
+	_ = f.Close() // it was copied, or is of no use
+	if err != nil {
+		undo()
+	}
+	return err
+}
+
+// add starts an app that is new.
+func (d *daemon) add(o *appOptions) error {
+	t, err := findTarget(d.sig.ctx, topicReload, o.target)
+	if err != nil {
+		return err
+	}
+	a, err := d.makeApp(o)
+	if err != nil {
+		return err
+	}
+	if err := a.start(d.sig, t, d.loops.list); err != nil {
+		a.end()
+		a.close()
+		a.output.Close()
+		return err
+	}
+	d.mu.Lock()
+	d.apps = append(d.apps, a)
+	d.mu.Unlock()
+	return nil
+}
+
+// leaving are the apps that a configuration does not name any more.
+func (d *daemon) leaving(c *config.Config) (gone []*app) {
+	for _, a := range d.running() {
+		if len(d.o.apps) > 0 && c.App(a.name) == nil {
+			gone = append(gone, a)
+		}
+	}
+	return gone
+}
+
+// rewire routes requests as a configuration says, and lets apps that are gone
+// finish what they have.
+func (d *daemon) rewire(c *config.Config, gone []*app) {
+	if len(d.o.apps) == 0 {
+		return
+	}
+	var apps []*app
+	for _, ca := range c.Apps {
+		for _, a := range d.running() {
+			if a.name == ca.Name {
+				apps = append(apps, a)
+			}
+		}
+	}
+	d.switches.set(apps, config.NewRoutes(c.Apps))
+	d.mu.Lock()
+	d.apps = apps
+	d.mu.Unlock()
+	for _, a := range gone {
+		a.life.stop()
+		ctx, cancel := context.WithTimeout(context.Background(), a.o.drainTimeout+farewell)
+		if err := a.engine.Shutdown(ctx); err != nil {
+			d.log.Warn("reload: an app that is gone did not finish in time", "app", a.name, "err", err)
+		}
+		cancel()
+		a.output.End()
+		a.close()
+		a.output.Close()
+		for _, dir := range []string{a.home, a.releases} {
+			_ = os.RemoveAll(dir) // the daemon's end tries again
+		}
+	}
+}
+
+// reloadAsked is for SIGHUP: what comes of it the log has.
+func (d *daemon) reloadAsked() {
+	if _, err := d.reload(context.Background(), 0); err != nil {
+		d.log.Error("reload failed", "err", err)
+	}
+}
