@@ -98,6 +98,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var err error
 	for attempt := 1; ; attempt++ {
 		s, oerr := p.Opener.Open(ctx, o)
+		tell(w, s, oerr)
 		if oerr != nil {
 			a.stopUpload()
 			sc.head = o.First[:0]
@@ -116,6 +117,22 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.s.Discard()
 	if err != nil {
 		a.broken(err)
+	}
+}
+
+// tell says whose session it is, or who had none, to a w with a method AskedOf:
+// the tag of the session's channel, or what the error has for one.
+func tell(w http.ResponseWriter, s *session.Session, err error) {
+	t, ok := w.(interface{ AskedOf(tag any) })
+	if !ok {
+		return
+	}
+	var tagged interface{ Tag() any }
+	switch {
+	case err == nil:
+		t.AskedOf(s.Mux().Tag())
+	case errors.As(err, &tagged):
+		t.AskedOf(tagged.Tag())
 	}
 }
 

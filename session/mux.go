@@ -95,6 +95,8 @@ type Mux struct {
 	end     func(*Session)
 	log     *slog.Logger
 
+	tag any // of SetTag; immutable once sessions are opened
+
 	// Loop goroutine only.
 	owner    loop.Owner
 	sessions map[uint64]*Session // by id; absent once both directions ended

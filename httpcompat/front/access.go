@@ -30,13 +30,12 @@ type accessNote struct {
 	remote string
 	line   []byte // method and URI
 	method int    // bytes of line
-	code   int
 }
 
 // noteAsked remembers the request.
 func (x *call) noteAsked(h *requestHead) {
 	n := &x.note
-	n.remote, n.method, n.code = x.c.remote, len(h.method), 0
+	n.remote, n.method = x.c.remote, len(h.method)
 	n.line = append(append(n.line[:0], h.method...), h.target...)
 }
 
@@ -46,7 +45,7 @@ func (x *call) tellAccess() {
 	line := lend(n.line)
 	*a = Access{
 		Loop: x.ln.index, Begun: x.begun, Duration: time.Since(x.begun), Remote: n.remote,
-		Method: line[:n.method], URI: line[n.method:], Proto: "HTTP/1.1", Status: n.code, Bytes: x.bytes, ID: lend(x.id),
+		Method: line[:n.method], URI: line[n.method:], Proto: "HTTP/1.1", Status: x.code, Bytes: x.bytes, ID: lend(x.id),
 	}
 	switch {
 	case x.half && !x.whole:
@@ -57,7 +56,8 @@ func (x *call) tellAccess() {
 	x.ln.s.o.OnAccess(a)
 }
 
-// statusGone is what logs say of clients that did not stay, as nginx has it.
+// statusGone is what logs and tallies say of clients that did not stay, as nginx
+// has it. Nobody gets to see it.
 const statusGone = 499
 
 // tellLate is for a head that took too long, of which nobody knows what it was to

@@ -146,6 +146,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- l.Run() }() // ends when the loop is closed
 		o.Listeners = []Listener{{Address: "127.0.0.1:0"}}
+		o.Tallies = true
 		s, err := Open(o)
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestGetAllocatesNothing(t *testing.T) {
 // handler that sets no field gets no map. The small request has 5 fields, all of
 // them the front's, the browser's 16.
 func TestGetAllocatesAtTheWorker(t *testing.T) {
-	r := newRig(t, Options{}, httpcompat.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := newRig(t, Options{Tallies: true}, httpcompat.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "Hello, heddle\n")
 	})), 1)
 	c := r.dial(t)

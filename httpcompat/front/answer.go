@@ -21,6 +21,8 @@ type answer struct {
 	rest        int64 // bytes that are still to come, with byLength
 	bytes       int64 // of the body, written
 	owed        int64 // bytes of credit, until the client has taken what they were for
+	code        int   // status that was sent; 0: none
+	brokeOff    bool  // behind its head
 }
 
 // A framing is how the client finds the end of an answer's body.
@@ -79,8 +81,7 @@ func (x *call) onHead(data []byte) error {
 	if !ok {
 		return errMalformed
 	}
-	x.begunAnswer, x.headSent = true, true
-	x.note.code = int(h.Code)
+	x.begunAnswer, x.headSent, x.code = true, true, int(h.Code)
 	if x.left == 0 {
 		x.c.wait.leave() // else it is for the body
 	}
@@ -183,7 +184,7 @@ func (x *call) switched() error {
 	if err := x.s.Reopen(); err != nil {
 		return err
 	}
-	x.begunAnswer, x.tunnel = true, true
+	x.begunAnswer, x.tunnel, x.code = true, true, 101
 	x.c.wait.leave()
 	x.c.write.leave()
 	x.c.pump()
@@ -263,7 +264,7 @@ func (x *call) broken(err error) {
 		return
 	}
 	unframed := x.headSent && x.framing == byEnd
-	x.whole = x.whole || !x.half
+	x.whole, x.brokeOff = x.whole || !x.half, x.headSent
 	x.end()
 	c.x = nil
 	if unframed { // or the end would look like the answer's

@@ -37,6 +37,8 @@ type call struct {
 	left   int64 // bytes of the body that are still to come
 	length int64 // and in all
 	tries  int
+	tag    any // of who said that nobody can be asked
+	method method
 	isHead bool // the method is HEAD
 	last   bool // the client wants the connection to end
 	lost   bool // sent is not all that was sent
@@ -61,7 +63,8 @@ func (x *call) ask(c *client, to Opener) {
 	x.c, c.x, x.to = c, x, to
 	x.begun = time.Now()
 	x.length, x.left = h.length, h.length
-	x.isHead, x.last = string(h.method) == "HEAD", h.close
+	x.method, x.last = methodOf(lend(h.method)), h.close
+	x.isHead = x.method == headMethod
 	x.ln.counted.requests.Add(1)
 	x.ln.counted.active.Add(1)
 	x.encode(h)
@@ -334,6 +337,7 @@ func (x *call) retry(err error) {
 func (x *call) refused(err error) {
 	f := failure{code: 502, why: "no worker could be asked"}
 	why, after, busy := httpcompat.Busy(err)
+	x.tag = tagOf(err)
 	switch {
 	case busy:
 		f = failure{code: 503, why: why, retry: after}
@@ -353,9 +357,9 @@ func (x *call) fail(f failure) {
 		return
 	}
 	f.id, f.last, f.noBody = x.id, x.last || x.left >= lingerBytes || x.ln.draining, x.isHead
-	x.last = f.last
+	x.last, x.code = f.last, f.code
 	x.ln.out = appendFailure(x.ln.out[:0], f)
-	x.note.code, x.bytes = f.code, bodyLen(x.ln.out)
+	x.bytes = bodyLen(x.ln.out)
 	x.c.send(x.ln.out, nil)
 	x.whole = !x.half
 	x.finish()
@@ -390,11 +394,43 @@ func (x *call) end() {
 	if x.ln.s.o.OnAccess != nil {
 		x.tellAccess()
 	}
+	if x.ln.s.o.Tallies {
+		x.count()
+	}
 	if x.s != nil {
 		x.s.Release()
 	}
 	x.ln.counted.active.Add(-1)
 	x.ln.putCall(x)
+}
+
+// count enters the call in the tally of who answered it.
+func (x *call) count() {
+	tag, code, took := x.tag, x.code, time.Duration(-1)
+	if x.s != nil {
+		tag = x.s.Mux().Tag()
+	}
+	if x.half && !x.whole && !x.ln.s.closed.Load() {
+		code = statusGone
+	}
+	if !x.tunnel {
+		took = time.Since(x.begun)
+	}
+	t := x.ln.tallies.of(tag)
+	t.add(x.method, code, took)
+	if x.brokeOff {
+		t.broken.Add(1)
+	}
+}
+
+// tagOf is the tag of who an error says could not take a request, nil if it does
+// not say.
+func tagOf(err error) any {
+	var t interface{ Tag() any }
+	if errors.As(err, &t) {
+		return t.Tag()
+	}
+	return nil
 }
 
 // logGone says that a client did not stay for its answer's end.

@@ -34,9 +34,10 @@ type exchange struct {
 	whole    bool  // all of an answer that says how long it is was written, and the client was there
 	length   int64 // bytes that the answer says it has; -1: it does not say
 	sent     int64 // bytes of it
-	code     int   // the answer's status; 0: none was given yet
+	code     int   // status that was sent; 0: none
+	tag      any   // of who was asked last
 	returned bool  // the handler has, and did not panic
-	gone     bool  // the client did not stay
+	gone     bool  // the client did not stay for the answer's end
 }
 
 // serveHTTP answers one request.
@@ -48,6 +49,9 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	x.rc = *http.NewResponseController(w)
 	if s.o.OnAccess != nil {
 		defer x.tellAccess()
+	}
+	if s.o.Tallies {
+		defer x.count()
 	}
 	fields := countFields(r.Header)
 	x.id = x.facts.enter(r, s.o.Trusted)
@@ -78,6 +82,31 @@ func (x *exchange) end() {
 	x.s.log.LogAttrs(x.r.Context(), slog.LevelInfo, "front: the client has gone", slog.Int("status", 499), slog.String("request", x.id),
 		slog.String("method", x.r.Method), slog.String("uri", x.r.RequestURI), slog.Duration("duration", time.Since(x.begun)), slog.Int64("sent", x.sent))
 }
+
+// count enters the request in the tally of who answered it.
+func (x *exchange) count() {
+	code, took := x.code, time.Duration(-1)
+	switch {
+	case x.gone:
+		code = statusGone
+	case x.hijacked:
+		code = http.StatusSwitchingProtocols
+	case code == 0 && x.returned:
+		code = http.StatusOK // by net/http
+	}
+	if !x.hijacked {
+		took = time.Since(x.begun)
+	}
+	t := x.s.tallies.of(x.tag)
+	t.add(methodOf(x.r.Method), code, took)
+	if x.head && !x.returned && !x.gone {
+		t.broken.Add(1)
+	}
+}
+
+// AskedOf is told by httpcompat.Proxy whose session the request was given to, or
+// who had none for it.
+func (x *exchange) AskedOf(tag any) { x.tag = tag }
 
 // Unwrap is for http.ResponseController.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }

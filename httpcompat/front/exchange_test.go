@@ -143,7 +143,7 @@ func TestUnreadBody(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 	closed(t, c)
-	if line := log.find("499"); line != "" {
+	if line := log.find("status=499"); line != "" {
 		t.Errorf("the log has %s", line)
 	}
 }
@@ -160,7 +160,7 @@ func TestPanic(t *testing.T) {
 	if got := closed(t, c); !strings.HasSuffix(got, "7\r\na piece\r\n") {
 		t.Errorf("got %q, want a transfer without its end", got)
 	}
-	if s.Active() != 0 || log.find("499") != "" {
+	if s.Active() != 0 || log.find("status=499") != "" {
 		t.Errorf("active %d, log %s", s.Active(), log)
 	}
 }

@@ -41,6 +41,7 @@ type lane struct {
 	// Any goroutine.
 	open    atomic.Int64 // len(clients)
 	counted counts
+	tallies tallies
 }
 
 // counts are a lane's part of Stats.

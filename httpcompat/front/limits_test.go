@@ -81,7 +81,7 @@ func TestTimeouts(t *testing.T) {
 			if !strings.Contains(string(b), tt.said) || tt.said == "" && len(b) > 0 {
 				t.Errorf("got %q, want %q", b, tt.said)
 			}
-			if line := log.find("499"); line != "" {
+			if line := log.find("status=499"); line != "" {
 				t.Errorf("the log has %s", line)
 			}
 		})
@@ -127,7 +127,7 @@ func TestIdleStream(t *testing.T) {
 	if body := readAll(t, resp); body != want {
 		t.Errorf("HTTP/2: got %q", body)
 	}
-	if line := log.find("499"); line != "" {
+	if line := log.find("status=499"); line != "" {
 		t.Errorf("the log has %s", line)
 	}
 }
@@ -155,7 +155,7 @@ func TestIdleHijacked(t *testing.T) {
 		if got := closed(t, c); got != `"late\n" <nil>` {
 			t.Errorf("%s: got %q", name, got)
 		}
-		if line := log.find("499"); line != "" {
+		if line := log.find("status=499"); line != "" {
 			t.Errorf("%s: the log has %s", name, line)
 		}
 	}
@@ -230,7 +230,7 @@ func TestHeaderLimits(t *testing.T) {
 	if st := s.Stats(); st.Refused != 2 {
 		t.Errorf("got %+v, want 2 refused", st)
 	}
-	if line := log.find("499"); line != "" {
+	if line := log.find("status=499"); line != "" {
 		t.Errorf("the log has %s", line)
 	}
 }

@@ -16,6 +16,7 @@ type Options struct {
 	TLS       TLSFiles // on each TCP listener; unix sockets stay in clear
 	Limits    Limits
 	Trusted   Trusted // whose word on its clients is taken
+	Tallies   bool    // count requests by who answered them, for Tallies
 	Logger    *slog.Logger
 
 	// OnAccess is told of each request that is over, on its loop or, by net/http,

@@ -40,6 +40,7 @@ type Server struct {
 	slow     *refusals // 408
 	large    *refusals // 413
 	many     *refusals // 431
+	tallies  tallies   // of net/http's side
 
 	mu     sync.Mutex
 	onLoop []*loop.Listener

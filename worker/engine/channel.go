@@ -197,6 +197,7 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
 	ch.settle()
 	ch.beat.Store(ch.e.now())
 	ch.child.Store(c)
+	m.SetTag(c.g.origin)
 	sessions := ch.e.opt.Concurrency
 	if sessions == 0 {
 		sessions = session.DefaultMaxSessions

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/heddle-go/heddle/internal/histogram"
 	"github.com/heddle-go/heddle/session"
 	"golang.org/x/time/rate"
 )
@@ -30,8 +31,9 @@ type Engine struct {
 	lanes   []*lane
 	budgets []session.Budget // by lane
 	queue   queue
-	ownDir  bool   // RuntimeDir is a temporary one of ours
-	dir     string // the current directory's name in the beginning; "" if it has none
+	ownDir  bool    // RuntimeDir is a temporary one of ours
+	dir     string  // the current directory's name in the beginning; "" if it has none
+	origin  *Origin // of what no release is asked for
 
 	setup      sync.Mutex // held while lanes and the first generation are made, and while they are torn down; before mu
 	begun      bool       // Start was called
@@ -48,6 +50,7 @@ type Engine struct {
 	lastRefused atomic.Int64 // when one was logged
 	stats       counters
 	tuned       atomic.Pointer[Tuning]
+	waits       histogram.Histogram // of requests in the queue, whatever came of it
 	oftenBusy   rate.Sometimes
 
 	deaths sync.Mutex // one OnDeath at a time
@@ -66,7 +69,7 @@ type Engine struct {
 
 type counters struct {
 	opened, queued, full, aged, retried, lost        atomic.Uint64
-	spawned, deaths, expected, early, signalled      atomic.Uint64
+	spawned, expected, unexpected, early, signalled  atomic.Uint64
 	untouched, promoted, recycled                    atomic.Uint64
 	strangers, reaped, ignored, overrun, refusedOpen atomic.Uint64
 }
@@ -87,6 +90,7 @@ func New(o Options) (*Engine, error) {
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 		children: make(map[string]*child),
+		origin:   &Origin{App: o.Name},
 		workers:  o.Workers,
 		standbys: o.Standbys,
 	}
@@ -381,11 +385,11 @@ func (e *Engine) now() int64 { return int64(time.Since(e.base)) }
 
 // died counts and tells a death, once.
 func (e *Engine) died(d Death) {
-	e.stats.deaths.Add(1)
 	if d.Expected {
 		e.stats.expected.Add(1)
 		e.log.Info("engine: worker left", "worker", d.Index, "id", d.ID, "pid", d.Pid, "reason", d.Reason, "uptime", d.Uptime, "lost", d.Had())
 	} else {
+		e.stats.unexpected.Add(1)
 		e.log.Warn("engine: worker died", "death", d)
 	}
 	if e.opt.OnDeath != nil {

@@ -27,6 +27,7 @@ type BusyError struct {
 	Online    int           // workers that were online
 	Suspended bool          // they were held, by Suspend or from the start
 	retry     time.Duration
+	origin    *Origin
 }
 
 func (e *BusyError) Error() string {
@@ -49,6 +50,9 @@ func (e *BusyError) Why() string {
 
 // RetryAfter is when to try again, in whole seconds, at least one.
 func (e *BusyError) RetryAfter() time.Duration { return e.retry }
+
+// Tag is an *Origin: the app, and no release.
+func (e *BusyError) Tag() any { return e.origin }
 
 // A StartError says why Start gave up: the first worker that did not come
 // online, and what it said.

@@ -23,6 +23,7 @@ type generation struct {
 	// Immutable after newGeneration.
 	e       *Engine
 	program Program
+	origin  *Origin
 	active  chan struct{} // closed by activate: its workers may serve
 	starts  chan struct{} // a place for each worker that may be starting
 	turn    chan struct{} // of the one slot whose worker is being recycled
@@ -39,7 +40,7 @@ type generation struct {
 
 func (e *Engine) newGeneration(p Program, suspended bool) *generation {
 	return &generation{
-		e: e, program: p, suspended: suspended,
+		e: e, program: p, suspended: suspended, origin: &Origin{App: e.opt.Name, Release: p.Release},
 		active: make(chan struct{}), starts: make(chan struct{}, runtime.NumCPU()), turn: make(chan struct{}, 1),
 	}
 }

@@ -41,6 +41,9 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 	begun := time.Now()
 	e.stats.queued.Add(1)
 	s, err := e.queue.wait(ctx, o)
+	if err != errFull {
+		e.waits.Observe(time.Since(begun))
+	}
 	switch err {
 	case errFull:
 		e.stats.full.Add(1)
@@ -85,6 +88,7 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 	w := &waiter{open: o}
 	w.done = func(s *session.Session, err error) {
 		w.stop()
+		e.waits.Observe(time.Since(begun))
 		later(s, err)
 	}
 	remove, err := e.queue.enter(i, w)
@@ -98,13 +102,18 @@ func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Sessio
 	t := l.loop.After(e.tuning().Queue.Age, func() {
 		if remove() {
 			e.stats.aged.Add(1)
+			e.waits.Observe(time.Since(begun))
 			later(nil, e.busy(o.Label, max(time.Since(begun), 1)))
 		}
 	})
 	w.stop = func() { t.Stop() }
 	return nil, func() bool {
 		t.Stop()
-		return remove()
+		removed := remove()
+		if removed {
+			e.waits.Observe(time.Since(begun))
+		}
+		return removed
 	}, nil
 }
 
@@ -158,7 +167,7 @@ func (e *Engine) pick(tried []*channel, turn uint) *channel {
 
 // busy is the error of a request that nobody could take. One a second is logged.
 func (e *Engine) busy(label string, waited time.Duration) *BusyError {
-	b := &BusyError{Waited: waited, retry: time.Second}
+	b := &BusyError{Waited: waited, retry: time.Second, origin: e.origin}
 	next := time.Duration(1<<63 - 1)
 	e.mu.Lock()
 	g := e.current

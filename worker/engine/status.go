@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/heddle-go/heddle/internal/histogram"
 )
 
 // A Status is a snapshot of the engine; its JSON shape is one that scripts
@@ -66,6 +68,8 @@ type Stats struct {
 	Overrun   uint64 // sessions ended because the worker sent more than it may
 	Refused   uint64 // sessions that workers opened and were refused
 	Reaped    uint64 // orphans waited for
+
+	Waits histogram.Snapshot // how long requests were in the queue, whatever came of it
 }
 
 // Status is the engine as people see it. Any goroutine.
@@ -118,11 +122,13 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Workers: e.wanted(), Waiting: int(e.queue.waiting.Load()), Pending: int(e.pending.Load()),
 		Opened: c.opened.Load(), Queued: c.queued.Load(), Full: c.full.Load(), Aged: c.aged.Load(), Retried: c.retried.Load(),
-		Lost: c.lost.Load(), Untouched: c.untouched.Load(), Spawned: c.spawned.Load(), Deaths: c.deaths.Load(), Expected: c.expected.Load(), Early: c.early.Load(),
+		Lost: c.lost.Load(), Untouched: c.untouched.Load(), Spawned: c.spawned.Load(), Expected: c.expected.Load(), Deaths: c.unexpected.Load(), Early: c.early.Load(),
 		Promoted: c.promoted.Load(), Recycled: c.recycled.Load(),
 		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
 		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
 	}
+	s.Deaths += s.Expected
+	e.waits.AddTo(&s.Waits)
 	for _, w := range e.living() {
 		switch st := w.status(); {
 		case st.State == "starting":
