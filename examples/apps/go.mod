@@ -10,7 +10,7 @@ require (
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	golang.org/x/net v0.46.0
 	google.golang.org/grpc v1.76.0
-	google.golang.org/protobuf v1.36.6
+	google.golang.org/protobuf v1.36.12
 )
 
 require (

@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A metric is one that we make ourselves; docs/metrics.md has a row for each.
+type metric struct {
+	name, kind, help string
+	labels           []string
+	desc             *prometheus.Desc
+}
+
+// What a metric is.
+const (
+	counterKind   = "counter"
+	gaugeKind     = "gauge"
+	histogramKind = "histogram"
+)
+
+func newMetric(name, kind, labels, help string) *metric {
+	m := &metric{name: "heddle_" + name, kind: kind, help: help, labels: strings.Fields(labels)}
+	m.desc = prometheus.NewDesc(m.name, m.help, m.labels, nil)
+	return m
+}
+
+// What the front has counted, by who answered.
+var (
+	requestsTotal = newMetric("requests_total", counterKind, "app release method code", "Requests that have ended, by the release they were given to last (none: nobody had it) and the status that was sent (499: the client had gone; 101: the connection was taken over; 000: it broke without a status).")
+	requestTime   = newMetric("request_duration_seconds", histogramKind, "app release", "From a request's head until its answer was written, without connections that were taken over.")
+	brokenTotal   = newMetric("answers_broken_total", counterKind, "app release", "Answers that broke off behind their head, and the client's connection with them.")
+)
+
+// What the front has counted of clients.
+var (
+	inFlight      = newMetric("requests_in_flight", gaugeKind, "", "Requests that are being answered, connections that were taken over among them.")
+	frontClients  = newMetric("front_clients", gaugeKind, "", "Connections of clients on the loops.")
+	frontTurned   = newMetric("front_turned_away_total", counterKind, "", "Connections that were reset for being too many.")
+	frontHanded   = newMetric("front_handed_over_total", counterKind, "reason", "Connections that have left their loop for net/http, by reason.")
+	frontRefused  = newMetric("front_refused_total", counterKind, "", "Requests refused by the front with 408, 413 or 431, those without a whole head among them; not those that net/http refuses.")
+	frontGone     = newMetric("front_gone_total", counterKind, "", "Requests whose clients did not stay for the answer's end.")
+	droppedLines  = newMetric("log_lines_dropped_total", counterKind, "sink", "Lines that were to be written there and were not, because it took no more.")
+	loopLag       = newMetric("loop_lag_seconds", histogramKind, "loop", "How long a function that was posted to the loop waited, once a second.")
+	loopStalled   = newMetric("loop_stalled_seconds", gaugeKind, "loop", "How long the function that was posted last has been waiting now; 0: it has run.")
+	loopRead      = newMetric("loop_read_bytes_total", counterKind, "loop", "Bytes read, of clients and of workers.")
+	loopWritten   = newMetric("loop_written_bytes_total", counterKind, "loop", "Bytes written, to clients and to workers.")
+	loopPanics    = newMetric("loop_panics_total", counterKind, "loop", "Callbacks that panicked, each of which has ended a connection.")
+	buildInfo     = newMetric("build_info", gaugeKind, "version revision goversion", "1; what was built from what.")
+	daemonServing = newMetric("ready", gaugeKind, "", "1 while /readyz answers 200.")
+)
+
+// What an app's engine has counted.
+var (
+	workers        = newMetric("workers", gaugeKind, "app release state", "Workers by state, without standbys.")
+	workersWanted  = newMetric("workers_wanted", gaugeKind, "app", "Workers that the app is to have, without standbys.")
+	standbysReady  = newMetric("standbys_ready", gaugeKind, "app", "Standbys that may take a worker's place at once.")
+	sessions       = newMetric("sessions", gaugeKind, "app release", "Sessions open on workers.")
+	sessionsTotal  = newMetric("sessions_opened_total", counterKind, "app", "Sessions opened on workers.")
+	sessionsLost   = newMetric("sessions_lost_total", counterKind, "app", "Sessions that ended with the worker that had them.")
+	sessionsSpared = newMetric("sessions_untouched_total", counterKind, "app", "Sessions that ended with their worker before it had them; they are given to another.")
+	retriedTotal   = newMetric("sessions_retried_total", counterKind, "app", "Sessions that a second worker took because the first refused.")
+	queueLength    = newMetric("queue_length", gaugeKind, "app", "Requests that wait for a worker.")
+	queueTime      = newMetric("queue_wait_seconds", histogramKind, "app", "How long requests waited that found no worker free, whatever came of it.")
+	queueRefused   = newMetric("queue_refused_total", counterKind, "app reason", "Requests refused with 503: the queue was full, or they had waited too long.")
+	workersStarted = newMetric("worker_starts_total", counterKind, "app", "Processes started.")
+	workersDied    = newMetric("worker_deaths_total", counterKind, "app kind", "Processes ended: expected, because they were asked to, or not.")
+	workersEarly   = newMetric("worker_early_deaths_total", counterKind, "app", "Workers that died, or asked to be replaced, before they had served for long; the next start waits longer each time.")
+	promotedTotal  = newMetric("standbys_promoted_total", counterKind, "app", "Standbys that took a worker's place.")
+	recycledTotal  = newMetric("workers_recycled_total", counterKind, "app", "Workers replaced for their requests, age or memory.")
+	signalledTotal = newMetric("worker_signals_total", counterKind, "app", "SIGTERM, SIGQUIT and SIGKILL sent to workers that did not leave by themselves.")
+	strangersTotal = newMetric("worker_connections_refused_total", counterKind, "app", "Connections to the workers' sockets that were refused.")
+	deploysTotal   = newMetric("deploys_total", counterKind, "app outcome", "Deploys and rollbacks by what came of them.")
+)
+
+// metrics are all of them.
+var metrics = []*metric{
+	requestsTotal, requestTime, brokenTotal,
+	inFlight, frontClients, frontTurned, frontHanded, frontRefused, frontGone,
+	droppedLines, loopLag, loopStalled, loopRead, loopWritten, loopPanics, buildInfo, daemonServing,
+	workers, workersWanted, standbysReady, sessions, sessionsTotal, sessionsLost, sessionsSpared, retriedTotal,
+	queueLength, queueTime, queueRefused, workersStarted, workersDied, workersEarly,
+	promotedTotal, recycledTotal, signalledTotal, strangersTotal, deploysTotal,
+}
+
+// workerStates are those of engine.WorkerStatus but dead, which nobody sees for
+// long.
+var workerStates = []string{"starting", "online", "suspended", "broken", "draining"}
