@@ -78,7 +78,8 @@ func run(ctx context.Context, rounds int, d time.Duration, conns, workers int) e
 		return err
 	}
 	heddle, err := stack.Start(ctx, "heddle", "http://"+addr+"/", filepath.Join(dir, "heddle"), "run",
-		"--name", "bench-hello", "--workers", strconv.Itoa(workers), "--listen", addr, "--control", filepath.Join(dir, "control.sock"), filepath.Join(dir, "hello"))
+		"--name", "bench-hello", "--workers", strconv.Itoa(workers), "--listen", addr, "--control", filepath.Join(dir, "control.sock"),
+		"--admin", "unix:"+filepath.Join(dir, "admin.sock"), filepath.Join(dir, "hello")) // what it costs to count is part of it
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
@@ -44,13 +45,14 @@ type daemon struct {
 	looped  chan error // what its Run returned
 	control *ipc.Server
 	front   *front.Server
+	admin   *admin.Server // nil: without --admin
 
-	loops    *loops // the workers' channels' and the clients'
 	switches *switchboard
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
 	mu           sync.Mutex
+	loops        *loops // the workers' channels' and the clients'; nil until they have started
 	apps         []*app // in the file's order; none before the daemon's name is ours
 	name         string
 	access       *logs.Access // nil: no access log
@@ -142,18 +144,25 @@ func (d *daemon) start(sig signals) error {
 	if err := d.listenControl(); err != nil {
 		return err
 	}
-	if d.front, err = openFront(&d.o.front, d.log); err != nil {
+	if d.front, err = openFront(&d.o.front, d.o.admin.listen != "", d.log); err != nil {
 		return err
 	}
-	if d.loops, err = startLoops(d.o.loops, d.log); err != nil {
+	if err := d.openAdmin(); err != nil {
 		return err
 	}
+	ls, err := startLoops(d.o.loops, d.log)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.loops = ls
+	d.mu.Unlock()
 	for i, a := range apps {
-		if err := a.start(sig, targets[i], d.loops.list); err != nil {
+		if err := a.start(sig, targets[i], ls.list); err != nil {
 			return a.startFailure(err)
 		}
 	}
-	d.switches = newSwitchboard(d.loops.list, apps, d.o.routes)
+	d.switches = newSwitchboard(ls.list, apps, d.o.routes)
 	return d.front.Serve(d.switches, d.switches.backend())
 }
 
@@ -268,6 +277,9 @@ func (d *daemon) end() {
 	}
 	for _, a := range d.running() {
 		a.close()
+	}
+	if d.admin != nil {
+		d.admin.Close()
 	}
 	if d.loops != nil {
 		d.loops.close()

@@ -250,6 +250,7 @@ func (p *deployment) switchOver() (drained <-chan struct{}, err error) {
 		if p.a.order.Suspended {
 			p.res.State = stateSuspended
 		}
+		p.counted()
 		lc.log.Info(p.verb+": switched", "release", p.r.Name, "previous", p.res.Previous, "state", p.res.State)
 	} else {
 		lc.log.Warn(p.verb+" failed; nothing has changed", "release", p.r.Name, "previous", p.res.Previous, "err", reasonOf(err))
@@ -338,6 +339,7 @@ func (p *deployment) awaitDrained(ctx context.Context, drained <-chan struct{}) 
 
 // failed is what a person reads of err, and sets the result's state.
 func (p *deployment) failed(err error) error {
+	defer p.counted()
 	var (
 		superseded *supersededError
 		start      *engine.StartError

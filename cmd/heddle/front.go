@@ -103,12 +103,13 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 }
 
 // openFront takes the addresses, without accepting anything yet: what connects
-// meanwhile waits.
-func openFront(f *frontFlags, log *slog.Logger) (*front.Server, error) {
+// meanwhile waits. Counted says that somebody may want to see Tallies.
+func openFront(f *frontFlags, counted bool, log *slog.Logger) (*front.Server, error) {
 	o, err := f.options(log)
 	if err != nil {
 		return nil, err
 	}
+	o.Tallies = counted
 	s, err := front.Open(o)
 	var le *front.ListenError
 	switch {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
@@ -37,6 +38,8 @@ type lifecycle struct {
 
 	turns turns
 	works sync.WaitGroup // what goes on without its command
+
+	outcomes admin.Outcomes // of deploys
 
 	mu      sync.Mutex
 	dir     string                       // where workers run; "": where the daemon was started

@@ -21,6 +21,7 @@ type runOptions struct {
 	title   string // of the daemon; "" until the target is known
 	control string // "": by the name
 	front   frontFlags
+	admin   adminFlags
 	loops   int
 
 	// With a configuration; apps and routes in place of the one app above.
@@ -118,6 +119,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	}
 	fs := cmd.Flags()
 	o.front.add(cmd)
+	o.admin.add(cmd)
 	fs.StringVar(&o.file, "config", "", "file that says what to run, without TARGET (default: heddle.toml, if there is one)")
 	o.logs.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
@@ -199,6 +201,9 @@ func (o *runOptions) check() error {
 		return err
 	}
 	if _, err := o.front.options(nil); err != nil {
+		return err
+	}
+	if _, err := o.admin.address(); err != nil {
 		return err
 	}
 	if len(o.control) > maxSocketPath {

@@ -31,7 +31,7 @@ var keys = []Key{
 	{Name: "admin", Type: Text, Default: "none", When: Restart,
 		at:      func(c *Config, _ *App) any { return &c.Admin },
 		resolve: resolveListener, check: onText(checkAdmin),
-		Means: "address of metrics and health: `host:port` or `unix:/path`"},
+		Means: "address of metrics and health (metrics.md): loopback `host:port` or `unix:/path`; another only with the flag `--admin-anywhere`"},
 	{Name: "control", Type: Path, Default: "`$XDG_RUNTIME_DIR/heddle/NAME.sock`, else `/tmp/heddle-UID/NAME.sock`", When: Restart,
 		at:      func(c *Config, _ *App) any { return &c.Control },
 		resolve: resolvePath, check: onText(checkSocket),
