@@ -78,10 +78,11 @@ var rooms = map[string]room{
 	"cmd/internal/admin":        {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{prom}},
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
+	"cmd/internal/systemd":      {},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
-		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs"},
+		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd"},
 		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
 	},
 

@@ -52,6 +52,7 @@ func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
 func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 	if t.pkg != "" {
 		a.d.progress("building %s", t.given)
+		a.d.herald.says("building " + t.given)
 	}
 	r, err := makeRelease(sig.ctx, a.life.releases, t, a.o.args, a.d.out)
 	if err != nil {
@@ -146,6 +147,7 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 	a.mu.Lock()
 	a.engine = e
 	a.mu.Unlock()
+	a.d.herald.says("starting workers")
 	started := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { a.watchStart(e, started) }) // ends when started is closed

@@ -138,6 +138,7 @@ func (o *runOptions) settle(cmd *cobra.Command, c *config.Config, settings []con
 			if err := setFlag(f.Value, s.FlagText()); err != nil {
 				return usage("run", "%s: %s: %s", s.Origin, f.Name, err)
 			}
+			o.front.filed = o.front.filed || s.Key.Name == "listen"
 		}
 	}
 	return nil

@@ -48,6 +48,7 @@ type daemon struct {
 	admin   *admin.Server // nil: without --admin
 
 	switches *switchboard
+	herald   *herald
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
@@ -65,13 +66,17 @@ type daemon struct {
 func serve(parent context.Context, o *runOptions) error {
 	out := newOutlet(os.Stderr, outletLimit)
 	defer out.Close(outletWait) // before the error is printed
+	log := slog.New(slog.NewTextHandler(out, nil))
+	h := newHerald(log) // before anything is started that would inherit its variables
+	defer h.close()
 	term := isTerminal(os.Stderr)
 	d := &daemon{
 		o:       o,
 		out:     out,
 		term:    term,
 		colour:  term && os.Getenv("NO_COLOR") == "",
-		log:     slog.New(slog.NewTextHandler(out, nil)),
+		log:     log,
+		herald:  h,
 		started: time.Now(),
 		state:   stateStarting,
 		sig:     watchSignals(parent),
@@ -107,6 +112,7 @@ func (d *daemon) live(sig signals) error {
 			d.out.Printf("suspended: requests wait; heddle resume lets them in")
 		}
 	}
+	d.herald.serves(d.summary, append(slices.Clone(d.loops.list), d.loop))
 	select {
 	case <-sig.ctx.Done():
 		return d.drain(sig)
@@ -144,7 +150,7 @@ func (d *daemon) start(sig signals) error {
 	if err := d.listenControl(); err != nil {
 		return err
 	}
-	if d.front, err = openFront(&d.o.front, d.o.admin.listen != "", d.log); err != nil {
+	if d.front, err = openFront(&d.o.front, d.herald.manager.Sockets, d.o.admin.listen != "", d.log); err != nil {
 		return err
 	}
 	if err := d.openAdmin(); err != nil {

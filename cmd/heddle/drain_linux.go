@@ -23,6 +23,7 @@ func (d *daemon) drain(sig signals) error {
 			e.RefuseHeld()
 		}
 	}
+	d.herald.stops(timeout)
 	again := "a second signal"
 	if d.term {
 		again = "Ctrl-C again"

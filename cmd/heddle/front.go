@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle-go/heddle/cmd/internal/systemd"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 )
@@ -19,6 +20,9 @@ type frontFlags struct {
 	listen  []string
 	trusted []string
 
+	chosen func() bool // whether --listen was given, or the configuration says it
+	filed  bool        // the configuration says it
+
 	tls    front.TLSFiles
 	limits front.Limits
 
@@ -27,7 +31,8 @@ type frontFlags struct {
 
 func (f *frontFlags) add(cmd *cobra.Command) {
 	fs, l := cmd.Flags(), &f.limits
-	fs.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port or unix:/path; proxy: before it where connections begin with a PROXY protocol header; repeatable")
+	f.chosen = func() bool { return f.filed || fs.Changed("listen") }
+	fs.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port, unix:/path, or fd:NAME for a socket that systemd passes; proxy: before it where connections begin with a PROXY protocol header; repeatable; without it, all that systemd passes")
 	fs.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of the certificate and its chain: host:port addresses speak TLS; taken anew when it changes")
 	fs.StringVar(&f.tls.Key, "tls-key", "", "PEM file of the certificate's key")
 	fs.StringVar(&f.tls.ClientCA, "tls-client-ca", "", "PEM file of authorities: clients must show a certificate of theirs")
@@ -51,7 +56,7 @@ const leastHeaderBytes = 1 << 10
 func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	o = front.Options{TLS: f.tls, Limits: f.limits, Logger: log, OnAccess: f.access}
 	if len(f.listen) == 0 {
-		return o, usage("run", "--listen is empty: want host:port or unix:/path")
+		return o, usage("run", "--listen is empty: want host:port, unix:/path or fd:NAME")
 	}
 	for _, a := range f.listen {
 		l, err := front.ParseListener(a)
@@ -102,14 +107,18 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	return o, nil
 }
 
-// openFront takes the addresses, without accepting anything yet: what connects
-// meanwhile waits. Counted says that somebody may want to see Tallies.
-func openFront(f *frontFlags, counted bool, log *slog.Logger) (*front.Server, error) {
+// openFront takes the addresses, and of sockets those that they mean, without
+// accepting anything yet: what connects meanwhile waits. Counted says that
+// somebody may want to see Tallies.
+func openFront(f *frontFlags, sockets []*systemd.Socket, counted bool, log *slog.Logger) (*front.Server, error) {
 	o, err := f.options(log)
 	if err != nil {
 		return nil, err
 	}
 	o.Tallies = counted
+	if o.Listeners, err = inherit(o.Listeners, f.chosen(), sockets, log); err != nil {
+		return nil, err
+	}
 	s, err := front.Open(o)
 	var le *front.ListenError
 	switch {

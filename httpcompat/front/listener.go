@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/heddle-go/heddle/loop"
@@ -11,22 +12,28 @@ import (
 
 // A Listener is an address to listen on.
 type Listener struct {
-	Address string // host:port, or unix:/path
+	Address string // host:port, unix:/path, or fd:NAME
 	Proxy   bool   // each connection begins with a PROXY protocol header
+
+	// With fd:NAME, else nil: the listening stream socket, made by somebody else,
+	// such as systemd. It is duplicated and stays the caller's; it is neither shut
+	// down nor its path removed at the end.
+	File *os.File
 }
 
 // What an address may begin with.
 const (
 	unixPrefix  = "unix:"
+	filePrefix  = "fd:"
 	proxyPrefix = "proxy:"
 )
 
 // maxSocketPath is sun_path without its final zero, unix(7), in bytes.
 const maxSocketPath = 107
 
-// ParseListener reads host:port or unix:/path, with proxy: in front where
-// connections begin with a PROXY protocol header. The error says what is wrong,
-// not with which address.
+// ParseListener reads host:port, unix:/path or fd:NAME, with proxy: in front
+// where connections begin with a PROXY protocol header. The file of an fd:NAME is
+// the caller's to find. The error says what is wrong, not with which address.
 func ParseListener(s string) (l Listener, err error) {
 	l.Address, l.Proxy = strings.CutPrefix(s, proxyPrefix)
 	if path, ok := l.Path(); ok {
@@ -38,9 +45,15 @@ func ParseListener(s string) (l Listener, err error) {
 		}
 		return l, nil
 	}
+	if name, ok := l.Inherited(); ok {
+		if name == "" {
+			return l, errors.New("the name is missing; want fd:NAME")
+		}
+		return l, nil
+	}
 	_, port, err := net.SplitHostPort(l.Address)
 	if err != nil {
-		return l, errors.New("want host:port or unix:/path, each also with proxy: before it")
+		return l, errors.New("want host:port, unix:/path or fd:NAME, each also with proxy: before it")
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return l, fmt.Errorf("%q is no port", port)
@@ -50,6 +63,10 @@ func ParseListener(s string) (l Listener, err error) {
 
 // Path is the path of a unix socket.
 func (l Listener) Path() (path string, ok bool) { return strings.CutPrefix(l.Address, unixPrefix) }
+
+// Inherited is the name of a socket that somebody else has made. A host called fd
+// is written fd.:port.
+func (l Listener) Inherited() (name string, ok bool) { return strings.CutPrefix(l.Address, filePrefix) }
 
 func (l Listener) String() string {
 	if l.Proxy {
@@ -62,6 +79,12 @@ func (l Listener) String() string {
 func (l Listener) listen() (net.Listener, error) {
 	if path, ok := l.Path(); ok {
 		return loop.ListenUnix(path, 0o600)
+	}
+	if _, ok := l.Inherited(); ok {
+		if l.File == nil {
+			return nil, os.ErrNotExist
+		}
+		return net.FileListener(l.File)
 	}
 	return net.Listen("tcp", l.Address)
 }

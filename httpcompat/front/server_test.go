@@ -220,14 +220,15 @@ func TestParseListener(t *testing.T) {
 	for s, want := range map[string]Listener{
 		"127.0.0.1:0": {Address: "127.0.0.1:0"}, ":8080": {Address: ":8080"}, "localhost:http": {Address: "localhost:http"}, "[::1]:80": {Address: "[::1]:80"},
 		"unix:/a": {Address: "unix:/a"}, "unix:@a": {Address: "unix:@a"}, "unix:rel": {Address: "unix:rel"},
-		"proxy:127.0.0.1:0": {"127.0.0.1:0", true}, "proxy::80": {":80", true}, "proxy:unix:/a": {"unix:/a", true},
+		"fd:http": {Address: "fd:http"}, "fd:3": {Address: "fd:3"}, "proxy:fd:a": {Address: "fd:a", Proxy: true},
+		"proxy:127.0.0.1:0": {Address: "127.0.0.1:0", Proxy: true}, "proxy::80": {Address: ":80", Proxy: true}, "proxy:unix:/a": {Address: "unix:/a", Proxy: true},
 	} {
 		got, err := ParseListener(s)
 		if err != nil || got != want || got.String() != s {
 			t.Errorf("%q: got %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "8080", "localhost", "::1:80", "a:b", "a:65536", "unix:", "unix:/" + strings.Repeat("x", 107), "proxy:", "proxy:8080", "proxy:proxy::80", "unix"} {
+	for _, s := range []string{"", "8080", "localhost", "::1:80", "a:b", "a:65536", "unix:", "unix:/" + strings.Repeat("x", 107), "proxy:", "proxy:8080", "proxy:proxy::80", "unix", "fd", "fd:"} {
 		if got, err := ParseListener(s); err == nil {
 			t.Errorf("%q is taken: %+v", s, got)
 		}

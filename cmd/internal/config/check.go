@@ -92,7 +92,7 @@ func resolveListener(dir, address string) string {
 func checkListen(v any) error {
 	list := v.([]string)
 	if len(list) == 0 {
-		return errors.New("it is empty; want host:port or unix:/path")
+		return errors.New("it is empty; want host:port, unix:/path or fd:NAME")
 	}
 	for i, s := range list {
 		if _, err := front.ParseListener(s); err != nil {
@@ -112,6 +112,9 @@ func checkAdmin(s string) error {
 	l, err := front.ParseListener(s)
 	if err == nil && l.Proxy {
 		err = errors.New("want host:port or unix:/path; no PROXY protocol header is read there")
+	}
+	if _, inherited := l.Inherited(); err == nil && inherited {
+		err = errors.New("want host:port or unix:/path; sockets that systemd passes are for clients")
 	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", s, err)

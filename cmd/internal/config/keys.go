@@ -27,7 +27,7 @@ var keys = []Key{
 	{Name: "listen", Type: List, Default: `["127.0.0.1:8080"]`, def: []string{"127.0.0.1:8080"}, When: Restart,
 		at:      func(c *Config, _ *App) any { return &c.Listen },
 		resolve: resolveListener, check: checkListen,
-		Means: "addresses to serve on: `host:port` or `unix:/path`, `proxy:` before it where connections begin with a PROXY protocol header"},
+		Means: "addresses to serve on: `host:port`, `unix:/path`, or `fd:NAME` for a socket that systemd passes, `proxy:` before it where connections begin with a PROXY protocol header; where nobody says, all that systemd passes"},
 	{Name: "admin", Type: Text, Default: "none", When: Restart,
 		at:      func(c *Config, _ *App) any { return &c.Admin },
 		resolve: resolveListener, check: onText(checkAdmin),

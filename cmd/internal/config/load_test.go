@@ -72,12 +72,13 @@ func TestRefused(t *testing.T) {
 		{"name = \n" + good, `^f:1: no TOML: expected value but found`},
 
 		{"name = 'a/b'" + good, `^f:1: name: "a/b" cannot be a daemon's name`},
-		{"listen = []" + good, `^f:1: listen: it is empty; want host:port or unix:/path$`},
-		{"listen = ['8080']" + good, `^f:1: listen: "8080": want host:port or unix:/path, each also with proxy: before it$`},
+		{"listen = []" + good, `^f:1: listen: it is empty; want host:port, unix:/path or fd:NAME$`},
+		{"listen = ['8080']" + good, `^f:1: listen: "8080": want host:port, unix:/path or fd:NAME, each also with proxy: before it$`},
 		{"listen = ['localhost:99999']" + good, `^f:1: listen: "localhost:99999": "99999" is no port$`},
 		{"listen = [':1', ':1']" + good, `^f:1: listen: ":1" is there twice$`},
 		{"listen = ['unix:" + long + "']" + good, `^f:1: listen: .* the path has \d+ bytes; a unix socket's path has at most 107$`},
 		{"admin = 'proxy::9000'" + good, `^f:1: admin: "proxy::9000": want host:port or unix:/path; no PROXY`},
+		{"admin = 'fd:http'" + good, `^f:1: admin: "fd:http": want host:port or unix:/path; sockets`},
 		{"admin = '9000'" + good, `^f:1: admin: `},
 		{"control = '" + long + "'" + good, `^f:1: control: the path /.*x has \d+ bytes; a unix socket's path has at most 107$`}, // N60
 		{"tls-cert = 'c'" + good, `^f:1: tls-cert needs tls-key: the certificate's key$`},
