@@ -3,9 +3,10 @@
 GO        ?= go
 TESTFLAGS ?=
 FUZZTIME  ?= 20000x
+MANDIR    ?= man
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle stdlib-suite compare lint cross examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle stdlib-suite compare lint cross man examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -85,6 +86,9 @@ cross: ## builds for the systems and processors that we do not test on
 	GOOS=linux GOARCH=arm64 $(GO) build ./...
 	GOOS=darwin GOARCH=arm64 $(GO) build ./...
 	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+man: ## the man pages, into MANDIR
+	$(GO) run ./cmd/heddle man $(MANDIR)
 
 examples: ## the examples that have a module of their own
 	cd examples/apps && $(GO) test $(TESTFLAGS) ./...

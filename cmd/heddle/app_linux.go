@@ -91,6 +91,7 @@ func (a *app) status() AppStatus {
 		es := e.Status()
 		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
 		st.Workers = append(st.Workers, es.Workers...)
+		engine.Measure(st.Workers)
 	}
 	return st
 }

@@ -40,6 +40,7 @@ func newConfigCheck() *cobra.Command {
 with file and line; then it exits with 2. Nothing is started or changed.`,
 		Example: `  heddle config check
   heddle config check /etc/heddle/shop.toml`,
+		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadNamed("check", args)
 			if err != nil {
@@ -60,6 +61,7 @@ func newConfigShow() *cobra.Command {
 file and line that say so. What it prints is a file that means the same.`,
 		Example: `  heddle config show
   heddle config show --json /etc/heddle/shop.toml`,
+		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadNamed("show", args)
 			if err != nil {

@@ -34,6 +34,8 @@ func (c *controlFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&c.name, "name", "", "name of the daemon (default: the only one that runs)")
 	fs.StringVar(&c.path, "control", "", "the daemon's control socket (default: by its name)")
 	fs.StringVar(&c.app, "app", "", "which of the daemon's apps (default: the only one)")
+	completeFlag(cmd, "name", completeDaemons)
+	completeFlag(cmd, "app", completeApps(c))
 }
 
 // stateDir is where daemons of this user keep their sockets and releases:

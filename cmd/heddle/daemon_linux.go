@@ -18,6 +18,7 @@ import (
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session/ipc"
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 const (
@@ -261,6 +262,9 @@ func (d *daemon) status(asked *app) statusReply {
 		st.Front = d.front.Stats()
 	}
 	d.mu.Unlock()
+	if memory, cpu, err := engine.MeasureProcess(os.Getpid()); err == nil {
+		st.Memory, st.CPU = memory, cpu.Seconds()
+	}
 	if asked != nil {
 		of := asked.status()
 		st.AppStatus = &of

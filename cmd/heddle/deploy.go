@@ -70,6 +70,7 @@ answers at once, also where requests waited before.
   heddle deploy ./shop -- -db shop.db
   heddle deploy --timeout 2m --json /usr/local/bin/shop
   heddle deploy --suspended ./shop && ./migrate && heddle resume`,
+		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given, progArgs, err := splitTarget(args, cmd.ArgsLenAtDash())
 			if err != nil {

@@ -52,8 +52,10 @@ daemon ends (exit code 4). Who reads too slowly misses lines and is told how man
 standard error; workers never wait.
 
 SINCE is a time (2026-11-21T08:00:00Z; 2026-11-21, 2026-11-21 08:00:00 or 08:00 of
-this machine's clock) or how long ago (10m). A selector is ` + engine.SelectorHelp + `.
-It is held against the index that a worker had when it wrote.
+this machine's clock) or how long ago (10m). A selector is one
+of heddle restart: an index (0), a range (1-3, 2-, -2), $PID, an id as status shows it,
+any of these with ! before it for the others, or several with commas between. It is held
+against the index that a worker had when it wrote.
 
 With --json: {"seq","time","app","worker","id","release","pid","stream","text"} for
 each line, and "more":true for a piece of one that is longer than 64 KiB.`,

@@ -33,6 +33,7 @@ Exit codes: 2 SEL is none, 3 no worker is it, or a successor did not get ready.`
 		Example: `  heddle restart
   heddle restart 0-1
   heddle restart '!0'`,
+		ValidArgsFunction: completeWorkers(&c.control),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usage("restart", "restart takes one SEL; got %q (with commas between, several are one)", args)

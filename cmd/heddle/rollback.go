@@ -17,6 +17,7 @@ The programs of five releases are kept; heddle releases lists them.
 ` + deployJSON,
 		Example: `  heddle rollback
   heddle rollback r2`,
+		ValidArgsFunction: completeReleases(&d.control),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usage("rollback", "rollback takes one RELEASE; got %q", args)

@@ -43,10 +43,11 @@ reachable, 5 threshold failed, 6 timed out.`,
 		return usage(verb, "%s", err)
 	})
 	root.SetHelpCommand(newHelp(root))
-	root.AddCommand(newRun(), newStatus(), newConfig(), newVersion())
-	root.AddCommand(newLogs())
+	root.AddCommand(newRun(), newStatus(), newPs(), newTop(), newLogs(), newConfig(), newVersion())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newReload(), newStop())
+	root.AddCommand(newCompletion(), newMan())
+	completeNoFiles(root)
 	return root
 }
 

@@ -86,10 +86,10 @@ only.
 The ports are taken at once; requests that come before the workers are ready wait.
 When the front serves, a line that begins with "ready" and the URL appears on
 standard error. What workers write appears there too, prefixed with the worker's
-index and release; heddle logs shows it later. Ctrl-C (or SIGTERM) drains: no new requests, those that are
-being answered are finished. A second one stops at once. SIGQUIT writes what every
-goroutine does and which requests are under way, and ends nothing. SIGUSR1 opens log
-files anew that were moved away.
+index and release; heddle logs shows it later. Ctrl-C (or SIGTERM) drains: no new
+requests, those that are being answered are finished. A second one stops at once.
+SIGQUIT writes what every goroutine does and which requests are under way, and ends
+nothing. SIGUSR1 opens log files anew that were moved away.
 
 What changes while it runs: deploy, rollback, scale, restart, suspend, resume, stop.`,
 		Example: `  heddle run ./examples/hello
@@ -99,6 +99,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
   heddle run --listen :8443 --tls-cert cert.pem --tls-key key.pem ./shop`,
+		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.configure(cmd, args); err != nil {
 				return err

@@ -45,12 +45,30 @@ type statusReply struct {
 	Listen  []string    `json:"listen"`
 	Dropped int         `json:"dropped"` // lines that standard error did not take in time
 	Front   front.Stats `json:"front"`
+	Memory  int64       `json:"memory,omitempty"` // of the daemon itself, bytes resident
+	CPU     float64     `json:"cpu,omitempty"`    // and its seconds on processors
 
 	Access *logs.SinkStats `json:"access_log,omitempty"` // absent: there is none
 
 	*AppStatus
 
 	Apps []namedStatus `json:"apps,omitempty"` // in the file's order
+}
+
+// each are the apps that it tells of. One alone has no name here.
+func (st *statusReply) each() []namedStatus {
+	if st.AppStatus != nil {
+		return []namedStatus{{"", *st.AppStatus}}
+	}
+	return st.Apps
+}
+
+// what it runs: a release, or so many apps.
+func (st *statusReply) what() string {
+	if st.AppStatus != nil {
+		return st.Release
+	}
+	return noun(len(st.Apps), "app")
 }
 
 // A namedStatus is one app's of several.
@@ -92,6 +110,7 @@ func newStatus() *cobra.Command {
 	var (
 		control controlFlags
 		asJSON  bool
+		again   againFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -100,20 +119,32 @@ func newStatus() *cobra.Command {
 state and since when, sessions open now, and restarts. Standbys have no index. A
 worker that is broken, or is being replaced, says why; of one that drains, the ids
 of its open requests are listed (--json: all, to a hundred). With several daemons,
---name says which.`,
+--name says which.
+
+--watch shows it anew every second, or --interval, until Ctrl-C: on a terminal in
+place, elsewhere as a new block, and with --json as a line each time.
+
+With --json: {"name","release","state","pid","started","listen","front","memory",
+"cpu","workers":[{"index","id","pid","state","since","release","sessions",
+"sessions_total","restarts","memory","cpu"}…],…}; memory is in bytes and cpu in
+seconds, and each is left out where it is unknown. Of several apps, release, workers
+and what else is an app's stand in "apps":[{"name",…}…]; --app shows one.`,
 		Example: `  heddle status
   heddle status --json | jq '.workers[].pid'
-  heddle status --name shop`,
+  heddle status --name shop --watch --interval 5s`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			raw, err := askStatus(cmd.Context(), &control)
-			if err != nil {
-				return err
-			}
-			return printStatus(cmd.OutOrStdout(), raw, asJSON, time.Now())
+			return again.run(cmd, asJSON, func(ctx context.Context, w io.Writer) error {
+				raw, err := askStatus(ctx, &control)
+				if err != nil {
+					return err
+				}
+				return printStatus(w, raw, asJSON, time.Now())
+			})
 		},
 	}
 	control.add(cmd)
+	again.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -167,11 +198,7 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 	if len(st.Listen) > 0 {
 		where = ", " + strings.Join(st.Listen, " ")
 	}
-	what := fmt.Sprintf("%d apps", len(st.Apps))
-	if st.AppStatus != nil {
-		what = st.Release
-	}
-	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, what, st.State, span(now.Sub(st.Started)), st.Pid, where)
+	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, st.what(), st.State, span(now.Sub(st.Started)), st.Pid, where)
 	fmt.Fprintf(w, "%d requests, %d of them now; %d clients gone early, %d requests refused\n", st.Front.Requests, st.Front.Active, st.Front.Gone, st.Front.Refused)
 	if st.AppStatus != nil {
 		return printApp(w, *st.AppStatus, now)

@@ -70,9 +70,15 @@ func onPtyIn(t *testing.T, dir string, args ...string) (c *child, master *os.Fil
 	if err != nil {
 		t.Fatal(err)
 	}
-	master, slave := openPty(t)
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+dir, "NO_COLOR=")
+	return startOnPty(t, cmd)
+}
+
+// startOnPty starts a command on a terminal of its own.
+func startOnPty(t *testing.T, cmd *exec.Cmd) (c *child, master *os.File) {
+	t.Helper()
+	master, slave := openPty(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	c = &child{cmd: cmd, done: make(chan struct{})}

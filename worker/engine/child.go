@@ -467,12 +467,12 @@ func (c *child) serves() bool {
 
 // status is the child's part of Status.
 func (c *child) status() WorkerStatus {
-	n := c.sessions()
+	n, total := c.sessions(), c.taken()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := WorkerStatus{
 		Index: c.index, ID: c.id, State: visible(c.state, !c.facts.drain && !c.facts.kill && !c.facts.leaving),
-		Since: c.since, Release: c.release(), Sessions: n, Restarts: c.restarts, Standby: c.index == standbyIndex, Ready: c.state == stateReady, Reason: c.facts.why,
+		Since: c.since, Release: c.release(), Sessions: n, Total: total, Restarts: c.restarts, Standby: c.index == standbyIndex, Ready: c.state == stateReady, Reason: c.facts.why,
 	}
 	if c.proc != nil {
 		w.Pid = c.proc.pid()

@@ -51,11 +51,7 @@ func (c *child) lookWhetherTired() {
 func (c *child) enough() string {
 	o := &c.e.tuning().Recycle
 	if o.Requests > 0 {
-		var n uint64
-		for _, ch := range c.all() {
-			n += ch.mux.Counters().Opened
-		}
-		if n >= o.Requests {
+		if n := c.taken(); n >= o.Requests {
 			return fmt.Sprintf("it had %d requests", n)
 		}
 	}
@@ -68,6 +64,14 @@ func (c *child) enough() string {
 		}
 	}
 	return ""
+}
+
+// taken is how many sessions the worker was given.
+func (c *child) taken() (n uint64) {
+	for _, ch := range c.all() {
+		n += ch.mux.Counters().Opened
+	}
+	return n
 }
 
 // greeter is the process that the channels came from.

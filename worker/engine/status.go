@@ -30,11 +30,16 @@ type WorkerStatus struct {
 	Since    time.Time `json:"since"`
 	Release  string    `json:"release"`
 	Sessions int       `json:"sessions"`           // open now
+	Total    uint64    `json:"sessions_total"`     // given to this process until now
 	Restarts int       `json:"restarts"`           // processes that had this index before
 	Standby  bool      `json:"standby,omitempty"`  // waits for a worker to die
 	Ready    bool      `json:"ready,omitempty"`    // starting, but online by its own word: it waits for the others of its release
 	Reason   string    `json:"reason,omitempty"`   // why it is broken, or has to go
 	Requests []string  `json:"requests,omitempty"` // ids of what a draining worker still answers, at most 100
+
+	// Measure fills these in; 0 is unknown.
+	Memory int64   `json:"memory,omitempty"` // bytes resident
+	CPU    float64 `json:"cpu,omitempty"`    // seconds on processors, of the process alone
 }
 
 // Stats are the engine's counters, for metrics. All but those marked "now"

@@ -18,7 +18,7 @@ func TestStatusJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"name":"shop","release":"2","suspended":false,"wanted":0,"standbys":0,"workers":[{"index":1,"id":"u","pid":7,"state":"online","since":"1970-01-01T00:00:00Z","release":"2","sessions":3,"restarts":4}]}`
+	want := `{"name":"shop","release":"2","suspended":false,"wanted":0,"standbys":0,"workers":[{"index":1,"id":"u","pid":7,"state":"online","since":"1970-01-01T00:00:00Z","release":"2","sessions":3,"sessions_total":0,"restarts":4}]}`
 	if string(got) != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
