@@ -41,6 +41,8 @@ const (
 	nats  = "github.com/nats-io"
 	tea   = "github.com/charmbracelet/bubbletea"
 	xsync = "golang.org/x/sync"
+
+	notify = "github.com/fsnotify/fsnotify"
 )
 
 // gnet lists the poller and the packages that its interface is written in. The
@@ -79,10 +81,11 @@ var rooms = map[string]room{
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
 	"cmd/internal/systemd":      {},
+	"cmd/internal/watch":        {takes: []string{notify}},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
-		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd"},
+		below: []string{"worker/engine", "httpcompat/front", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd", "cmd/internal/watch"},
 		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
 	},
 

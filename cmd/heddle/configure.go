@@ -31,7 +31,7 @@ func (o *runOptions) configure(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	o.file, o.config = file, c
+	o.file, o.config, o.filed = file, c, make(map[string]bool)
 	if len(c.Apps) > 1 || len(c.Apps[0].Hosts)+len(c.Apps[0].Paths) > 0 {
 		return o.followAll(cmd, c, args)
 	}
@@ -42,6 +42,9 @@ func (o *runOptions) configure(cmd *cobra.Command, args []string) error {
 func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []string) error {
 	if len(args) > 0 {
 		return usage("run", "%s names several apps; whose arguments %q are, it has to say", o.file, args)
+	}
+	if o.watch && len(c.Apps) > 1 {
+		return usage("run", "--watch is for one app, and %s names %s", o.file, appNames(c))
 	}
 	given := cmd.Flags().Changed("name")
 	var cannot []string
@@ -58,6 +61,7 @@ func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []stri
 			case s.Origin.From != config.FromDefault && idle[s.Key.Name]:
 				cannot = append(cannot, fmt.Sprintf("%s: %s has no effect yet", s.Origin, s.Key.Name))
 			}
+			o.filed[s.Key.Name] = o.filed[s.Key.Name] || s.Origin.From != config.FromDefault
 		}
 		o.apps = append(o.apps, optionsOf(app))
 	}
@@ -138,7 +142,8 @@ func (o *runOptions) settle(cmd *cobra.Command, c *config.Config, settings []con
 			if err := setFlag(f.Value, s.FlagText()); err != nil {
 				return usage("run", "%s: %s: %s", s.Origin, f.Name, err)
 			}
-			o.front.filed = o.front.filed || s.Key.Name == "listen"
+			o.filed[s.Key.Name] = true
+			o.front.filed = o.filed["listen"]
 		}
 	}
 	return nil

@@ -47,6 +47,7 @@ type daemon struct {
 	control *ipc.Server
 	front   *front.Server
 	admin   *admin.Server // nil: without --admin
+	edits   *edits // nil without --watch
 
 	switches *switchboard
 	herald   *herald
@@ -113,6 +114,9 @@ func (d *daemon) live(sig signals) error {
 			d.out.Printf("suspended: requests wait; heddle resume lets them in")
 		}
 	}
+	if d.edits != nil {
+		d.edits.begin()
+	}
 	d.herald.serves(d.summary, append(slices.Clone(d.loops.list), d.loop))
 	select {
 	case <-sig.ctx.Done():
@@ -156,6 +160,11 @@ func (d *daemon) start(sig signals) error {
 	}
 	if err := d.openAdmin(); err != nil {
 		return err
+	}
+	if d.o.watch { // from before the first build on
+		if d.edits, err = newEdits(apps[0], targets[0]); err != nil {
+			return apps[0].startFailure(err)
+		}
 	}
 	ls, err := startLoops(d.o.loops, d.log)
 	if err != nil {
@@ -290,6 +299,9 @@ func (d *daemon) end() {
 	}
 	if d.admin != nil {
 		d.admin.Close()
+	}
+	if d.edits != nil {
+		d.edits.watcher.Close()
 	}
 	if d.loops != nil {
 		d.loops.close()

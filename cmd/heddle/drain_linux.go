@@ -19,11 +19,19 @@ func (d *daemon) drain(sig signals) error {
 	apps := d.running()
 	for _, a := range apps {
 		a.life.stop()
+	}
+	d.herald.stops(timeout)
+	if d.edits != nil { // whom a build has held is answered, not refused
+		select {
+		case <-d.edits.done:
+		case <-sig.hard:
+		}
+	}
+	for _, a := range apps {
 		if e := a.supervised(); e != nil {
 			e.RefuseHeld()
 		}
 	}
-	d.herald.stops(timeout)
 	again := "a second signal"
 	if d.term {
 		again = "Ctrl-C again"

@@ -23,6 +23,8 @@ type runOptions struct {
 	front   frontFlags
 	admin   adminFlags
 	loops   int
+	watch   bool            // for one app
+	filed   map[string]bool // keys of the configuration that set flags, or an app's options
 
 	// With a configuration; apps and routes in place of the one app above.
 	config *config.Config
@@ -91,10 +93,18 @@ requests, those that are being answered are finished. A second one stops at once
 SIGQUIT writes what every goroutine does and which requests are under way, and ends
 nothing. SIGUSR1 opens log files anew that were moved away.
 
+With --watch it looks after what TARGET is built of: the Go files of the package and of
+those that it imports from its own module, what they embed, go.mod and go.sum; or the
+executable. On a change requests wait, for --queue-age (here one minute) at most,
+while it is built and deployed. If it does not build, or does not get ready, the
+compiler's or the worker's words are shown and the release before serves on. This is
+for one app; of a file that names several, it is refused.
+
 What changes while it runs: deploy, rollback, scale, restart, suspend, resume, stop.`,
 		Example: `  heddle run ./examples/hello
   heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
+  heddle run --watch ./examples/hello
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
@@ -103,6 +113,11 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.configure(cmd, args); err != nil {
 				return err
+			}
+			if o.watch && !cmd.Flags().Changed("queue-age") && !o.filed["queue-age"] {
+				for _, a := range o.wanted() {
+					a.queueAge = watchedQueueAge
+				}
 			}
 			if err := o.check(); err != nil {
 				return err
@@ -127,6 +142,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
 	fs.StringVar(&o.title, "name", "", "name of the daemon (default: TARGET's base name)")
+	fs.BoolVar(&o.watch, "watch", false, "build and deploy anew whenever what TARGET is made of changes; requests wait meanwhile; for one app")
 	fs.StringVar(&o.control, "control", "", "control socket (default: $XDG_RUNTIME_DIR/heddle/NAME.sock, else /tmp/heddle-UID/NAME.sock)")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")
 	fs.IntVar(&o.concurrency, "concurrency", 0, "requests a worker answers at once, on each loop; 0: no limit")
@@ -220,6 +236,10 @@ var errInterrupted = errors.New("interrupted")
 func interrupted(ctx context.Context) error {
 	return &failure{code: exitError, err: fmt.Errorf("%w before it served", context.Cause(ctx)), fine: "nothing is left running."}
 }
+
+// watchedQueueAge is --queue-age with --watch: a build may take longer than a
+// worker may be busy.
+const watchedQueueAge = time.Minute
 
 // leastHeartbeat leaves a worker, who beats every five seconds, one beat to
 // lose.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -92,6 +93,11 @@ func TestSweep(t *testing.T) {
 					until(t, "the worker has company", func() bool { return len(groupMembers(pid)) == 2 })
 				}
 			}
+			if tt.play == "sleep" {
+				for _, pid := range pids {
+					until(t, "it ignores SIGTERM", func() bool { return ignoresTerm(pid) })
+				}
+			}
 			if notes, _ := filepath.Glob(filepath.Join(dir, "*.pid")); len(notes) != 2 {
 				t.Errorf("notes: %q", notes)
 			}
@@ -127,6 +133,18 @@ func TestSweep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ignoresTerm says whether a process ignores SIGTERM: bit 14 of SigIgn, proc(5).
+func ignoresTerm(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), "SigIgn:")
+	line, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+	return err == nil && mask&(1<<(uint(syscall.SIGTERM)-1)) != 0
 }
 
 // What playEngine's workers play, and where it has its sockets.
