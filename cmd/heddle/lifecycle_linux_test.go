@@ -135,10 +135,15 @@ func (c *fakeClient) ask(ctx context.Context, topic string, o order, files ...*o
 	if err := c.lc.answer(ctx, &asker{reply: func(p []byte) error { return errors.Join(c.reply(p), asked.reply(p)) }, files: files}, p, c.lc.topics()[topic]); err != nil {
 		c.t.Fatal(err)
 	}
+	asked.mu.Lock() // what was not waited for goes on telling
+	defer asked.mu.Unlock()
 	if len(asked.events) == 0 {
 		return res, -1, "no event"
 	}
 	e := asked.events[len(asked.events)-1]
+	for i := len(asked.events) - 1; i >= 0 && e.Result == nil; i-- {
+		e = asked.events[i]
+	}
 	if e.Result == nil {
 		c.t.Fatalf("%s ends with %+v", topic, e)
 	}
@@ -404,7 +409,9 @@ func TestNoWait(t *testing.T) {
 		t.Errorf("got %+v, want the deploy", op)
 	}
 	close(goOn)
-	if !until(func() bool { return states(c.lc.releases) == "r1:serving+ r2:failed" }) {
+	if !until(func() bool {
+		return states(c.lc.releases) == "r1:serving+ r2:failed" && c.lc.turns.status() == nil
+	}) {
 		t.Errorf("got %s", states(c.lc.releases))
 	}
 	if r, _ := c.lc.releases.get("r2"); r.Reason != "no luck" {

@@ -127,8 +127,8 @@ place, elsewhere as a new block, and with --json as a line each time.
 With --json: {"name","release","state","pid","started","listen","front","memory",
 "cpu","workers":[{"index","id","pid","state","since","release","sessions",
 "sessions_total","restarts","memory","cpu"}…],…}; memory is in bytes and cpu in
-seconds, and each is left out where it is unknown. Of several apps, release, workers
-and what else is an app's stand in "apps":[{"name",…}…]; --app shows one.`,
+seconds, and each is left out where it is unknown or none. Of several apps, release,
+workers and what else is an app's stand in "apps":[{"name",…}…]; --app shows one.`,
 		Example: `  heddle status
   heddle status --json | jq '.workers[].pid'
   heddle status --name shop --watch --interval 5s`,
