@@ -12,14 +12,6 @@ import (
 // otherwise.
 const defaultName = "heddle"
 
-// wanted are the apps that the options name.
-func (o *runOptions) wanted() []*appOptions {
-	if len(o.apps) > 0 {
-		return o.apps
-	}
-	return []*appOptions{&o.appOptions}
-}
-
 // longestDrain is how long the daemon's end may take: as long as the most patient
 // app.
 func (o *runOptions) longestDrain() (d time.Duration) {

@@ -47,7 +47,7 @@ type daemon struct {
 	control *ipc.Server
 	front   *front.Server
 	admin   *admin.Server // nil: without --admin
-	edits   *edits // nil without --watch
+	edits   *edits        // nil without --watch
 
 	switches *switchboard
 	herald   *herald

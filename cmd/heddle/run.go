@@ -60,6 +60,14 @@ type appOptions struct {
 	recycleMemory   size
 }
 
+// wanted are the apps that the options name.
+func (o *runOptions) wanted() []*appOptions {
+	if len(o.apps) > 0 {
+		return o.apps
+	}
+	return []*appOptions{&o.appOptions}
+}
+
 // A picker says which app answers a request, by its Host and target as they
 // came; -1: none.
 type picker interface {
