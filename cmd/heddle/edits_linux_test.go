@@ -211,7 +211,7 @@ func TestWatchOnTerminal(t *testing.T) {
 	e.write("word.go", wordFile("w1"))
 	c.await(t, `building \.`)
 	c.await(t, `starting r2: 0/1`)
-	c.await(t, `\x1b\[Kr2 serves, [0-9.]+m?s after the change\r\n`)
+	c.await(t, `r2 serves, [0-9.]+m?s after the change\r\n`)
 	e.write("word.go", "package main }")
 	c.await(t, `r2 still serves\. waiting for the next change\r\n`)
 	dismiss(t, c)
