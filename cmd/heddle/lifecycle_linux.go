@@ -118,6 +118,17 @@ func (lc *lifecycle) died(d engine.Death) {
 	}
 }
 
+// forget drops the counts of releases that have neither a record nor workers.
+func (lc *lifecycle) forget(inUse map[string]bool) {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	for name := range lc.lost {
+		if _, known := lc.releases.get(name); !known && !inUse[name] {
+			delete(lc.lost, name)
+		}
+	}
+}
+
 // lostOf is how many requests a release's workers had when they ended.
 func (lc *lifecycle) lostOf(release string) int {
 	lc.mu.Lock()
@@ -279,6 +290,7 @@ func (lc *lifecycle) prune() {
 	for name := range lc.inUse() {
 		inUse[name] = true
 	}
+	lc.forget(inUse)
 	if retired := lc.releases.prune(inUse); len(retired) > 0 {
 		lc.log.Info("releases retired: their programs were removed", "releases", retired)
 	}

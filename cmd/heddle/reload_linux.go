@@ -51,27 +51,27 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 		return nil, &failure{code: exitRefused, err: err, fine: "nothing was changed.", try: "try: heddle stop and heddle run; or take these changes back"}
 	}
 	var failed []error
+	var kept []config.App // as they are from now on
 	for i := range c.Apps {
 		app := &c.Apps[i]
 		changes := all.Of(app.Name)
 		if len(changes) == 0 {
+			kept = append(kept, *app)
 			continue
 		}
 		if err := d.change(ctx, app, changes); err != nil {
 			failed = append(failed, fmt.Errorf("app %s: %w", app.Name, err))
 			if o := old.App(app.Name); o != nil {
-				*app = *o
-			} else {
-				c.Apps = slices.Delete(c.Apps, i, i+1)
-				failed = append(failed, errors.New("what stands behind it in the file waits for the next reload"))
-				break
+				kept = append(kept, *o)
 			}
 			continue
 		}
+		kept = append(kept, *app)
 		for _, x := range changes {
 			done = append(done, x.String())
 		}
 	}
+	c.Apps = kept
 	gone := d.leaving(c)
 	for _, a := range gone {
 		done = append(done, "app."+a.name+" is gone")
@@ -182,9 +182,7 @@ func (d *daemon) add(o *appOptions) error {
 		return err
 	}
 	if err := a.start(d.sig, t, d.loops.list); err != nil {
-		a.end()
-		a.close()
-		a.output.Close()
+		a.remove()
 		return err
 	}
 	d.mu.Lock()
@@ -228,12 +226,18 @@ func (d *daemon) rewire(c *config.Config, gone []*app) {
 			d.log.Warn("reload: an app that is gone did not finish in time", "app", a.name, "err", err)
 		}
 		cancel()
-		a.output.End()
-		a.close()
-		a.output.Close()
-		for _, dir := range []string{a.home, a.releases} {
-			_ = os.RemoveAll(dir) // the daemon's end tries again
-		}
+		a.remove()
+	}
+}
+
+// remove ends an app of several, if it has not, with all that it had.
+func (a *app) remove() {
+	a.end()
+	a.output.End()
+	a.close()
+	a.output.Close()
+	for _, dir := range []string{a.home, a.releases} {
+		_ = os.RemoveAll(dir) // the daemon's end tries again
 	}
 }
 

@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -42,11 +40,9 @@ func MeasureProcess(pid int) (memory int64, cpu time.Duration, err error) {
 	return memory, cpu, err
 }
 
-// processorTime reads utime and stime, fields 14 and 15 of proc_pid_stat(5). The
-// second field is a name in parentheses that may have anything in it.
+// processorTime reads utime and stime, fields 14 and 15 of proc_pid_stat(5).
 func processorTime(stat []byte) (time.Duration, error) {
-	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
-	f := strings.Fields(rest) // from the third on
+	f := statFields(stat) // from the third on
 	if len(f) < 13 {
 		return 0, fmt.Errorf("engine: %q is no stat of a process", stat)
 	}

@@ -169,9 +169,7 @@ func (e *Engine) pick(tried []*channel, turn uint) *channel {
 func (e *Engine) busy(label string, waited time.Duration) *BusyError {
 	b := &BusyError{Waited: waited, retry: time.Second, origin: e.origin}
 	next := time.Duration(1<<63 - 1)
-	e.mu.Lock()
-	g := e.current
-	e.mu.Unlock()
+	g := e.serving()
 	b.Suspended = g.isSuspended()
 	for _, s := range g.workers() {
 		if c := s.current(); c != nil && c.serves() {

@@ -81,6 +81,13 @@ func (e *Engine) operate(format string, args ...any) (end func(), err error) {
 	}, nil
 }
 
+// serving is the generation that has the work; nil before Start has made one.
+func (e *Engine) serving() *generation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.current
+}
+
 // Operation names what is under way, as a ConflictError does; "" for nothing.
 func (e *Engine) Operation() string {
 	e.mu.Lock()
@@ -279,9 +286,7 @@ func (e *Engine) Restart(ctx context.Context, sel Selector, progress func(done, 
 		return err
 	}
 	defer end()
-	e.mu.Lock()
-	g := e.current
-	e.mu.Unlock()
+	g := e.serving()
 	var list []*child
 	for _, s := range g.all() {
 		if c := s.current(); c != nil && sel.Match(c.status()) && !slices.Contains(list, c) {
@@ -360,9 +365,7 @@ func (e *Engine) hold(ctx context.Context, doing string, suspended bool) error {
 		return err
 	}
 	defer end()
-	e.mu.Lock()
-	g := e.current
-	e.mu.Unlock()
+	g := e.serving()
 	for _, c := range g.hold(suspended) {
 		if !c.isReady() {
 			continue // it will be told again
@@ -379,9 +382,7 @@ func (e *Engine) hold(ctx context.Context, doing string, suspended bool) error {
 // from now on, with a *BusyError: the engine is about to end, and nobody will
 // resume them.
 func (e *Engine) RefuseHeld() {
-	e.mu.Lock()
-	g := e.current
-	e.mu.Unlock()
+	g := e.serving()
 	if g != nil && g.isSuspended() {
 		e.queue.fail(&BusyError{Suspended: true, retry: time.Second})
 	}

@@ -67,14 +67,19 @@ func playing(plays map[string]func(p *fakeProcess)) *fakeWorld {
 	}}
 }
 
+// startsIn plays a good worker that takes so long to start.
+func startsIn(d time.Duration) func(p *fakeProcess) {
+	return func(p *fakeProcess) {
+		time.Sleep(d)
+		p.work("")
+	}
+}
+
 func TestDeploy(t *testing.T) {
 	for _, loops := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			var deaths deathsOf
-			slowly := func(p *fakeProcess) {
-				time.Sleep(3 * time.Second)
-				p.work("")
-			}
+			slowly := startsIn(3 * time.Second)
 			w := playing(map[string]func(*fakeProcess){"r2@1": slowly})
 			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1, Loops: loops, OnDeath: deaths.on})
 			start(t, e)
@@ -126,10 +131,7 @@ func TestDeploy(t *testing.T) {
 // that dies during it as the old one.
 func TestReturnsAsItsRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slowly := func(p *fakeProcess) {
-			time.Sleep(5 * time.Second)
-			p.work("")
-		}
+		slowly := startsIn(5 * time.Second)
 		w := playing(map[string]func(*fakeProcess){"r2/1": slowly})
 		e := newFake(t, w, Options{Release: "r1", Workers: 1})
 		start(t, e)
@@ -170,10 +172,7 @@ func TestDeployFails(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		p.die(exit{code: 8})
 	}
-	slowly := func(p *fakeProcess) {
-		time.Sleep(5 * time.Second)
-		p.work("")
-	}
+	slowly := startsIn(5 * time.Second)
 	breaks := func(p *fakeProcess) { p.work(badBrokenEarly) }
 	for name, tt := range map[string]struct {
 		plays map[string]func(*fakeProcess)
@@ -222,10 +221,7 @@ func TestDeployFails(t *testing.T) {
 
 func TestDeployWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slowly := func(p *fakeProcess) {
-			time.Sleep(5 * time.Second)
-			p.work("")
-		}
+		slowly := startsIn(5 * time.Second)
 		w := playing(map[string]func(*fakeProcess){"r2/1": slowly})
 		e := newFake(t, w, Options{Release: "r1", Workers: 1})
 		start(t, e)
@@ -259,10 +255,7 @@ func TestDeployWithdrawn(t *testing.T) {
 // The engine ends in the middle of a deploy.
 func TestShutdownDuringDeploy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slowly := func(p *fakeProcess) {
-			time.Sleep(5 * time.Second)
-			p.work("")
-		}
+		slowly := startsIn(5 * time.Second)
 		w := playing(map[string]func(*fakeProcess){"r2/1": slowly})
 		e := newFake(t, w, Options{Release: "r1", Workers: 1})
 		start(t, e)
@@ -761,41 +754,6 @@ func TestConflictAndSession(t *testing.T) {
 		}
 		s.Cancel(session.ErrCanceled)
 	})
-}
-
-// A standby that is promoted while a restart is on its way is replaced where it
-// is then.
-func TestRestartPromoted(t *testing.T) {
-	for at := range 12 {
-		synctest.Test(t, func(t *testing.T) {
-			w := &fakeWorld{born: func(p *fakeProcess) {
-				if p.n > 3 {
-					time.Sleep(300 * time.Millisecond)
-				}
-				p.work("")
-			}}
-			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1})
-			start(t, e)
-			time.Sleep(2 * time.Second)
-			before := e.Status().Workers
-			go func() {
-				time.Sleep(time.Duration(at) * 100 * time.Millisecond)
-				w.proc((before[1].Pid - firstPid) / 10).mini().breaks("whim")
-			}()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			if err := e.Restart(ctx, Selector{}, nil); err != nil {
-				t.Errorf("broken after %d00 ms: %v", at, err)
-			}
-			time.Sleep(10 * time.Second)
-			wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
-			for _, w := range e.Status().Workers {
-				if slices.ContainsFunc(before, func(b WorkerStatus) bool { return b.Pid == w.Pid }) {
-					t.Errorf("broken after %d00 ms: %+v is there still", at, w)
-				}
-			}
-		})
-	}
 }
 
 // What waits for suspended workers is told at once that nobody will come.

@@ -79,15 +79,17 @@ func TestEngineKilledClingers(t *testing.T) {
 // touches no process whose number a note has by accident.
 func TestSweep(t *testing.T) {
 	for _, tt := range []struct {
-		play string
-		left int // processes of a worker's group, when the engine is gone
-	}{{"warms", 1}, {"sleep", 1}, {"worker", 0}} {
+		play  string
+		below string // where in the directory that is swept the engine has its files
+		left  int    // processes of a worker's group, when the engine is gone
+	}{{"warms", "", 1}, {"sleep", "app", 1}, {"worker", "", 0}} {
 		t.Run(tt.play, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.Chmod(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			c, pids := engineProcess(t, envRuntime+"="+dir, envWorkers+"="+tt.play)
+			runtime := filepath.Join(dir, tt.below)
+			c, pids := engineProcess(t, envRuntime+"="+runtime, envWorkers+"="+tt.play)
 			if tt.play == "warms" {
 				for _, pid := range pids {
 					until(t, "the worker has company", func() bool { return len(groupMembers(pid)) == 2 })
@@ -98,7 +100,7 @@ func TestSweep(t *testing.T) {
 					until(t, "it ignores SIGTERM", func() bool { return ignoresTerm(pid) })
 				}
 			}
-			if notes, _ := filepath.Glob(filepath.Join(dir, "*.pid")); len(notes) != 2 {
+			if notes, _ := filepath.Glob(filepath.Join(runtime, "*.pid")); len(notes) != 2 {
 				t.Errorf("notes: %q", notes)
 			}
 			if err := c.Process.Kill(); err != nil {

@@ -692,3 +692,45 @@ func TestEndsWithoutStart(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 }
+
+// A program whose file is still open for writing somewhere is tried again for a
+// second, and no longer.
+func TestBusyProgram(t *testing.T) {
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		open time.Duration
+		ok   bool
+	}{{busyGrace / 4, true}, {time.Hour, false}} {
+		path := filepath.Join(t.TempDir(), "program")
+		if err := os.WriteFile(path, self, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writer, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(tt.open, func() { writer.Close() })
+		e, err := New(Options{Path: path, Workers: 1, Loops: 1, Env: []string{envPlay + "=good"}, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		err = e.Start(t.Context())
+		took := time.Since(begun)
+		var se *StartError
+		switch {
+		case tt.ok && (err != nil || took < tt.open):
+			t.Errorf("open for %v: %v after %v", tt.open, err, took)
+		case !tt.ok && (!errors.As(err, &se) || !errors.Is(se.Death.Err, syscall.ETXTBSY) || took < busyGrace):
+			t.Errorf("open for ever: %v after %v, want text file busy", err, took)
+		}
+		timer.Stop()
+		_ = writer.Close()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

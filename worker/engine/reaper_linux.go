@@ -6,7 +6,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -98,21 +97,15 @@ func (t *childTable) scanLocked() (n int) {
 	}
 	self := strconv.Itoa(os.Getpid())
 	for _, file := range stats {
-		b, err := os.ReadFile(file)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		if err != nil {
-			continue // gone
-		}
-		// pid (name) state parent ..., proc_pid_stat(5); the name may hold anything
-		end := strings.LastIndexByte(string(b), ')')
-		if end < 0 {
 			continue
 		}
-		f := strings.Fields(string(b[end+1:]))
+		f := statOf(pid) // state, parent, …
 		if len(f) < 2 || f[0] != "Z" || f[1] != self {
 			continue
 		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err == nil && t.orphanLocked(pid) && reapOne(pid) {
+		if t.orphanLocked(pid) && reapOne(pid) {
 			n++
 		}
 	}

@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,14 +38,18 @@ func (e *Engine) note(id string, pid int) (forget func()) {
 	return func() { _ = os.Remove(path) } // whoever finds it finds no process
 }
 
-// Sweep kills the process groups of workers whose engine was killed, by what it
-// noted in dir, which no engine may be using. It returns how many processes it
-// killed. A process that made a session of its own is not found.
+// Sweep kills the process groups of workers whose engines were killed, by what
+// they noted in dir and the directories below it, which no engine may be using. It
+// returns how many processes it killed. A process that made a session of its own is
+// not found.
 func Sweep(dir string) (killed int) {
-	files, err := filepath.Glob(filepath.Join(dir, "*"+remainsSuffix))
-	if err != nil {
-		return 0
-	}
+	var files []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, remainsSuffix) {
+			files = append(files, path)
+		}
+		return nil // what cannot be read has no notes of ours
+	})
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -101,14 +105,4 @@ func startOf(pid int) (ticks string, ok bool) {
 		return "", false
 	}
 	return f[19], true
-}
-
-// statOf are the fields of proc_pid_stat(5) behind the name, from the third on;
-// none if there is no such process.
-func statOf(pid int) []string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil
-	}
-	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }

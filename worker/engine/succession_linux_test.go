@@ -13,39 +13,42 @@ import (
 // byPid is the process with this number.
 func (w *fakeWorld) byPid(pid int) *fakeProcess { return w.proc((pid - firstPid) / 10) }
 
-// A standby that is to be restarted takes a dead worker's place meanwhile: before
-// its turn, or while its successor starts. It is replaced there.
+// A standby that is to be restarted takes the place of a worker that dies, or is
+// broken, meanwhile: before its turn, or while its successor starts. It is replaced
+// there.
 func TestRestartOfPromoted(t *testing.T) {
-	for _, after := range []time.Duration{2 * time.Second, 12 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			w := &fakeWorld{born: func(p *fakeProcess) {
-				time.Sleep(5 * time.Second)
-				p.work("")
-			}}
-			e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1})
-			start(t, e)
-			time.Sleep(2 * time.Second)
-			before := e.Status().Workers
-			time.AfterFunc(after, func() {
+	for name, goes := range map[string]func(p *fakeProcess){
+		"dies":   func(p *fakeProcess) { p.die(exit{code: 3}) },
+		"breaks": func(p *fakeProcess) { p.mini().breaks("whim") },
+	} {
+		for after := range 17 {
+			synctest.Test(t, func(t *testing.T) {
+				w := &fakeWorld{born: startsIn(5 * time.Second)}
+				e := newFake(t, w, Options{Release: "r1", Workers: 2, Standbys: 1})
+				start(t, e)
+				time.Sleep(2 * time.Second)
+				before := e.Status().Workers
+				time.AfterFunc(time.Duration(after)*time.Second, func() {
+					for _, st := range e.Status().Workers {
+						if st.Index == 1 && st.State == "online" {
+							goes(w.byPid(st.Pid))
+						}
+					}
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				if err := e.Restart(ctx, Selector{}, nil); err != nil {
+					t.Fatalf("%s after %d s: %v", name, after, err)
+				}
+				time.Sleep(10 * time.Second)
+				wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
 				for _, st := range e.Status().Workers {
-					if st.Index == 1 && st.State == "online" {
-						w.byPid(st.Pid).die(exit{code: 3})
+					if slices.ContainsFunc(before, func(b WorkerStatus) bool { return b.ID == st.ID }) {
+						t.Errorf("%s after %d s: %+v was not restarted", name, after, st)
 					}
 				}
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			if err := e.Restart(ctx, Selector{}, nil); err != nil {
-				t.Fatalf("after %v: %v", after, err)
-			}
-			time.Sleep(10 * time.Second)
-			wantShape(t, e, "0 online r1, 1 online r1, -1 suspended r1")
-			for _, st := range e.Status().Workers {
-				if slices.ContainsFunc(before, func(b WorkerStatus) bool { return b.ID == st.ID }) {
-					t.Errorf("after %v: %+v was not restarted", after, st)
-				}
-			}
-		})
+		}
 	}
 }
 
