@@ -79,7 +79,8 @@ type child struct {
 	held     []func()
 	channels []*channel // by loop; nil: not admitted
 	facts    facts
-	hinted   string // why a handshake was refused
+	plain    *plainChild // nil: it serves sessions
+	hinted   string      // why a handshake was refused
 	lostOnes []LostSession
 	state    string // of life
 	since    time.Time
@@ -127,6 +128,9 @@ func newChild(s *slot, restarts int, id string, suspended bool) *child {
 		dead:     make(chan struct{}),
 		settled:  make(chan struct{}),
 		channels: make([]*channel, len(e.lanes)),
+	}
+	if s.g.program.HTTP != nil {
+		c.plain = &plainChild{open: make(map[uint64]*Upstream)}
 	}
 	c.log = e.log.With("worker", c.index, "id", id, "release", c.release())
 	c.state, c.since = stateStarting, c.begun
@@ -241,9 +245,12 @@ func (c *child) run() {
 	defer close(c.dead)
 	proc, err := c.start()
 	if err != nil {
-		c.reason = "could not be started: " + cause(err).Error()
+		c.reason = "could not be started: " + c.whyNot(err)
 		c.unborn = err
 		c.serveNoMore()
+		if c.plain != nil {
+			c.closeDoors()
+		}
 		c.move(eventDie)
 		c.record(exit{code: -1})
 		return
@@ -272,15 +279,12 @@ func (c *child) run() {
 
 // start runs the process and lets handshakes in that came before it returned.
 func (c *child) start() (process, error) {
-	p := &c.g.program
 	c.begun = time.Now()
-	proc, err := c.e.world.start(spec{
-		path:   p.Path,
-		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
-		env:    environment(p, identity{c.e.opt.Name, c.e.lanes[0].endpoint, c.id, c.place(), c.e.wanted(), c.suspended}),
-		dir:    c.e.dirOf(p),
-		output: c.output,
-	})
+	s, err := c.spec()
+	var proc process
+	if err == nil {
+		proc, err = c.e.world.start(s)
+	}
 	c.mu.Lock()
 	c.proc = proc
 	c.over = err != nil
@@ -293,9 +297,12 @@ func (c *child) start() (process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.forget = c.e.note(c.id, proc.pid())
+	c.forget = c.e.note(c.id, proc.pid(), s.guard)
 	c.e.stats.spawned.Add(1)
 	c.logger().Debug("engine: worker started", "pid", proc.pid())
+	if c.plain != nil {
+		c.seek()
+	}
 	return proc, nil
 }
 
@@ -309,6 +316,31 @@ func (e *Engine) dirOf(p *Program) string {
 		return ""
 	}
 	return e.dir
+}
+
+// spec is what the process is started with.
+func (c *child) spec() (spec, error) {
+	if c.plain != nil {
+		return c.plainSpec()
+	}
+	p := &c.g.program
+	return spec{
+		path:   p.Path,
+		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
+		env:    environment(p, identity{c.e.opt.Name, c.e.lanes[0].endpoint, c.id, c.place(), c.e.wanted(), c.suspended}),
+		dir:    c.e.dirOf(p),
+		output: c.output,
+	}, nil
+}
+
+// whyNot says why the process could not be started.
+func (c *child) whyNot(err error) string {
+	if dir := c.g.program.Dir; dir != "" {
+		if _, derr := os.Stat(dir); derr != nil {
+			return fmt.Sprintf("its working directory %s: %v", dir, cause(derr))
+		}
+	}
+	return cause(err).Error()
 }
 
 // cause is err without the path that an error of os.StartProcess repeats.
@@ -331,17 +363,23 @@ func (c *child) output(s Stream, text string, more bool) {
 	}
 }
 
-// who is the child's index and process, as place and pid have them.
+// who is the child's index and the process that people know it by, or 0.
 func (c *child) who() (index, pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.proc != nil {
-		pid = c.proc.pid()
+		pid = c.proc.main()
 	}
 	return c.index, pid
 }
 
-// pid is the process's, or 0.
+// shown is the pid that people know the worker by, or 0.
+func (c *child) shown() int {
+	_, pid := c.who()
+	return pid
+}
+
+// pid is the process's, which leads its group, or 0.
 func (c *child) pid() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -440,6 +478,9 @@ func (c *child) lose(ch *channel, s *session.Session) {
 
 // sessions is how many are open on all channels.
 func (c *child) sessions() (n int) {
+	if c.plain != nil {
+		return c.e.leases.load(c)
+	}
 	for _, ch := range c.all() {
 		n += ch.mux.Load()
 	}
@@ -475,7 +516,7 @@ func (c *child) status() WorkerStatus {
 		Since: c.since, Release: c.release(), Sessions: n, Total: total, Restarts: c.restarts, Standby: c.index == standbyIndex, Ready: c.state == stateReady, Reason: c.facts.why,
 	}
 	if c.proc != nil {
-		w.Pid = c.proc.pid()
+		w.Pid = c.proc.main()
 	}
 	if isClosed(c.dead) {
 		w.Reason = c.death.Reason

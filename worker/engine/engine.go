@@ -31,6 +31,7 @@ type Engine struct {
 	lanes   []*lane
 	budgets []session.Budget // by lane
 	queue   queue
+	leases  leases  // of plain workers
 	ownDir  bool    // RuntimeDir is a temporary one of ours
 	dir     string  // the current directory's name in the beginning; "" if it has none
 	origin  *Origin // of what no release is asked for
@@ -51,6 +52,7 @@ type Engine struct {
 	stats       counters
 	tuned       atomic.Pointer[Tuning]
 	waits       histogram.Histogram // of requests in the queue, whatever came of it
+	doorCount   atomic.Uint64       // plain processes that were given addresses
 	oftenBusy   rate.Sometimes
 
 	deaths sync.Mutex // one OnDeath at a time
@@ -146,7 +148,14 @@ func (e *Engine) open() (*generation, error) {
 	if e.world == nil {
 		e.world = newWorld()
 	}
-	for i := range e.opt.Loops {
+	loops := e.opt.Loops
+	if e.opt.HTTP != nil {
+		loops = 0 // nobody dials us
+		if err := e.world.prepare(e); err != nil {
+			return nil, err
+		}
+	}
+	for i := range loops {
 		l := &lane{e: e, index: i}
 		if err := e.world.listen(e, l); err != nil {
 			return nil, err

@@ -61,6 +61,7 @@ type StartError struct {
 	Death Death // how that worker ended
 	path  string
 	first bool // of Start: nobody served before
+	plain bool // it serves plain HTTP
 }
 
 // Worker names it: "worker 3", or "a standby".
@@ -91,6 +92,8 @@ func (e *StartError) Error() string {
 	}
 	if e.Death.Pid == 0 {
 		fmt.Fprintf(&b, "check that %s is a program for this machine", e.path)
+	} else if e.plain {
+		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves HTTP on descriptor 3 (LISTEN_FDS), on PORT, or on HEDDLE_SOCKET", e.path)
 	} else {
 		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves with httpcompat.ListenAndServe or runs a worker", e.path)
 	}

@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,14 +21,16 @@ import (
 // A fakeWorld has processes that are goroutines and channels that are pipes,
 // so that time can be a bubble's.
 type fakeWorld struct {
-	e     *Engine
-	born  func(p *fakeProcess)            // plays the process; nil: a good worker
-	delay time.Duration                   // that start takes
-	fail  func(n int) error               // what the n-th start (from 1) fails with
-	cred  func(p *fakeProcess) (int, int) // of its connections; nil: its own
-	quits bool                            // processes obey SIGQUIT
-	size  func(pid int) int64             // bytes resident; nil: 1
-	loops bool                            // lanes have loops, though no channel lives there; never in a bubble
+	e      *Engine
+	born   func(p *fakeProcess)                         // plays the process; nil: a good worker
+	delay  time.Duration                                // that start takes
+	fail   func(n int) error                            // what the n-th start (from 1) fails with
+	cred   func(p *fakeProcess) (int, int)              // of its connections; nil: its own
+	quits  bool                                         // processes obey SIGQUIT
+	size   func(pid int) int64                          // bytes resident; nil: 1
+	knocks func(told string, since time.Duration) error // what a plain process's doors say; nil: PORT answers at once
+	doored []*fakeDoors
+	loops  bool // lanes have loops, though no channel lives there; never in a bubble
 
 	playing sync.WaitGroup
 
@@ -72,6 +78,66 @@ func (w *fakeWorld) listen(e *Engine, l *lane) error {
 	}
 	return nil
 }
+
+func (w *fakeWorld) prepare(e *Engine) error {
+	w.e = e
+	return nil
+}
+
+// fakeDoors are a plain process's.
+type fakeDoors struct {
+	*doors
+	made  time.Time
+	heard func(string)
+
+	mu     sync.Mutex
+	closed bool
+	tries  map[string]int // by told
+}
+
+func (w *fakeWorld) doors(_ *Engine, n uint64, heard func(string)) (*doors, error) {
+	d := &fakeDoors{made: time.Now(), heard: heard, tries: make(map[string]int)}
+	d.doors = &doors{port: fmt.Sprint(n), socket: fmt.Sprintf("/run/%d.s", n), notify: fmt.Sprintf("/run/%d.n", n), ready: make(chan struct{})}
+	for _, told := range []string{"LISTEN_FDS", "PORT", "HEDDLE_SOCKET"} {
+		d.list = append(d.list, &door{told: told, network: "fake", address: fmt.Sprintf("%s/%d", told, n)})
+	}
+	d.close = func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.closed = true
+	}
+	w.mu.Lock()
+	w.doored = append(w.doored, d)
+	w.mu.Unlock()
+	return d.doors, nil
+}
+
+func (w *fakeWorld) knock(ctx context.Context, x *door, _ string) error {
+	w.mu.Lock()
+	var of *fakeDoors
+	for _, d := range w.doored {
+		if slices.Contains(d.list, x) {
+			of = d
+		}
+	}
+	w.mu.Unlock()
+	of.mu.Lock()
+	of.tries[x.told]++
+	of.mu.Unlock()
+	if x.told == "LISTEN_FDS" && w.knocks == nil {
+		<-ctx.Done() // the kernel accepts, and nobody answers
+		return ctx.Err()
+	}
+	if w.knocks != nil {
+		return w.knocks(x.told, time.Since(of.made))
+	}
+	if x.told == "PORT" {
+		return nil
+	}
+	return syscall.ENOENT
+}
+
+func (w *fakeWorld) groupMemory(int) (int64, error) { return w.memory(0) }
 
 const firstPid = 1000
 
@@ -181,6 +247,7 @@ func (p *fakeProcess) alive() bool {
 	return !p.dead
 }
 
+func (p *fakeProcess) main() int               { return p.pid() }
 func (p *fakeProcess) pid() int                { return firstPid + 10*p.n }
 func (p *fakeProcess) exited() <-chan struct{} { return p.gone }
 

@@ -15,6 +15,8 @@ type Program struct {
 	Env     []string // "KEY=value", over Environ
 	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Release string   // name of the release
+
+	HTTP *PlainHTTP // its workers are plain: they serve HTTP; nil: they serve sessions
 }
 
 // A generation is the workers of one release that were started together, and
@@ -87,7 +89,7 @@ func (g *generation) await(ctx context.Context, list []*slot) error {
 		select {
 		case r := <-results:
 			if r.death != nil {
-				return &StartError{Index: r.slot.index, Death: *r.death, path: g.program.Path}
+				return &StartError{Index: r.slot.index, Death: *r.death, path: g.program.Path, plain: g.program.HTTP != nil}
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -110,7 +112,7 @@ func (g *generation) activate() error {
 	g.mu.Lock()
 	if d := g.failure; d != nil {
 		g.mu.Unlock()
-		return &StartError{Index: d.Index, Death: *d, path: g.program.Path}
+		return &StartError{Index: d.Index, Death: *d, path: g.program.Path, plain: g.program.HTTP != nil}
 	}
 	for _, s := range slices.Concat(g.slots, g.standbys) {
 		if c := s.current(); c.isOut() {

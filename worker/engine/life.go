@@ -22,6 +22,8 @@ func (c *child) advance() bool {
 	switch c.life.Current() {
 	case stateStarting:
 		switch {
+		case f.drain && c.plain != nil:
+			return c.dismiss()
 		case f.drain:
 			return c.stop("")
 		case f.greeted > 0:
@@ -31,6 +33,8 @@ func (c *child) advance() bool {
 		switch {
 		case f.closed > 0:
 			return c.leave(leaveGrace, f)
+		case f.drain && c.plain != nil:
+			return c.dismiss()
 		case f.drain:
 			return c.terminate("the engine is shutting down")
 		case f.ended != "":
@@ -59,6 +63,9 @@ func (c *child) advance() bool {
 			return c.hold()
 		}
 	case stateDraining, stateTerminating:
+		if c.plain != nil {
+			return c.sessions() == 0 && c.dismiss()
+		}
 		if f.closed == len(c.channels) {
 			return c.leave(c.e.opt.ShutdownTimeout, f)
 		}
@@ -85,7 +92,7 @@ func (c *child) stand() bool {
 		event = eventSuspend
 	}
 	c.move(event)
-	c.logger().Info("engine: worker is ready", "pid", c.pid(), "after", time.Since(c.begun), "suspended", c.suspended)
+	c.logger().Info("engine: worker is ready", "pid", c.shown(), "after", time.Since(c.begun), "suspended", c.suspended)
 	close(c.ready)
 	return true
 }
@@ -99,6 +106,9 @@ func (c *child) serve() bool {
 	c.letGo()
 	for _, ch := range c.all() {
 		ch.lane.join(ch)
+	}
+	if c.plain != nil {
+		c.e.leases.join(c)
 	}
 	c.join(true)
 	c.move(eventOnline) // not from broken
@@ -127,6 +137,7 @@ func (c *child) hold() bool {
 		ch.lane.leave(ch)
 		_ = ch.mux.Hold(frame) // an error: the channel has ended
 	}
+	c.e.leases.leave(c)
 	c.join(false)
 	c.move(eventSuspend) // not from broken
 	return true
@@ -149,6 +160,7 @@ func (c *child) serveNoMore() {
 	for _, ch := range c.all() {
 		ch.lane.leave(ch)
 	}
+	c.e.leases.leave(c)
 	c.join(false)
 	if !c.came.IsZero() {
 		c.served = time.Since(c.came)
@@ -233,7 +245,7 @@ func (c *child) stop(why string) bool {
 	c.because(why)
 	c.serveNoMore()
 	c.deadline = time.Now().Add(c.e.opt.KillDelay)
-	if !c.dumped {
+	if !c.dumped && c.plain == nil {
 		c.deadline = c.deadline.Add(-c.dumpGrace()) // which comes before the kill
 	}
 	if !c.move(eventStop) {
@@ -340,8 +352,14 @@ func (c *child) expire() bool {
 	}
 	switch c.life.Current() {
 	case stateStarting, stateGreeted:
+		if c.plain != nil {
+			return c.stop(c.lateDoors()) // SIGQUIT may mean anything to it
+		}
 		return c.dump(c.lateStart())
 	case stateDraining:
+		if c.plain != nil {
+			return c.stop(fmt.Sprintf("did not finish its requests within %v", c.e.tuning().DrainTimeout))
+		}
 		c.because(fmt.Sprintf("did not finish its sessions within %v", c.e.tuning().DrainTimeout))
 		return c.terminate("drain timed out")
 	case stateTerminating:
@@ -349,7 +367,7 @@ func (c *child) expire() bool {
 	case stateLeaving:
 		return c.stop("closed its channel and did not leave")
 	case stateStopping:
-		if !c.dumped {
+		if !c.dumped && c.plain == nil {
 			return c.dump("")
 		}
 		return c.kill("")
@@ -396,13 +414,16 @@ func (c *child) bury(proc process) {
 	c.asked = c.asked || f.drain || f.kill
 	c.serveNoMore()
 	early := before == stateStarting || before == stateGreeted
-	if early && c.reason == "" && !c.asked {
+	if early && c.reason == "" && !c.asked && c.plain == nil {
 		c.hear()
 	}
 	c.e.forget(c)
 	x := proc.reap()
 	c.forget()
 	c.endChannels()
+	if c.plain != nil {
+		c.closeDoors()
+	}
 	if f := c.told(); f.fault != nil {
 		c.because(f.fault.Error()) // the process was faster than the loop
 	}
@@ -476,6 +497,9 @@ func (c *child) endChannels() {
 func (c *child) abandon(proc process) {
 	c.e.forget(c)
 	c.endChannels()
+	if c.plain != nil {
+		c.closeDoors()
+	}
 	if c.reason != "" {
 		c.reason += "; "
 	}
@@ -509,7 +533,7 @@ func (c *child) record(x exit) {
 	// else, took its sessions with it all the same.
 	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
-		Index: c.place(), ID: c.id, Pid: c.pid(), Release: c.release(),
+		Index: c.place(), ID: c.id, Pid: c.shown(), Release: c.release(),
 		ExitCode: x.code, Signal: x.signal, Err: c.unborn, Reason: c.reason, Greeted: f.greeted > 0, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Dump: c.tail.dumped(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}

@@ -74,6 +74,10 @@ func playWorker(play string) {
 	case "engine":
 		playEngine()
 		return
+	case "plain-engine":
+		playPlainEngine()
+	case "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish":
+		playPlain(play)
 	case "worker":
 		playRealWorker()
 		return

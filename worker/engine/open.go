@@ -27,6 +27,9 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 	if o.Handler != nil {
 		return nil, ErrHandler
 	}
+	if e.opt.HTTP != nil {
+		return nil, ErrPlain
+	}
 	if e.refusing.Load() {
 		return nil, ErrClosed
 	}
@@ -40,7 +43,7 @@ func (e *Engine) Open(ctx context.Context, o session.OpenOptions) (*session.Sess
 	}
 	begun := time.Now()
 	e.stats.queued.Add(1)
-	s, err := e.queue.wait(ctx, o)
+	s, err := e.queue.wait(ctx, &waiter{open: o})
 	if err != errFull {
 		e.waits.Observe(time.Since(begun))
 	}

@@ -112,6 +112,12 @@ func (e *Engine) Deploy(ctx context.Context, p Program, o DeployOptions) (draine
 			return nil, err
 		}
 	}
+	if (p.HTTP == nil) != (e.opt.HTTP == nil) {
+		return nil, ErrPlain
+	}
+	if p.HTTP, err = p.HTTP.withDefaults(); err != nil {
+		return nil, err
+	}
 	end, err := e.operate("a deploy of %s", p.Release)
 	if err != nil {
 		return nil, err

@@ -19,13 +19,14 @@ import (
 // other field takes the default said beside it.
 type Options struct {
 	// What is run.
-	Path    string   // the executable; a relative one is taken from the current directory
-	Args    []string // its arguments, without its name
-	Environ []string // "KEY=value": what Env is added to; default this process's environment
-	Env     []string // "KEY=value", over Environ; GOMAXPROCS is each worker's share unless set in either
-	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
-	Name    string   // of the app; default the base name of Path
-	Release string   // default "1"
+	Path    string     // the executable; a relative one is taken from the current directory
+	Args    []string   // its arguments, without its name
+	Environ []string   // "KEY=value": what Env is added to; default this process's environment
+	Env     []string   // "KEY=value", over Environ; GOMAXPROCS is each worker's share unless set in either
+	Dir     string     // working directory; default the current one, by the name it had when the engine was made, looked up at each start
+	Name    string     // of the app; default the base name of Path
+	HTTP    *PlainHTTP // the programs serve plain HTTP, and Acquire is for them; nil: sessions, for Open
+	Release string     // default "1"
 
 	Standbys    int  // workers beside those that are warm and take the place of one that dies
 	Suspended   bool // begin suspended: see Engine.Resume
@@ -140,6 +141,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("engine: %w", err)
 	}
 	o.Path = path
+	if o.HTTP, err = o.HTTP.withDefaults(); err != nil {
+		return o, err
+	}
 	setDefault(&o.Name, filepath.Base(o.Path))
 	if strings.ContainsAny(o.Name, "/\x00") {
 		return o, fmt.Errorf("engine: name %q must not contain a slash", o.Name)
@@ -154,7 +158,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // program is what the first release runs.
 func (o *Options) program() Program {
-	return Program{Path: o.Path, Args: o.Args, Environ: o.Environ, Env: o.Env, Dir: o.Dir, Release: o.Release}
+	return Program{Path: o.Path, Args: o.Args, Environ: o.Environ, Env: o.Env, Dir: o.Dir, Release: o.Release, HTTP: o.HTTP}
 }
 
 // DefaultLoops is how many loops an engine has: one per four CPUs, at least one.

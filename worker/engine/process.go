@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -22,6 +23,20 @@ type world interface {
 	// memory is how many bytes a process has resident.
 	memory(pid int) (int64, error)
 
+	// prepare makes the runtime directory, where nobody listens.
+	prepare(e *Engine) error
+
+	// doors makes the addresses that the n-th plain process is told of, and tells
+	// what that writes to its NOTIFY_SOCKET.
+	doors(e *Engine, n uint64, heard func(words string)) (*doors, error)
+
+	// knock asks for path at a door. Nil: it answered, in HTTP.
+	knock(ctx context.Context, d *door, path string) error
+
+	// groupMemory is how many bytes the processes of a group have resident; pages
+	// that they share count for each.
+	groupMemory(group int) (int64, error)
+
 	// listen gives a lane its loop and its endpoint.
 	listen(e *Engine, l *lane) error
 
@@ -35,6 +50,8 @@ type spec struct {
 	args   []string // with the name first
 	env    []string
 	dir    string
+	files  []*os.File // descriptors from 3 on; closed once the process has them, or could not be started
+	guard  bool       // by a guardian: see package guard
 	output func(s Stream, text string, more bool)
 }
 
@@ -46,12 +63,15 @@ const drainPipes = 200 * time.Millisecond
 type process interface {
 	pid() int
 
+	// main is the process that was meant: under a guardian that is not the leader.
+	main() int
+
 	// exited is closed once the process has ended; until reap its number is
 	// not used again.
 	exited() <-chan struct{}
 
-	// terminate and kill signal the whole group. They do nothing once reap
-	// was called.
+	// terminate and kill signal the whole group; a guardian that is there kills
+	// beyond it. They do nothing once reap was called.
 	terminate() error
 	kill() error
 

@@ -36,6 +36,7 @@ type osProcess struct {
 	pipes  [2]*os.File
 	read   sync.WaitGroup // of the pipes' readers
 	silent chan struct{}  // closed when both are done
+	leash  *leash         // of its guardian; nil without
 
 	mu     sync.Mutex
 	reaped bool // its number may mean somebody else now
@@ -65,6 +66,7 @@ func (w osWorld) start(s spec) (process, error) {
 	var ours, theirs [2]*os.File
 	defer func() {
 		closeFiles(theirs[:])
+		closeFiles(s.files)
 	}()
 	for i := range ours {
 		if ours[i], theirs[i], err = os.Pipe(); err != nil {
@@ -72,15 +74,30 @@ func (w osWorld) start(s spec) (process, error) {
 			return nil, err
 		}
 	}
+	path, args, files := s.path, s.args, []*os.File{null, theirs[0], theirs[1]}
+	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	var held *leash
+	if s.guard {
+		var end *os.File
+		if held, end, err = newLeash(); err != nil {
+			closeFiles(ours[:])
+			return nil, err
+		}
+		defer end.Close()
+		path, args = held.command(s)
+		files = append(files, end)
+		sys.Pdeathsig = syscall.SIGCONT // it sees that we have died by its leash, unless it is stopped
+	}
+	files = append(files, s.files...)
 	var p *os.Process
 	for until := time.Now().Add(busyGrace); ; time.Sleep(busyPause) {
 		p, err = children.start(func() (*os.Process, error) {
 			return w.starter.start(func() (*os.Process, error) {
-				return os.StartProcess(s.path, s.args, &os.ProcAttr{
+				return os.StartProcess(path, args, &os.ProcAttr{
 					Dir:   s.dir,
 					Env:   s.env,
-					Files: []*os.File{null, theirs[0], theirs[1]},
-					Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM},
+					Files: files,
+					Sys:   sys,
 				})
 			})
 		})
@@ -90,9 +107,11 @@ func (w osWorld) start(s spec) (process, error) {
 	}
 	if err != nil {
 		closeFiles(ours[:])
+		held.close()
 		return nil, err
 	}
-	o := &osProcess{p: p, gone: make(chan struct{}), silent: make(chan struct{}), pipes: ours}
+	held.follow()
+	o := &osProcess{p: p, leash: held, gone: make(chan struct{}), silent: make(chan struct{}), pipes: ours}
 	for i, stream := range [2]Stream{Stdout, Stderr} {
 		o.read.Add(1)
 		go o.readPipe(i, stream, s.output) // ends at the pipe's end, at the latest drainPipes after the death
@@ -163,7 +182,24 @@ func (o *osProcess) pid() int                 { return o.p.Pid }
 func (o *osProcess) exited() <-chan struct{}  { return o.gone }
 func (o *osProcess) drained() <-chan struct{} { return o.silent }
 func (o *osProcess) terminate() error         { return o.signal(unix.SIGTERM) }
-func (o *osProcess) kill() error              { return o.signal(unix.SIGKILL) }
+
+// kill has a guardian do it, who finds those that have left the group, and sees to
+// it that it is done.
+func (o *osProcess) kill() error {
+	if o.leash == nil || !o.leash.pull() {
+		return o.signal(unix.SIGKILL)
+	}
+	time.AfterFunc(guardGrace, func() { _ = o.signal(unix.SIGKILL) }) // nothing once it was reaped
+	return nil
+}
+
+// main is what the guardian says it is.
+func (o *osProcess) main() int {
+	if pid := o.leash.started(); pid != 0 {
+		return pid
+	}
+	return o.p.Pid
+}
 
 // signal signals the group. Its number is the leader's, which is ours until it
 // was reaped.
@@ -202,7 +238,7 @@ func (o *osProcess) dump(pid int) error {
 
 func (o *osProcess) reap() exit {
 	until := time.Now().Add(drainPipes)
-	_ = o.kill() // what is left of the group: the leader is dead but not waited for
+	_ = o.signal(unix.SIGKILL) // what is left of the group: the leader is dead but not waited for
 	o.mu.Lock()
 	o.reaped = true
 	o.mu.Unlock()
@@ -211,6 +247,8 @@ func (o *osProcess) reap() exit {
 	for _, f := range o.pipes {
 		_ = f.SetReadDeadline(until)
 	}
+	ended, told := o.leash.status()
+	o.leash.close()
 	go func() { // ends at the deadline just set
 		o.read.Wait()
 		close(o.silent)
@@ -219,8 +257,11 @@ func (o *osProcess) reap() exit {
 		return exit{code: -1, signal: "a signal that is not known: " + err.Error()}
 	}
 	ws, ok := state.Sys().(syscall.WaitStatus)
+	if told {
+		ws, ok = ended, true
+	}
 	if ok && ws.Signaled() {
 		return exit{code: -1, signal: unix.SignalName(ws.Signal())}
 	}
-	return exit{code: state.ExitCode()}
+	return exit{code: ws.ExitStatus()}
 }

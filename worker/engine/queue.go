@@ -40,6 +40,7 @@ type boundLine struct {
 // A waiter is one request in the queue.
 type waiter struct {
 	open session.OpenOptions
+	take func() bool                         // instead of a session: takes what the request needs, if it is free; nil otherwise
 	done func(s *session.Session, err error) // once, with what came of it; for a lane's on its loop, without mu
 	stop func()
 }
@@ -58,9 +59,10 @@ func (q *queue) bind(lanes []*lane) {
 
 // wait has the request wait for its turn. It fails with errFull or errAged,
 // which the engine turns into a BusyError, ctx's error, or what shut said.
-func (q *queue) wait(ctx context.Context, o session.OpenOptions) (*session.Session, error) {
+func (q *queue) wait(ctx context.Context, w *waiter) (*session.Session, error) {
 	done := make(chan opened, 1)
-	remove, err := q.enter(anyLane, &waiter{open: o, done: func(s *session.Session, err error) { done <- opened{s, err} }})
+	w.done = func(s *session.Session, err error) { done <- opened{s, err} }
+	remove, err := q.enter(anyLane, w)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +133,13 @@ func (q *queue) releaseLocked() {
 			break
 		}
 		w := at.Value.(*waiter)
-		s, err := q.try(w.open, anyLane)
-		if s == nil && err == nil {
+		var s *session.Session
+		var err error
+		if w.take != nil {
+			if !w.take() {
+				break
+			}
+		} else if s, err = q.try(w.open, anyLane); s == nil && err == nil {
 			break
 		}
 		q.removeLocked(&q.line, at)

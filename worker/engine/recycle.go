@@ -59,7 +59,7 @@ func (c *child) enough() string {
 		return fmt.Sprintf("it is %v old", age.Round(time.Second))
 	}
 	if o.Memory > 0 {
-		if n, err := c.e.world.memory(c.greeter()); err == nil && n >= o.Memory {
+		if n, err := c.resident(); err == nil && n >= o.Memory {
 			return fmt.Sprintf("it has %d MiB resident", n>>20)
 		}
 	}
@@ -71,7 +71,18 @@ func (c *child) taken() (n uint64) {
 	for _, ch := range c.all() {
 		n += ch.mux.Counters().Opened
 	}
+	if c.plain != nil {
+		n = c.e.leases.given(c)
+	}
 	return n
+}
+
+// resident is how many bytes it has; a plain program's whole group counts.
+func (c *child) resident() (int64, error) {
+	if c.plain != nil {
+		return c.e.world.groupMemory(c.pid())
+	}
+	return c.e.world.memory(c.greeter())
 }
 
 // greeter is the process that the channels came from.

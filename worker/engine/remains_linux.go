@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,12 +18,21 @@ import (
 // ended by Sweep: for each process that an engine starts in a RuntimeDir that it
 // was given, a file there says which it is.
 //
-//	NAME.UUID.pid: process number, blank, its start time (field 22 of proc_pid_stat(5))
+//	NAME.UUID.pid: process number, blank, its start time (field 22 of proc_pid_stat(5));
+//	               of a guardian, blank and "guardian" besides
+//
+// A guardian ends by itself when its engine is gone, after all that it guards, also
+// beyond its group: it gets guardGrace for that, and its group is killed only then.
 
-const remainsSuffix = ".pid"
+const (
+	remainsSuffix = ".pid"
+	ofGuardian    = "guardian"
+
+	sweepPause = 5 * time.Millisecond // between two looks for a guardian
+)
 
 // note writes the file of a process that was started, and returns what removes it.
-func (e *Engine) note(id string, pid int) (forget func()) {
+func (e *Engine) note(id string, pid int, guarded bool) (forget func()) {
 	if e.ownDir || e.opt.world != nil {
 		return func() {} // nobody would find it
 	}
@@ -31,7 +41,11 @@ func (e *Engine) note(id string, pid int) (forget func()) {
 	if !ok {
 		return func() {}
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, "%d %s\n", pid, started), 0o600); err != nil {
+	text := fmt.Sprintf("%d %s", pid, started)
+	if guarded {
+		text += " " + ofGuardian
+	}
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 		e.log.Warn("engine: a worker's process cannot be noted; if this process is killed, it may be left", "pid", pid, "err", err)
 		return func() {}
 	}
@@ -50,12 +64,14 @@ func Sweep(dir string) (killed int) {
 		}
 		return nil // what cannot be read has no notes of ours
 	})
+	patience := time.Now().Add(guardGrace) // for all together
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
-		number, started, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+		number, rest, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+		started, kind, _ := strings.Cut(rest, " ")
 		pid, err := strconv.Atoi(number)
 		if err != nil || pid <= 1 || pid == os.Getpid() {
 			continue
@@ -64,6 +80,9 @@ func Sweep(dir string) (killed int) {
 		// process of that number is the leader, or there is no such group any more.
 		if now, there := startOf(pid); there && now != started {
 			continue
+		}
+		for kind == ofGuardian && inGroup(pid, pid) && time.Now().Before(patience) {
+			time.Sleep(sweepPause)
 		}
 		killed += killGroup(pid)
 		_ = os.Remove(file)

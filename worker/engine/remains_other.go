@@ -2,7 +2,7 @@
 
 package engine
 
-func (e *Engine) note(string, int) (forget func()) { return func() {} }
+func (e *Engine) note(string, int, bool) (forget func()) { return func() {} }
 
 // Sweep does nothing here.
 func Sweep(string) (killed int) { return 0 }

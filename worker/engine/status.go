@@ -145,6 +145,9 @@ func (e *Engine) Stats() Stats {
 		case w.serves():
 			s.Online++
 		}
+		if w.plain != nil {
+			s.Sessions += w.sessions()
+		}
 		for _, ch := range w.all() {
 			if ch.closed.Load() {
 				continue // counted when it ended
