@@ -216,9 +216,7 @@ func failFields(w http.ResponseWriter, r *http.Request) {
 // refused answers a request for which no session could be opened, also if its
 // client looks gone: it may have half-closed.
 func (p *Proxy) refused(w http.ResponseWriter, r *http.Request, err error) {
-	if why, after, ok := Busy(err); ok {
-		w.Header().Set("Retry-After", decimal(after))
-		fail(w, r, http.StatusServiceUnavailable, why)
+	if RefuseBusy(w, r, err) {
 		return
 	}
 	if errors.Is(err, session.ErrTooLarge) {
