@@ -43,6 +43,7 @@ func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
 	}
 	a := &app{d: d, name: name, o: o, home: home, releases: release, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
 	a.life.surround(o.dir, o.environ)
+	a.life.kind = kind{o.plain.options()}
 	f := &o.logs
 	a.output = logs.New(logs.Options{App: name, Ring: int64(f.ring), Stdout: f.file(f.stdout), Stderr: f.file(f.stderr), Logger: log})
 	return a
@@ -54,7 +55,7 @@ func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 		a.d.progress("building %s", t.given)
 		a.d.herald.says("building " + t.given)
 	}
-	r, err := makeRelease(sig.ctx, a.life.releases, t, a.o.args, a.d.out)
+	r, err := makeRelease(sig.ctx, a.life.releases, a.life.kind, t, a.o.args, a.d.out)
 	if err != nil {
 		return err
 	}
@@ -70,11 +71,21 @@ func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 
 // proxy forwards requests that net/http has taken to the app's workers.
 func (a *app) proxy() http.Handler {
-	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: a.d.o.front.limits.ResponseHeaderTimeout}
+	late := a.d.o.front.limits.ResponseHeaderTimeout
+	if a.o.plain.http {
+		return plainProxy(a.engine, a.log, late)
+	}
+	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
 }
 
-// opener is what the front's loops ask for the app's sessions.
-func (a *app) opener() front.Opener { return a.engine }
+// opener is what the front's loops ask for the app's sessions; nil if it has none,
+// and net/http answers by way of proxy.
+func (a *app) opener() front.Opener {
+	if a.o.plain.http {
+		return nil
+	}
+	return a.engine
+}
 
 // startFailure is why the app did not start, with its name where there are
 // several.
@@ -86,7 +97,7 @@ func (a *app) status() AppStatus {
 	if all := a.life.releases.all(); rel.Name == "" && len(all) > 0 {
 		rel = all[0] // still starting
 	}
-	st := AppStatus{Release: rel.Name, SHA256: rel.SHA256, Operation: a.life.turns.status(), Output: a.output.Stats(), Workers: []engine.WorkerStatus{}}
+	st := AppStatus{Release: rel.Name, SHA256: rel.SHA256, Operation: a.life.turns.status(), Changed: rel.changed(), Output: a.output.Stats(), Workers: []engine.WorkerStatus{}}
 	if e := a.supervised(); e != nil {
 		es := e.Status()
 		st.Suspended, st.Wanted, st.Standbys = es.Suspended, es.Wanted, es.Standbys
@@ -125,6 +136,7 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 		Args:             p.Args,
 		Environ:          p.Environ,
 		Dir:              p.Dir,
+		HTTP:             p.HTTP,
 		Name:             a.name,
 		Release:          r.Name,
 		Workers:          o.workers,

@@ -21,6 +21,8 @@ func (o *runOptions) configure(cmd *cobra.Command, args []string) error {
 		return usage("run", "--config %s names what to run, and so does %q; give one of them", file, args[0])
 	case target:
 		return o.take(args, dash)
+	case file == "" && len(args) > 0 && o.plain.http: // run --http -- PROGRAM ARGS
+		return o.take(args, dash)
 	case file == "":
 		if _, err := os.Lstat(config.DefaultFile); errors.Is(err, os.ErrNotExist) {
 			return o.take(args, dash) // which says that TARGET is missing
@@ -100,7 +102,7 @@ func (o *runOptions) reread() (*config.Config, error) {
 
 // idle are the keys of apps that the daemon does not heed yet.
 var idle = map[string]bool{
-	"http": true, "health": true, "user": true, "group": true,
+	"user": true, "group": true,
 }
 
 // optionsOf are an app's options as its table has them.
@@ -113,6 +115,7 @@ func optionsOf(a *config.App) *appOptions {
 			stdout: a.Log.Stdout, stderr: a.Log.Stderr, ring: size(a.Log.Memory),
 			rotateSize: size(a.Log.RotateSize), rotateAge: a.Log.RotateAge, gzip: a.Log.Gzip, keep: a.Log.Keep,
 		},
+		plain:           plainFlags{http: a.HTTP, health: a.Health},
 		recycleRequests: a.RecycleRequests, recycleAge: a.RecycleAge, recycleMemory: size(a.RecycleMemory),
 	}
 }

@@ -141,6 +141,7 @@ func (d *deployFlags) deploy(cmd *cobra.Command, given string, progArgs []string
 	}
 	d.files = []*os.File{f}
 	d.order.Target, d.order.Source, d.order.Program, d.order.Args = as, t.source(), t.name(), progArgs
+	d.order.Built = t.pkg != ""
 	if d.order.Spent = time.Since(began); d.timeout > 0 && d.order.Spent >= d.timeout {
 		return d.lateBuild()
 	}

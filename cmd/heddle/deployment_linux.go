@@ -48,6 +48,12 @@ func (lc *lifecycle) deploy(ctx context.Context, a *asker) (*result, error) {
 		return nil, fmt.Errorf("deploy: %.64q cannot be a program's name", o.Program)
 	}
 	r := &release{Target: o.Target, Source: o.Source, Args: o.Args, Pid: o.Pid}
+	if lc.kind.plain != nil && !o.Built {
+		if !filepath.IsAbs(o.Source) {
+			return nil, fmt.Errorf("deploy: %.64q is no absolute path", o.Source)
+		}
+		return lc.carryOut(ctx, a, topicDeploy, r, lc.kind.inPlace(r, o.Source, a.files[0]))
+	}
 	return lc.carryOut(ctx, a, topicDeploy, r, func(ctx context.Context, path string) error {
 		return copyFailure(o.Target, path, copyProgram(ctx, path, a.files[0]))
 	})
@@ -68,6 +74,10 @@ func (lc *lifecycle) rollback(ctx context.Context, a *asker) (*result, error) {
 		return nil, &failure{code: exitRefused, err: errors.New("no release served before this one"), fine: lc.still(), try: "try: heddle releases"}
 	}
 	f, err := lc.releases.open(from.Name)
+	if err != nil && from.InPlace {
+		_, err = lc.again(from, new(release), nil)
+		return nil, err
+	}
 	if err != nil {
 		return nil, lc.noRelease(from.Name, from)
 	}
@@ -76,6 +86,13 @@ func (lc *lifecycle) rollback(ctx context.Context, a *asker) (*result, error) {
 	r := &release{From: from.Name, Target: from.Target, Source: from.Source, Args: from.Args, Pid: o.Pid}
 	if r.Args == nil {
 		r.Args = []string{}
+	}
+	if from.InPlace {
+		put, err := lc.again(from, r, f)
+		if err != nil {
+			return nil, err
+		}
+		return lc.carryOut(ctx, a, topicRollback, r, put)
 	}
 	return lc.carryOut(ctx, a, topicRollback, r, func(ctx context.Context, path string) error {
 		err := copyProgram(ctx, path, f)
@@ -472,6 +489,12 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 	}
 	// Whatever leaves in order, or stays silent until it is asked what it does,
 	// is likely no worker at all.
+	if se.Plain {
+		if se.Death.Pid != 0 {
+			f.try = "a program under heddle run --http must serve HTTP on descriptor 3 (LISTEN_FDS), on $PORT, or on the unix socket $HEDDLE_SOCKET; {port} and {socket} in its arguments are theirs.\n" + f.try
+		}
+		return f
+	}
 	if d := se.Death; d.Pid != 0 && !d.Greeted && (d.ExitCode == 0 || d.Signal != "" || len(d.Dump) > 0) {
 		f.try = "a program under heddle must call httpcompat.ListenAndServe(addr, handler), in place of http.ListenAndServe.\n" + f.try
 	}

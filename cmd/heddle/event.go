@@ -30,6 +30,7 @@ type order struct {
 	Source    string        `json:"source,omitempty"`  // the package's directory or the executable
 	Program   string        `json:"program,omitempty"` // what the copy is called
 	Args      []string      `json:"args"`              // null: those of the release that serves
+	Built     bool          `json:"built,omitempty"`   // the program was made for this deploy, and is copied in any case
 	Release   string        `json:"release,omitempty"` // rollback: to which; "": the one before. withdraw: which
 	Suspended bool          `json:"suspended,omitempty"`
 	Supersede bool          `json:"supersede,omitempty"`

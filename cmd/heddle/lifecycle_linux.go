@@ -33,6 +33,7 @@ type lifecycle struct {
 	name     string // the daemon's
 	log      *slog.Logger
 	releases *store
+	kind     kind
 	base     context.Context // ends with the daemon
 	end      context.CancelCauseFunc
 
@@ -80,7 +81,7 @@ func (lc *lifecycle) surround(dir string, environ func(base []string) []string) 
 func (lc *lifecycle) program(r *release) engine.Program {
 	lc.mu.Lock()
 	defer lc.mu.Unlock()
-	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.dir, Release: r.Name}
+	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.dir, Release: r.Name, HTTP: lc.kind.plain}
 	if lc.environ != nil {
 		p.Environ = lc.environ(os.Environ())
 	}

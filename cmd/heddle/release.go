@@ -12,13 +12,15 @@ import (
 // so that whoever builds or copies over the original cannot hurt workers that
 // run. Its JSON is kept beside the copy's directory, and is what releases shows.
 type release struct {
-	Name    string    `json:"release"`
-	State   string    `json:"state"`
-	Reason  string    `json:"reason,omitempty"` // why it failed
-	From    string    `json:"from,omitempty"`   // whose program a rollback took
-	Target  string    `json:"target"`           // as given
-	Source  string    `json:"source"`           // the package's directory or the executable
-	Program string    `json:"program"`          // the copy; gone when it failed or is retired
+	Name    string `json:"release"`
+	State   string `json:"state"`
+	Reason  string `json:"reason,omitempty"`   // why it failed
+	From    string `json:"from,omitempty"`     // whose program a rollback took
+	Target  string `json:"target"`             // as given
+	Source  string `json:"source"`             // the package's directory or the executable
+	Program string `json:"program"`            // the copy; gone when it failed or is retired
+	InPlace bool   `json:"in_place,omitempty"` // Program is no copy: of --http
+	original
 	Args    []string  `json:"args"`
 	SHA256  string    `json:"sha256"` // of the program, hexadecimal
 	Size    int64     `json:"size"`   // bytes

@@ -16,8 +16,16 @@ import (
 const largestProgram = 4 << 30
 
 // makeRelease builds or copies t into a new release.
-func makeRelease(ctx context.Context, s *store, t target, args []string, stderr io.Writer) (*release, error) {
+func makeRelease(ctx context.Context, s *store, k kind, t target, args []string, stderr io.Writer) (*release, error) {
 	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: append([]string{}, args...), Pid: os.Getpid()}
+	if k.plain != nil && t.pkg == "" {
+		f, err := openInPlace(t)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return r, s.add(ctx, r, t.name(), k.inPlace(r, t.path, f))
+	}
 	err := s.add(ctx, r, t.name(), func(ctx context.Context, path string) error {
 		if t.pkg != "" {
 			return t.build(ctx, path, stderr)

@@ -43,6 +43,7 @@ type appOptions struct {
 	// Of the daemon's environment, and of its own, what the workers get; nil: all.
 	environ func(base []string) []string
 	logs    logFlags
+	plain   plainFlags
 
 	workers     int
 	standbys    int
@@ -88,6 +89,14 @@ httpcompat.ListenAndServe(addr, handler). Its arguments go behind --.
 Without TARGET run does what heddle.toml in the current directory says, or the file
 of --config (docs/configuration.md). Flags that are given go before what it says.
 
+With --http it is any program in any language that serves plain HTTP, and is run
+where it is, not from a copy: run --http -- node server.js. Each worker is told of
+three addresses and may serve at whichever it likes: descriptor 3, a socket that
+listens (LISTEN_FDS, as from systemd); PORT, on 127.0.0.1; HEDDLE_SOCKET, the path of a
+unix socket. {port} and {socket} in ARGS are replaced by theirs. It is ready when it
+answers a request to --health, with whatever status. Nothing that it has started
+outlives it or the daemon.
+
 Clients speak HTTP/1.0, HTTP/1.1 or HTTP/2, over TLS with --tls-cert, HTTP/2 in
 clear where they begin with it. Requests get X-Request-Id, X-Forwarded-For, -Proto
 and -Host, and Forwarded; what clients say there is believed of --trusted-proxies
@@ -113,6 +122,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --workers 2 --listen 127.0.0.1:9000 ./shop -- -db shop.db
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
   heddle run --watch ./examples/hello
+  heddle run --http -- python3 -m http.server --bind 127.0.0.1 {port}
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
@@ -146,6 +156,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	o.admin.add(cmd)
 	fs.StringVar(&o.file, "config", "", "file that says what to run, without TARGET (default: heddle.toml, if there is one)")
 	o.logs.add(cmd)
+	o.plain.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
@@ -170,6 +181,9 @@ func (o *runOptions) take(args []string, dash int) error {
 	before := args
 	if dash >= 0 {
 		before, o.args = args[:dash], args[dash:]
+	}
+	if len(before) == 0 && o.plain.http && len(o.args) > 0 { // run --http -- PROGRAM ARGS
+		before, o.args = o.args[:1], o.args[1:]
 	}
 	switch len(before) {
 	case 0:
@@ -223,6 +237,9 @@ func (o *runOptions) check() error {
 		}
 	}
 	if err := o.logs.check(); err != nil {
+		return err
+	}
+	if err := o.plain.check(); err != nil {
 		return err
 	}
 	if _, err := o.front.options(nil); err != nil {

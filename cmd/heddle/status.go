@@ -80,7 +80,8 @@ type namedStatus struct {
 // An AppStatus is what a daemon says of an app.
 type AppStatus struct {
 	Release   string           `json:"release"`
-	SHA256    string           `json:"sha256"` // of the release's program, hexadecimal
+	SHA256    string           `json:"sha256"`            // of the release's program, hexadecimal
+	Changed   string           `json:"changed,omitempty"` // what has become of the file of a program that is run in place
 	Suspended bool             `json:"suspended"`
 	Wanted    int              `json:"wanted"`   // workers
 	Standbys  int              `json:"standbys"` // wanted
@@ -213,6 +214,9 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 }
 
 func printApp(w io.Writer, st AppStatus, now time.Time) error {
+	if st.Changed != "" {
+		fmt.Fprintf(w, "%s; a worker that is started from now on runs what is there; heddle deploy makes it a release\n", st.Changed)
+	}
 	if len(st.Workers) == 0 {
 		_, err := fmt.Fprintln(w, "no workers yet")
 		return err

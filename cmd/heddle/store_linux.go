@@ -46,7 +46,10 @@ func (s *store) add(ctx context.Context, r *release, program string, put func(ct
 		return fmt.Errorf("release %q: %w", r.Name, err)
 	}
 	home := s.home(r.Name)
-	r.State, r.Created, r.Program = releaseDeploying, time.Now(), filepath.Join(home, program)
+	r.State, r.Created = releaseDeploying, time.Now()
+	if !r.InPlace {
+		r.Program = filepath.Join(home, program)
+	}
 	s.mu.Lock()
 	i, _ := slices.BinarySearchFunc(s.list, r.number, func(x *release, n int) int { return x.number - n })
 	s.list = slices.Insert(s.list, i, r)
@@ -62,6 +65,12 @@ func (s *store) add(ctx context.Context, r *release, program string, put func(ct
 }
 
 func (s *store) furnish(ctx context.Context, r *release, home string, put func(ctx context.Context, path string) error) error {
+	if r.InPlace {
+		if err := put(ctx, r.Program); err != nil {
+			return err
+		}
+		return s.takeInPlace(r)
+	}
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return fmt.Errorf("release %s: %w", r.Name, err)
 	}

@@ -20,8 +20,8 @@ type switchboard struct {
 
 // A switching is one set of apps and routes.
 type switching struct {
-	apps    []*app // as the picker counts them
-	openers []front.Opener
+	apps    []*app         // as the picker counts them
+	openers []front.Opener // nil: net/http answers what is for the app
 	proxies []http.Handler
 	routes  picker // nil: everything is the one app's
 }
@@ -43,10 +43,13 @@ func (s *switchboard) set(apps []*app, routes picker) {
 }
 
 // backend is what the front's loops ask: the app itself, where there is but one
-// and will be no other.
+// and will be no other; nil if net/http is to answer everything.
 func (s *switchboard) backend() front.Backend {
 	w := s.now.Load()
-	if w.routes == nil {
+	switch {
+	case w.routes == nil && w.openers[0] == nil:
+		return nil
+	case w.routes == nil:
 		return w.apps[0].engine
 	}
 	return s

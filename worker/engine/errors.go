@@ -15,6 +15,9 @@ var (
 	// ErrUnsupported reports a system other than Linux.
 	ErrUnsupported = errors.New("engine: needs Linux")
 
+	// ErrHealth reports a PlainHTTP.Health that cannot be a path.
+	ErrHealth = errors.New("engine: health path: want one such as /healthz")
+
 	// ErrHandler reports an Open with OpenOptions.Handler, which belongs to
 	// the loop of one channel and cannot be chosen for.
 	ErrHandler = errors.New("engine: a session with a Handler is opened on its loop's own channel")
@@ -61,7 +64,7 @@ type StartError struct {
 	Death Death // how that worker ended
 	path  string
 	first bool // of Start: nobody served before
-	plain bool // it serves plain HTTP
+	Plain bool // it serves plain HTTP
 }
 
 // Worker names it: "worker 3", or "a standby".
@@ -92,7 +95,7 @@ func (e *StartError) Error() string {
 	}
 	if e.Death.Pid == 0 {
 		fmt.Fprintf(&b, "check that %s is a program for this machine", e.path)
-	} else if e.plain {
+	} else if e.Plain {
 		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves HTTP on descriptor 3 (LISTEN_FDS), on PORT, or on HEDDLE_SOCKET", e.path)
 	} else {
 		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves with httpcompat.ListenAndServe or runs a worker", e.path)

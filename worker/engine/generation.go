@@ -89,7 +89,7 @@ func (g *generation) await(ctx context.Context, list []*slot) error {
 		select {
 		case r := <-results:
 			if r.death != nil {
-				return &StartError{Index: r.slot.index, Death: *r.death, path: g.program.Path, plain: g.program.HTTP != nil}
+				return &StartError{Index: r.slot.index, Death: *r.death, path: g.program.Path, Plain: g.program.HTTP != nil}
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -112,7 +112,7 @@ func (g *generation) activate() error {
 	g.mu.Lock()
 	if d := g.failure; d != nil {
 		g.mu.Unlock()
-		return &StartError{Index: d.Index, Death: *d, path: g.program.Path, plain: g.program.HTTP != nil}
+		return &StartError{Index: d.Index, Death: *d, path: g.program.Path, Plain: g.program.HTTP != nil}
 	}
 	for _, s := range slices.Concat(g.slots, g.standbys) {
 		if c := s.current(); c.isOut() {

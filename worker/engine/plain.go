@@ -41,10 +41,15 @@ func (h *PlainHTTP) withDefaults() (*PlainHTTP, error) {
 	}
 	out := *h
 	setDefault(&out.Health, "/")
-	if !strings.HasPrefix(out.Health, "/") || strings.ContainsFunc(out.Health, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
-		return nil, fmt.Errorf("engine: health path %q: want one such as /healthz", out.Health)
+	return &out, out.Check()
+}
+
+// Check fails with an ErrHealth if Health cannot be a path.
+func (h PlainHTTP) Check() error {
+	if h.Health == "" || strings.HasPrefix(h.Health, "/") && !strings.ContainsFunc(h.Health, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) {
+		return nil
 	}
-	return &out, nil
+	return fmt.Errorf("%w; got %q", ErrHealth, h.Health)
 }
 
 // A plainChild is what a child has that is no session worker.
