@@ -118,7 +118,7 @@ var rooms = map[string]room{
 	"bench/internal/websocket": {},
 	"bench/internal/traffic":   {below: []string{"bench/internal/pattern", "bench/internal/websocket"}},
 	"bench/internal/daemon":    {below: []string{"bench/internal/stack"}},
-	"bench/lifecycle":          {below: []string{"bench/internal/daemon", "bench/internal/traffic", "bench/internal/stack", "bench/internal/clock", "bench/internal/figures"}},
+	"bench/lifecycle":          {below: []string{"bench/internal/daemon", "bench/internal/pattern", "bench/internal/traffic", "bench/internal/stack", "bench/internal/clock", "bench/internal/figures"}},
 	"bench/lifecycle/app":      {below: []string{"httpcompat", "bench/internal/pattern", "bench/internal/websocket"}},
 }
 

@@ -27,6 +27,10 @@
 //	daemon     kill -9 of the daemon, --count times: when the workers have gone,
 //	           when a new daemon serves; nothing is left behind.
 //
+// With -http the app is a plain program, which knows nothing of Heddle; -via node has
+// one in JavaScript (bench/lifecycle/app.js) do the same. It cannot call itself
+// broken, nor be told of a drain.
+//
 // The exit code is 0 if the promise was kept, 5 if not, 1 if that cannot be told
 // and 2 for a wrong command line. (go run makes 1 of all but 0: build the command
 // where the difference matters.) It needs Linux.
@@ -42,6 +46,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +72,8 @@ type plan struct {
 	json     bool
 	log      string
 	flags    string
+	http     bool
+	via      string
 }
 
 // A scenario is one of the stories.
@@ -140,6 +147,8 @@ func parse(args []string, stderr io.Writer) (plan, scenario, error) {
 	fs.BoolVar(&p.json, "json", false, "print JSON")
 	fs.StringVar(&p.log, "log", "", "file for the daemon's log")
 	fs.StringVar(&p.flags, "run", "", "more flags of heddle run, blanks between them")
+	fs.BoolVar(&p.http, "http", false, "the app serves plain HTTP, under heddle run --http")
+	fs.StringVar(&p.via, "via", "port", "with -http: listen, port or socket, the address that the app takes; or node, another app")
 	fs.Usage = func() {
 		fmt.Fprintf(stderr, "usage: lifecycle [flags] SCENARIO\nscenarios: %s\n", strings.Join(names(), ", "))
 		fs.PrintDefaults()
@@ -155,6 +164,9 @@ func parse(args []string, stderr io.Writer) (plan, scenario, error) {
 	}
 	if fs.NArg() > 0 || p.scenario == "" {
 		return p, scenario{}, fmt.Errorf("want one scenario of %s", strings.Join(names(), ", "))
+	}
+	if !slices.Contains([]string{"listen", "port", "socket", "node"}, p.via) {
+		return p, scenario{}, fmt.Errorf("-via %q: want listen, port, socket or node", p.via)
 	}
 	if p.count < 0 || p.duration < 0 || p.workers < 1 || p.standbys < 0 || p.load < 1 || p.goal <= 0 {
 		return p, scenario{}, errors.New("a number is too small")

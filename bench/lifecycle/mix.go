@@ -41,6 +41,9 @@ func mix(ctx context.Context, r *rig) error {
 	}
 	var drawn []int // each act by its number, as often as its weight
 	for i, act := range acts {
+		if r.plan.http && act.name == "report broken" {
+			continue // it has no word for it
+		}
 		for range act.weight {
 			drawn = append(drawn, i)
 		}

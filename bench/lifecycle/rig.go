@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/daemon"
+	"github.com/heddle-go/heddle/bench/internal/pattern"
 	"github.com/heddle-go/heddle/bench/internal/stack"
 	"github.com/heddle-go/heddle/bench/internal/traffic"
 )
@@ -60,7 +61,11 @@ func play(ctx context.Context, p plan, s scenario, stderr io.Writer) (_ *report,
 		return nil, err
 	}
 	for _, marker := range []string{"A", "B"} {
-		if r.programs[marker], err = buildApp(ctx, dir, marker); err != nil {
+		build := buildApp
+		if p.http && p.via == "node" {
+			build = wrapNode
+		}
+		if r.programs[marker], err = build(ctx, dir, marker); err != nil {
 			return nil, err
 		}
 	}
@@ -94,9 +99,31 @@ func buildApp(ctx context.Context, dir, marker string) (string, error) {
 	return path, nil
 }
 
+// wrapNode makes a script that runs the app in JavaScript as the program of that
+// marker.
+func wrapNode(_ context.Context, dir, marker string) (string, error) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return "", err
+	}
+	app, err := filepath.Abs("bench/lifecycle/app.js")
+	if err != nil {
+		return "", err
+	}
+	block := filepath.Join(dir, "block")
+	if err := os.WriteFile(block, pattern.Block, 0o600); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "app-"+strings.ToLower(marker))
+	return path, os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\nexec '%s' '%s' %s '%s' \"$@\"\n", node, app, marker, block), 0o700)
+}
+
 // start starts a daemon that serves program A.
 func (r *rig) start(ctx context.Context, workers int, listen string, flags ...string) error {
 	r.progress.say("starting heddle")
+	if r.plan.http {
+		flags = append(flags, "--http")
+	}
 	flags = append(append([]string{"--workers", strconv.Itoa(workers)}, flags...), strings.Fields(r.plan.flags)...)
 	d, err := daemon.Start(ctx, daemon.Options{Heddle: r.heddle, Dir: r.dir, Listen: listen, Flags: flags, Target: r.programs["A"], Args: r.args()})
 	if err != nil {
@@ -107,7 +134,13 @@ func (r *rig) start(ctx context.Context, workers int, listen string, flags ...st
 }
 
 // args are the app's.
-func (r *rig) args(more ...string) []string { return append([]string{"-witness", r.witness}, more...) }
+func (r *rig) args(more ...string) []string {
+	args := []string{"-witness", r.witness}
+	if r.plan.http {
+		args = append(args, "-via", r.plan.via)
+	}
+	return append(args, more...)
+}
 
 // begin starts the traffic and waits until each kind has been answered.
 func (r *rig) begin(ctx context.Context, o traffic.Options) error {

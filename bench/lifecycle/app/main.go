@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -60,6 +61,7 @@ type app struct {
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to serve on when started by hand")
 	path := flag.String("witness", "", "file that names the requests served")
+	via := flag.String("via", "", "serve plain HTTP, as under heddle run --http: at listen (descriptor 3), port or socket, from the environment")
 	fail := flag.String("fail", "", "how this release fails: exit, panic or hang")
 	flag.Parse()
 	switch *fail {
@@ -79,6 +81,9 @@ func main() {
 	if l, ok := worker.Launched(); ok {
 		a.worker, a.release = cmp.Or(l.UUID, "none"), cmp.Or(l.Release, "none")
 	}
+	if *via != "" {
+		a.worker, a.release = cmp.Or(os.Getenv("HEDDLE_UUID"), "none"), cmp.Or(os.Getenv("HEDDLE_RELEASE"), "none")
+	}
 	if *path != "" {
 		// One write(2) to a file opened for appending is one line, whoever else
 		// writes, and stays when its writer is killed.
@@ -97,9 +102,29 @@ func main() {
 	}
 	srv := &http.Server{Addr: *addr, Handler: mux}
 	srv.RegisterOnShutdown(sync.OnceFunc(func() { close(a.draining) }))
+	if *via != "" {
+		ln, err := listen(*via)
+		if err != nil {
+			log.Fatal(err)
+		}
+		log.Fatal(srv.Serve(ln))
+	}
 	if err := httpcompat.Serve(srv); err != http.ErrServerClosed {
 		log.Fatal(err)
 	}
+}
+
+// listen takes the address that a plain program is told of.
+func listen(via string) (net.Listener, error) {
+	switch via {
+	case "listen":
+		return net.FileListener(os.NewFile(3, "listener")) // sd_listen_fds(3)
+	case "port":
+		return net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	case "socket":
+		return net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
+	}
+	return nil, fmt.Errorf("-via %q: want listen, port or socket", via)
 }
 
 // witnessed writes the request down and says who answers.
