@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/clock"
@@ -110,6 +111,9 @@ func (r *rig) strangers(ctx context.Context) error {
 	known := map[int]bool{r.d.Pid(): true}
 	for _, w := range st.Workers {
 		known[w.Pid] = true
+		if r.plan.http {
+			known[parentOf(w.Pid)] = true // its guardian
+		}
 	}
 	pids, err := daemon.Processes(r.dir)
 	if err != nil {
@@ -121,4 +125,17 @@ func (r *rig) strangers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// parentOf is a process's parent, 0 if it has gone.
+func parentOf(pid int) (parent int) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// pid (name) state parent ..., proc_pid_stat(5); the name may hold anything
+	if f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])); len(f) > 1 {
+		parent, _ = strconv.Atoi(f[1])
+	}
+	return parent
 }

@@ -57,8 +57,10 @@ func (b *body) Close() error { return nil }
 func (b *body) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err == io.EOF || b.length >= 0 && b.read == b.length
+	return b.wholeLocked()
 }
+
+func (b *body) wholeLocked() bool { return b.err == io.EOF || b.length >= 0 && b.read == b.length }
 
 // failed says whether it was the client that broke the request off.
 func (b *body) failed() bool {
@@ -73,10 +75,9 @@ func (b *body) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if !b.reading {
-		return
+	if b.reading && !b.wholeLocked() { // who looks for the end behind the last byte finds it at once
+		_ = b.rc.SetReadDeadline(time.Unix(1, 0)) // an error: the connection has gone
 	}
-	_ = b.rc.SetReadDeadline(time.Unix(1, 0)) // an error: the connection has gone
 	for b.reading {
 		b.idle.Wait()
 	}

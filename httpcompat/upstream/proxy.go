@@ -26,6 +26,10 @@ type Target interface {
 	// Give gives the place back. Broken: the answer broke off or never came, and
 	// it was not the client's doing.
 	Give(broken bool)
+
+	// Unreachable gives it back too: no connection could be made, so that another
+	// worker is to be asked.
+	Unreachable()
 }
 
 // A Backend finds who is to answer a request, label being its id. It may wait
@@ -155,8 +159,8 @@ type exchange struct {
 // ask asks t, and gives it back. False: t cannot have seen the request, and
 // another may be asked.
 func (x *exchange) ask(t Target, last bool) (done bool) {
-	broken := true // also if we panic
-	defer func() { t.Give(broken && x.r.Context().Err() == nil) }()
+	broken := true                                                  // also if we panic
+	defer func() { t.Give(broken && x.r.Context().Err() == nil) }() // nothing after Unreachable
 	wk := x.p.worker(t)
 	out := x.outgoing()
 	tr := wk.fresh
@@ -168,6 +172,9 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 	x.headed = true
 	x.mu.Unlock()
 	if err != nil {
+		if !x.touched && x.r.Context().Err() == nil && isDial(err) {
+			t.Unreachable()
+		}
 		if !x.touched && !last && x.r.Context().Err() == nil {
 			x.headed, broken = false, false
 			x.p.log().Info("upstream: asking another worker, since the last could not be connected to", "request", x.id, "method", x.r.Method, "uri", x.r.RequestURI, "err", err)
@@ -189,6 +196,12 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 		x.brokeOff(resp, err)
 	}
 	return true
+}
+
+// isDial says whether err is of a connection that could not be made.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // isIdempotent says whether a request may be sent again, without harm and without

@@ -35,7 +35,15 @@ type place struct {
 func (p *place) Address() (network, address string) { return p.network, p.address }
 func (p *place) ID() string                         { return p.id }
 func (p *place) Retired() <-chan struct{}           { return p.retired }
-func (p *place) Give(broken bool)                   { p.given <- broken }
+
+// A lease is a place for one request.
+type lease struct {
+	*place
+	once sync.Once
+}
+
+func (l *lease) Give(broken bool) { l.once.Do(func() { l.given <- broken }) }
+func (l *lease) Unreachable()     { l.once.Do(func() { l.given <- false }) }
 
 // A rig is a proxy before a worker.
 type rig struct {
@@ -99,7 +107,7 @@ func newRawRig(t *testing.T, f func(c net.Conn, br *bufio.Reader)) *rig {
 }
 
 func (r *rig) before(t *testing.T) {
-	r.proxy = &Proxy{Logger: slog.New(slog.DiscardHandler), Backend: func(context.Context, string) (Target, error) { return r.place, nil }}
+	r.proxy = &Proxy{Logger: slog.New(slog.DiscardHandler), Backend: func(context.Context, string) (Target, error) { return &lease{place: r.place}, nil }}
 	r.front = httptest.NewUnstartedServer(r.proxy)
 	r.front.Config.DisableGeneralOptionsHandler = true
 	r.front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -419,9 +427,9 @@ func TestBackend(t *testing.T) {
 				if err, ok := first[i].(error); ok {
 					return nil, err
 				}
-				return gone, nil
+				return &lease{place: gone}, nil
 			}
-			return r.place, nil
+			return &lease{place: r.place}, nil
 		}
 	}
 	post := func() (*http.Response, string) {

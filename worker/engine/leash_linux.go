@@ -46,8 +46,9 @@ func (l *leash) command(s spec) (path string, args []string) {
 	return "/proc/self/exe", append([]string{"heddle", guard.Verb, guard.Guard, strconv.Itoa(len(s.files)), s.path}, s.args...)
 }
 
-// follow begins to read what the guardian says.
-func (l *leash) follow() {
+// follow begins to read what the guardian says. over is called when that is that
+// the program has ended.
+func (l *leash) follow(over func()) {
 	if l == nil {
 		return
 	}
@@ -67,6 +68,9 @@ func (l *leash) follow() {
 				l.ended, l.ending = true, syscall.WaitStatus(n)
 			}
 			l.mu.Unlock()
+			if what == guard.Ended && over != nil {
+				over()
+			}
 		}
 	}()
 }

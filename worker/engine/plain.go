@@ -65,6 +65,7 @@ type plainChild struct {
 	// Guarded by the engine's leases.mu.
 	open   map[uint64]*Upstream // requests that it has, by their numbers
 	given  uint64
+	shut   time.Time     // until when nobody is sent there, because somebody could not connect
 	broken []brokenLease // that have come to nothing, lately
 }
 
@@ -89,6 +90,7 @@ func (c *child) plainSpec() (s spec, err error) {
 		dir:    c.e.dirOf(p),
 		files:  []*os.File{d.listener},
 		guard:  true,
+		over:   func() { c.e.leases.leave(c) },
 		output: c.output,
 	}
 	for _, a := range p.Args {

@@ -52,6 +52,7 @@ type spec struct {
 	dir    string
 	files  []*os.File // descriptors from 3 on; closed once the process has them, or could not be started
 	guard  bool       // by a guardian: see package guard
+	over   func()     // called when a guardian says that the program has ended, which comes before its own end
 	output func(s Stream, text string, more bool)
 }
 

@@ -110,7 +110,7 @@ func (w osWorld) start(s spec) (process, error) {
 		held.close()
 		return nil, err
 	}
-	held.follow()
+	held.follow(s.over)
 	o := &osProcess{p: p, leash: held, gone: make(chan struct{}), silent: make(chan struct{}), pipes: ours}
 	for i, stream := range [2]Stream{Stdout, Stderr} {
 		o.read.Add(1)

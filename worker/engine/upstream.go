@@ -54,6 +54,16 @@ func (u *Upstream) Give(broken bool) {
 	u.once.Do(func() { u.c.e.leases.give(u, broken) })
 }
 
+// shutTime is how long a worker that could not be connected to is given nothing:
+// most likely it is dead, and that is seen sooner.
+const shutTime = 100 * time.Millisecond
+
+// Unreachable says that the worker could not be connected to. It is given nothing
+// for a moment, and the place back: the worker has not seen the request.
+func (u *Upstream) Unreachable() {
+	u.once.Do(func() { u.c.e.leases.shut(u) })
+}
+
 // Acquire gives the least loaded plain worker that serves. While none does, or
 // all have Concurrency requests, it waits its turn. label is the request's id.
 //
@@ -123,9 +133,10 @@ func (l *leases) take(e *Engine, label string) *Upstream {
 	defer l.mu.Unlock()
 	l.turn++
 	var best *child
+	now := time.Now()
 	for i := range l.serving {
 		c := l.serving[(l.turn+i)%len(l.serving)]
-		if n := len(c.plain.open); (e.opt.Concurrency == 0 || n < e.opt.Concurrency) && (best == nil || n < len(best.plain.open)) {
+		if n := len(c.plain.open); !now.Before(c.plain.shut) && (e.opt.Concurrency == 0 || n < e.opt.Concurrency) && (best == nil || n < len(best.plain.open)) {
 			best = c
 		}
 	}
@@ -157,6 +168,15 @@ func (l *leases) give(u *Upstream, broken bool) {
 		c.tell(func(*facts) {}) // it may leave
 	}
 	c.e.queue.release()
+}
+
+// shut takes a request off its worker, and has that be given none for shutTime.
+func (l *leases) shut(u *Upstream) {
+	l.mu.Lock()
+	u.c.plain.shut = time.Now().Add(shutTime)
+	l.mu.Unlock()
+	time.AfterFunc(shutTime, u.c.e.queue.release) // whoever waits for nobody else
+	l.give(u, false)
 }
 
 // lost is the record of a request that comes to nothing.

@@ -13,7 +13,8 @@
 // has.
 //
 //	the guardian says    started PID\n      the program's process
-//	                     ended STATUS\n     its wait status, wait(2), decimal
+//	                     ended STATUS\n     its wait status, wait(2), decimal; what it has
+//	                                       started is killed next
 //	the engine says      nothing; its end, or half of it, closes: kill everything
 //
 // The guardian leads the process group that the engine has made, and the program

@@ -126,10 +126,10 @@ func guard(files int, command []string) (code int) {
 			var ws unix.WaitStatus
 			if who, ws, more = g.wait(); who == pid && !ended {
 				ended, status = true, ws
+				g.say(Ended, int(status))
 				go g.killAll() // ends with the process
 			}
 			if who < 0 {
-				g.say(Ended, int(status))
 				return codeOf(status)
 			}
 		}
