@@ -33,6 +33,7 @@ var kinds = []kind{
 	{key: bare, name: "net/http alone", start: startBare, http2: true},
 	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1), http2: true},
 	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2), http2: true},
+	{key: "http1", name: "heddle --http, 1 worker", start: startHTTP, http2: true},
 	{key: "nginx", name: "nginx, net/http", needs: "nginx", start: startNginx},
 	{key: "haproxy", name: "haproxy, net/http", needs: "haproxy", start: startHAProxy, http2: true},
 	{key: "fcgi", name: "nginx, net/http/fcgi", needs: "nginx", start: startFastCGI, frail: true},
@@ -59,6 +60,11 @@ func heddle(workers int) func(context.Context, place) (*stack.Stack, error) {
 	return func(ctx context.Context, p place) (*stack.Stack, error) {
 		return stack.Heddle(ctx, p.built, "app", workers)
 	}
+}
+
+// startHTTP has the app serve plain HTTP behind heddle.
+func startHTTP(ctx context.Context, p place) (*stack.Stack, error) {
+	return stack.HeddleHTTP(ctx, p.built, "app", 1, "-listen", "unix:{socket}")
 }
 
 func startReverseProxy(ctx context.Context, p place) (*stack.Stack, error) {

@@ -15,9 +15,19 @@ import (
 
 var started atomic.Int64 // heddles of this process, so that no two have one name
 
+// HeddleHTTP starts a program, built into dir beside heddle itself, as workers of
+// heddle run --http that are given args.
+func HeddleHTTP(ctx context.Context, dir, program string, workers int, args ...string) (*Stack, error) {
+	return startHeddle(ctx, dir, program, workers, []string{"--http"}, args)
+}
+
 // Heddle starts a program, built into dir beside heddle itself, as workers of
 // heddle run with its defaults, and what flags add to them.
 func Heddle(ctx context.Context, dir, program string, workers int, flags ...string) (*Stack, error) {
+	return startHeddle(ctx, dir, program, workers, flags, nil)
+}
+
+func startHeddle(ctx context.Context, dir, program string, workers int, flags, programArgs []string) (*Stack, error) {
 	addr, err := FreeAddr()
 	if err != nil {
 		return nil, err
@@ -25,7 +35,7 @@ func Heddle(ctx context.Context, dir, program string, workers int, flags ...stri
 	name := fmt.Sprintf("bench-%s-%d-%d", program, os.Getpid(), started.Add(1))
 	control := filepath.Join(dir, name+".sock")
 	args := append([]string{"run", "--name", name, "--workers", strconv.Itoa(workers), "--listen", addr, "--control", control}, flags...)
-	s, err := Start(ctx, "heddle", "http://"+addr+"/", filepath.Join(dir, "heddle"), append(args, filepath.Join(dir, program))...)
+	s, err := Start(ctx, "heddle", "http://"+addr+"/", filepath.Join(dir, "heddle"), append(append(args, filepath.Join(dir, program), "--"), programArgs...)...)
 	if err != nil {
 		return nil, err
 	}

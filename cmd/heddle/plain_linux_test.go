@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const plainGo = `package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+)
+
+func main() {
+	ln, err := net.FileListener(os.NewFile(3, "listener"))
+	if err != nil {
+		panic(err)
+	}
+	panic(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "fine") })))
+}
+`
+
+const plainNode = `require('http').createServer((q, s) => s.end('fine\n')).listen(process.env.HEDDLE_SOCKET)
+`
+
+// TestPlainPrograms deploys real programs, of several languages, under load by
+// sockets that never retry.
+func TestPlainPrograms(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("index.html", "fine\n")
+	write("server.js", plainNode)
+	write("main.go", plainGo)
+	write("go.mod", "module plain\n\ngo 1.26\n")
+	write("wrapped", "#!/bin/sh\nsleep 300 &\nnode server.js\necho not reached\n")
+	for _, tt := range []struct {
+		name, needs string
+		command     []string
+	}{
+		{"go", "go", []string{"."}},
+		{"node", "node", []string{"node", "server.js"}},
+		{"python", "python3", []string{"python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"}},
+		{"sh", "node", []string{"./wrapped"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := exec.LookPath(tt.needs); err != nil {
+				t.Skipf("no %s on this machine", tt.needs)
+			}
+			d := startPlain(t, dir, "p"+tt.name, tt.command...)
+			l := loadPlain(t, d.addr)
+			for range 3 {
+				before := l.good.Load()
+				until(func() bool { return l.good.Load() > before+20 })
+				if out, err := d.heddle("deploy"); err != nil {
+					t.Fatalf("deploy: %v\n%s\n%s", err, out, d.said.String())
+				}
+			}
+			l.stop()
+			if l.bad.Load() > 0 || l.good.Load() < 60 {
+				t.Errorf("%d requests answered, %d lost: %v", l.good.Load(), l.bad.Load(), l.first.Load())
+			}
+			pids := plainPids(t, d)
+			if out, err := d.heddle("stop"); err != nil {
+				t.Errorf("stop: %v\n%s", err, out)
+			}
+			<-d.done
+			for _, pid := range pids {
+				if !until(func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }) {
+					t.Errorf("process %d is left", pid)
+				}
+			}
+		})
+	}
+}
+
+// A plainDaemon is a heddle run --http of a test.
+type plainDaemon struct {
+	*child
+	name, state, addr string
+}
+
+func startPlain(t *testing.T, dir, name string, command ...string) *plainDaemon {
+	t.Helper()
+	state, err := os.MkdirTemp("", "hd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(state) })
+	heddle, err := exec.LookPath("heddle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"run", "--http", "--name", name, "--workers", "2", "--listen", "127.0.0.1:0", "--"}, command...)
+	cmd := exec.Command(heddle, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+state, "PWD="+dir)
+	c, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	d := &plainDaemon{child: c, name: name, state: state}
+	if !until(func() bool {
+		m := readyLine.FindStringSubmatch(c.said.String())
+		if m != nil {
+			d.addr = strings.TrimPrefix(m[1], "http://")
+		}
+		return m != nil
+	}) {
+		t.Fatalf("not ready; it said:\n%s", c.said.String())
+	}
+	return d
+}
+
+func (d *plainDaemon) heddle(verb string) (string, error) {
+	cmd := exec.Command(d.cmd.Path, verb, "--name", d.name)
+	cmd.Env, cmd.Dir = d.cmd.Env, d.cmd.Dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// plainPids are the processes below a daemon.
+func plainPids(t *testing.T, d *plainDaemon) (pids []int) {
+	t.Helper()
+	below := map[string]bool{fmt.Sprint(d.cmd.Process.Pid): true}
+	for range 4 { // generations of processes
+		stats, err := filepath.Glob("/proc/[0-9]*/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = nil
+		for _, file := range stats {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				continue
+			}
+			f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+			pid := filepath.Base(filepath.Dir(file))
+			if len(f) > 1 && below[f[1]] {
+				below[pid] = true
+				var n int
+				fmt.Sscan(pid, &n)
+				pids = append(pids, n)
+			}
+		}
+	}
+	if len(pids) < 4 {
+		t.Errorf("processes %v: want two programs and their guardians at least", pids)
+	}
+	return pids
+}
+
+// A plainLoad asks without ever asking again.
+type plainLoad struct {
+	good, bad atomic.Int64
+	first     atomic.Value // of the errors
+	end       context.CancelFunc
+	wg        sync.WaitGroup
+}
+
+func loadPlain(t *testing.T, addr string) *plainLoad {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &plainLoad{end: cancel}
+	for i := range 4 {
+		l.wg.Go(func() { // ends with stop
+			for ctx.Err() == nil {
+				if err := l.converse(ctx, addr, i%2 == 0); err != nil {
+					l.bad.Add(1)
+					l.first.CompareAndSwap(nil, err.Error())
+				}
+			}
+		})
+	}
+	t.Cleanup(l.stop)
+	return l
+}
+
+func (l *plainLoad) stop() {
+	l.end()
+	l.wg.Wait()
+}
+
+// converse asks on one connection, kept or not.
+func (l *plainLoad) converse(ctx context.Context, addr string, kept bool) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	br := bufio.NewReader(c)
+	for n := 0; n == 0 || kept && ctx.Err() == nil; n++ {
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 || string(body) != "fine\n" {
+			return fmt.Errorf("status %d, %q, %w", resp.StatusCode, body, err)
+		}
+		l.good.Add(1)
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// TestPlainDirectory: a link on the way to the working directory is looked at at
+// each start (a deploy by a link called current).
+func TestPlainDirectory(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3 on this machine")
+	}
+	dir := t.TempDir()
+	for _, v := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(dir, v), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, v, "index.html"), []byte(v), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := filepath.Join(dir, "current")
+	if err := os.Symlink("one", current); err != nil {
+		t.Fatal(err)
+	}
+	d := startPlain(t, current, "link", "python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}")
+	get := func() string {
+		resp, err := http.Get("http://" + d.addr + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return string(b)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	if got := get(); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	if err := errors.Join(os.Remove(current), os.Symlink("two", current)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := d.heddle("deploy"); err != nil {
+		t.Fatal(err, out)
+	}
+	if got := get(); got != "two" {
+		t.Errorf("after the link was moved and a deploy: got %q", got)
+	}
+}
