@@ -11,7 +11,7 @@
 // # Connections to a worker
 //
 // GET, HEAD, OPTIONS and TRACE without a body share connections that are kept for
-// [idleTime]; one that the worker has closed meanwhile is replaced, and the request
+// a second; one that the worker has closed meanwhile is replaced, and the request
 // sent again, as RFC 9110 9.2.2 allows it for these. Every other request has a
 // connection of its own: one that is kept may be closed by the worker, whose
 // patience we do not know (node: 5 s, gunicorn: 2 s), at the moment that a request is

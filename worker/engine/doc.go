@@ -42,9 +42,18 @@
 // process group, which is killed; only then is it waited for. Its sessions end
 // when their channel does, after the answers that were still in the socket.
 //
+// # Plain programs
+//
+// With [Options.HTTP] workers serve HTTP at an address instead of sessions on
+// channels. Such a child is greeted and online when one of its doors answers; it
+// has no heartbeats; it drains until its leases, which [Engine.Acquire] gives, have
+// been given back, and then gets SIGTERM, which is how it is told to leave. Its
+// process is a guardian's child (package guard): the pid that leads the group is not the
+// one that people see.
+//
 // # Locks
 //
 // In this order: a generation's, then the engine's or a slot's, then a child's. A
-// lane's is held with no other of these. The queue's may be held while a channel's
+// lane's is held with no other of these. That of the leases comes before a child's. The queue's may be held while a channel's
 // Mux is asked to open a session.
 package engine
