@@ -30,6 +30,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/heddle-go/heddle/session/ipc"
+
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // TestScripts plays testdata/*.txtar, with one loop and with three. Beside
@@ -391,7 +393,14 @@ func cmdPids(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
 	st, err := w.ask(args[0])
 	ts.Check(err)
-	for _, wk := range st.Workers {
+	var workers []engine.WorkerStatus
+	if st.AppStatus != nil {
+		workers = st.Workers
+	}
+	for _, a := range st.Apps {
+		workers = append(workers, a.Workers...)
+	}
+	for _, wk := range workers {
 		p, alive := processOf(wk.Pid)
 		if !alive {
 			ts.Fatalf("worker %d (pid %d) is not running", wk.Index, wk.Pid)

@@ -299,6 +299,14 @@ func TestPlainEngineKilled(t *testing.T) {
 			}
 			_ = c.Process.Kill()
 			_ = c.Wait()
+			if stopped {
+				Sweep(filepath.Join(dir, "run")) // lets the guardian do it, who finds more
+				for _, pid := range pids {
+					if alivePid(pid) {
+						t.Errorf("process %d is left by Sweep", pid)
+					}
+				}
+			}
 			gonePids(t, pids)
 		})
 	}

@@ -55,7 +55,7 @@ func (e *Engine) note(id string, pid int, guarded bool) (forget func()) {
 // Sweep kills the process groups of workers whose engines were killed, by what
 // they noted in dir and the directories below it, which no engine may be using. It
 // returns how many processes it killed. A process that made a session of its own is
-// not found.
+// found only by a guardian.
 func Sweep(dir string) (killed int) {
 	var files []string
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
