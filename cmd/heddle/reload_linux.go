@@ -162,7 +162,7 @@ func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	if args == nil {
 		args = []string{}
 	}
-	silent := &asker{gone: true, files: []*os.File{f}, order: order{Pid: os.Getpid(), Target: t.given, Source: t.source(), Program: t.name(), Args: args}}
+	silent := &asker{gone: true, files: []*os.File{f}, order: order{Pid: os.Getpid(), Target: t.given, Source: t.source(), Program: t.name(), Built: t.pkg != "", Args: args}}
 	_, err = a.life.deploy(ctx, silent)
 	_ = f.Close() // it was copied, or is of no use
 	if err != nil {

@@ -67,9 +67,9 @@ func TestWhen(t *testing.T) {
 		keys string
 	}{
 		{Restart, false, "name listen admin control loops tls-cert tls-key tls-client-ca tls-client-optional trusted-proxies read-header-timeout read-timeout write-timeout response-header-timeout idle-timeout max-header-bytes max-headers max-body-bytes max-clients access-log access-log-format"},
-		{Restart, true, "suspended concurrency log.stdout log.stderr log.memory log.rotate-size log.rotate-age log.gzip log.keep"},
+		{Restart, true, "http health suspended concurrency log.stdout log.stderr log.memory log.rotate-size log.rotate-age log.gzip log.keep"},
 		{Deploy, false, ""},
-		{Deploy, true, "target args http health dir env env-allow user group"},
+		{Deploy, true, "target args dir env env-allow user group"},
 	} {
 		var got []string
 		for _, k := range keys {
