@@ -528,3 +528,20 @@ func TestRetired(t *testing.T) {
 		}
 	}
 }
+
+// TestLongBodies: an answer may come before the transport has looked for the end
+// behind a body's last byte; the client's connection is none the worse for it.
+func TestLongBodies(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		n, _ := io.CopyN(io.Discard, req.Body, req.ContentLength) // and not its end
+		fmt.Fprint(w, n)
+	})
+	c, br := r.dial(t)
+	body := strings.Repeat("x", 128<<10)
+	for i := range 300 {
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		if resp, got := readResponse(t, br, "POST"); got != fmt.Sprint(len(body)) || resp.Close {
+			t.Fatalf("request %d: got %v, %q", i, resp, got)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/heddle-go/heddle/httpcompat"
@@ -45,9 +46,10 @@ func (x *exchange) tunnel(resp *http.Response) (broken bool) {
 	if err := brw.Flush(); err != nil {
 		return false
 	}
+	client, worker := &side{r: brw.Reader}, &side{r: back}
 	up := make(chan error, 1)
 	go func() { // ends with the client's bytes, or when both are closed
-		_, err := io.Copy(back, brw.Reader)
+		_, err := io.Copy(back, client)
 		if h, ok := back.(half); err == nil && ok {
 			err = h.CloseWrite()
 		}
@@ -56,7 +58,8 @@ func (x *exchange) tunnel(resp *http.Response) (broken bool) {
 		}
 		up <- err
 	}()
-	_, err = io.Copy(conn, back)
+	_, err = io.Copy(conn, worker)
+	broken = worker.ended.Load() && !client.ended.Load()
 	ended := false
 	select {
 	case <-up:
@@ -81,7 +84,21 @@ func (x *exchange) tunnel(resp *http.Response) (broken bool) {
 			<-up
 		}
 	}
-	return !ended
+	return broken
+}
+
+// A side remembers that nothing more comes from it.
+type side struct {
+	r     io.Reader
+	ended atomic.Bool
+}
+
+func (s *side) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil {
+		s.ended.Store(true)
+	}
+	return n, err
 }
 
 var _ half = (*net.TCPConn)(nil)
