@@ -159,8 +159,9 @@ type exchange struct {
 // ask asks t, and gives it back. False: t cannot have seen the request, and
 // another may be asked.
 func (x *exchange) ask(t Target, last bool) (done bool) {
-	broken := true                                                  // also if we panic
-	defer func() { t.Give(broken && x.r.Context().Err() == nil) }() // nothing after Unreachable
+	broken := true                                                                // also if we panic
+	tunneled := false                                                             // then the context tells nothing of the client
+	defer func() { t.Give(broken && (tunneled || x.r.Context().Err() == nil)) }() // nothing after Unreachable
 	wk := x.p.worker(t)
 	out := x.outgoing()
 	tr := wk.fresh
@@ -186,6 +187,7 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		tunneled = true
 		broken = x.tunnel(resp)
 		return true
 	}

@@ -21,7 +21,7 @@ const plainEvent = "http"
 
 // brokenGrace is how long before a worker's death a request must have broken off
 // to be one that it died with: its connection's end is seen first.
-const brokenGrace = time.Second
+const brokenGrace = 200 * time.Millisecond
 
 // An Upstream is a plain worker's place for one request. Its methods may be
 // called from any goroutine.
