@@ -2,14 +2,12 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -331,25 +329,6 @@ func (c *child) spec() (spec, error) {
 		dir:    c.e.dirOf(p),
 		output: c.output,
 	}, nil
-}
-
-// whyNot says why the process could not be started.
-func (c *child) whyNot(err error) string {
-	if dir := c.g.program.Dir; dir != "" {
-		if _, derr := os.Stat(dir); derr != nil {
-			return fmt.Sprintf("its working directory %s: %v", dir, cause(derr))
-		}
-	}
-	return cause(err).Error()
-}
-
-// cause is err without the path that an error of os.StartProcess repeats.
-func cause(err error) error {
-	var no syscall.Errno
-	if errors.As(err, &no) {
-		return no
-	}
-	return err
 }
 
 // output takes a line that the worker wrote.

@@ -274,7 +274,7 @@ func TestBadTargets(t *testing.T) {
 		{path: plain, want: []string{"is not executable (mode -rw-r--r--)", "chmod +x"}, is: fs.ErrPermission},
 		{path: dir, want: []string{"is not a file that can be run"}, is: fs.ErrPermission},
 		{path: garbage, want: []string{"could not be started: exec format error", "is a program for this machine"}},
-		{path: script, want: []string{"could not be started: no such file or directory"}},
+		{path: script, want: []string{`could not be started: its interpreter "/no/such/interpreter": no such file or directory`}},
 		{path: os.Args[0], play: "exit", want: []string{"worker 0", "exited with status 4 before it was online", "\n  first words\n  last words\n", "nothing is left running", "by hand"}},
 		{path: "/bin/true", want: []string{"exited with status 0 before it was online", "wrote nothing"}},
 		{path: os.Args[0], play: "sleep", late: true, want: []string{"not online within 300ms of its start: no handshake came from it", "exited with status 2"}},
