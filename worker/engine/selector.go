@@ -20,19 +20,20 @@ type part struct {
 	from, to int    // of indexes, inclusive; used if id is "" and pid 0
 	pid      int    // $PID
 	id       string // uuid in lower case, or its first eight digits
+	self     bool   // whoever asks; As says who that is
 }
 
 // shortID is how much of a worker's id people see.
 const shortID = 8
 
 // SelectorHelp says what a selector may be, for messages.
-const SelectorHelp = "an index (0), a range (1-3, 2-, -2), $PID, an id as status shows it, any of these with ! before it for the others, or several with commas between"
+const SelectorHelp = "an index (0), a range (1-3, 2-, -2), $PID, an id as status shows it, self, any of these with ! before it for the others, or several with commas between"
 
 // ParseSelector reads a comma list of indexes ("0"), ranges ("1-3", "2-", "-2",
-// inclusive, "-" for all), process numbers ("$4711"), and worker ids (whole or
-// their first eight digits, upper or lower case). "!" before one means the
-// others that have an index. "" names all. The error names the part that is
-// none of these.
+// inclusive, "-" for all), process numbers ("$4711"), worker ids (whole or
+// their first eight digits, upper or lower case), and "self", the worker that
+// asks. "!" before one means the others that have an index. "" names all. The
+// error names the part that is none of these.
 func ParseSelector(text string) (Selector, error) {
 	sel := Selector{text: strings.TrimSpace(text)}
 	if sel.text == "" {
@@ -55,6 +56,10 @@ func parsePart(word string) (p part, err error) {
 		if p.pid, err = number(pid); err != nil || p.pid == 0 {
 			return p, fmt.Errorf("want a process number behind $")
 		}
+		return p, nil
+	}
+	if strings.EqualFold(word, "self") {
+		p.self = true
 		return p, nil
 	}
 	if isID(word) {
@@ -108,6 +113,21 @@ func isID(word string) bool {
 	return true
 }
 
+// As is the selector as the worker of that id means it: "self" is that one. Where
+// nobody is said to ask, "self" names nobody, and "!self" all that have an index.
+func (s Selector) As(id string) Selector {
+	s.parts = slices.Clone(s.parts)
+	for i := range s.parts {
+		if p := &s.parts[i]; p.self {
+			p.id = strings.ToLower(id)
+		}
+	}
+	return s
+}
+
+// IsZero says whether the selector names nobody in particular.
+func (s Selector) IsZero() bool { return len(s.parts) == 0 }
+
 // Match says whether the selector names w. Indexes and "!" never name a
 // standby; its process number and id do.
 func (s Selector) Match(w WorkerStatus) bool {
@@ -121,6 +141,7 @@ func (p part) match(w WorkerStatus) bool {
 		is = w.Pid == p.pid
 	case p.id != "":
 		is = strings.HasPrefix(w.ID, p.id)
+	case p.self: // nobody asks
 	default:
 		is = w.Index >= p.from && w.Index <= p.to
 	}
