@@ -37,6 +37,7 @@ type secured struct {
 	name    string
 	handler func(n *notes, w http.ResponseWriter, r *http.Request)
 	request func(url string) *http.Request // nil: GET /
+	panics  bool                           // which is logged, by whoever it is, when the handler has gone
 	differs map[string]string              // by protocol, as in fidelity
 }
 
@@ -170,8 +171,8 @@ var secureds = []secured{
 	})},
 	{name: "superfluous", handler: writes(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(201); w.WriteHeader(500) }),
 		differs: map[string]string{"HTTP/2.0": "net/http logs a second WriteHeader with HTTP/1.1 alone, sessions with HTTP/2 too. Call it once"}},
-	{name: "panic", handler: writes(func(w http.ResponseWriter, r *http.Request) { panic("on purpose") })},
-	{name: "panic behind a flush", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
+	{name: "panic", panics: true, handler: writes(func(w http.ResponseWriter, r *http.Request) { panic("on purpose") })},
+	{name: "panic behind a flush", panics: true, handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "abc")
 		w.(http.Flusher).Flush()
 		_ = n.await("seen")
@@ -273,6 +274,9 @@ func (f *secured) run(t *testing.T, s *secureSide, certs *certificates) (o secur
 	}
 	tr.CloseIdleConnections()
 	await(t, &s.handlers)
+	for end := time.Now().Add(patience); f.panics && len(gists(s.logs.String())) == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 	s.srv.Close()
 	if s.proxy != nil {
 		s.proxy.Close()
