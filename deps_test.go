@@ -63,10 +63,12 @@ var anywhere = []string{sys, uuid}
 var rooms = map[string]room{
 	"":                          {takes: []string{msgp}},
 	"codec":                     {below: []string{""}, takes: []string{msgp}},
+	"codec/value":               {below: []string{""}, takes: []string{msgp}},
 	"loop":                      {takes: gnet},
 	"session":                   {below: []string{"codec", "loop"}},
 	"session/sessiontest":       {below: []string{"session"}},
 	"session/ipc":               {below: []string{"session"}},
+	"session/ipc/jsonwire":      {},
 	"service/locator":           {below: []string{"session"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
 	"service/host":              {below: []string{"service/locator"}},
