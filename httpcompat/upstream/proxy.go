@@ -17,8 +17,11 @@ import (
 
 // A Target is a worker's place for one request, to be given back.
 type Target interface {
-	Address() (network, address string) // where it answers, for net.Dial
-	ID() string                         // of the process; a new one has a new address
+	// Dial connects to the worker; it fails with a *net.OpError of Op "dial". It is
+	// for later requests of the same worker, too, and works after Give.
+	Dial(ctx context.Context) (net.Conn, error)
+
+	ID() string // of the process; a new one answers elsewhere
 
 	// Retired is closed when the worker will be given no request any more.
 	Retired() <-chan struct{}
@@ -86,11 +89,11 @@ func (p *Proxy) worker(t Target) *worker {
 	if wk := p.workers[t.ID()]; wk != nil {
 		return wk
 	}
-	network, address := t.Address()
-	dialer := &net.Dialer{Timeout: dialTime}
 	kept := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
+			ctx, cancel := context.WithTimeout(ctx, dialTime)
+			defer cancel()
+			return t.Dial(ctx)
 		},
 		DisableCompression:     true, // what the client asks for is passed on
 		MaxIdleConnsPerHost:    1 << 14,

@@ -32,9 +32,11 @@ type place struct {
 	given                chan bool // what Give was told
 }
 
-func (p *place) Address() (network, address string) { return p.network, p.address }
-func (p *place) ID() string                         { return p.id }
-func (p *place) Retired() <-chan struct{}           { return p.retired }
+func (p *place) Dial(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, p.network, p.address)
+}
+func (p *place) ID() string               { return p.id }
+func (p *place) Retired() <-chan struct{} { return p.retired }
 
 // A lease is a place for one request.
 type lease struct {

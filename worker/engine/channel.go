@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,6 +37,7 @@ type channel struct {
 	lane *lane
 	link session.Link
 	cred func() (pid, uid int, err error) // of the peer
+	uid  int                              // who may connect
 	mux  *session.Mux
 
 	// Loop goroutine only.
@@ -54,9 +54,10 @@ type channel struct {
 	closed atomic.Bool
 }
 
-// newChannel returns the handler of a connection that a lane accepted.
-func newChannel(e *Engine, l *lane, link session.Link, cred func() (pid, uid int, err error)) loop.Handler {
-	ch := &channel{e: e, lane: l, link: link, cred: cred, stop: func() {}}
+// newChannel returns the handler of a connection that a lane accepted, where the
+// user uid may connect.
+func newChannel(e *Engine, l *lane, link session.Link, uid int, cred func() (pid, uid int, err error)) loop.Handler {
+	ch := &channel{e: e, lane: l, link: link, uid: uid, cred: cred, stop: func() {}}
 	ch.mux = session.NewMux(link, session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Detect: true},
 		Control:        ch,
@@ -87,7 +88,7 @@ func (ch *channel) room() (load int, ok bool) {
 	return load, (limit == 0 || load < limit) && ch.link.Queued() < session.HighWater
 }
 
-// OnConnect begins the wait for the handshake. Nobody but our own user may
+// OnConnect begins the wait for the handshake. Nobody but the workers' user may
 // connect, and few at a time who belong to no worker.
 func (ch *channel) OnConnect(m *session.Mux) {
 	pid, uid, err := ch.cred()
@@ -95,8 +96,8 @@ func (ch *channel) OnConnect(m *session.Mux) {
 	case err != nil:
 		m.Abort(err)
 		return
-	case uid != os.Geteuid():
-		m.Abort(fmt.Errorf("user %d, and this is user %d", uid, os.Geteuid()))
+	case uid != ch.uid:
+		m.Abort(fmt.Errorf("user %d, and this is for user %d", uid, ch.uid))
 		return
 	}
 	ch.pid = pid

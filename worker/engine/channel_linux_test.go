@@ -58,7 +58,7 @@ func visit(e *Engine, w *fakeWorld, lane, pid, uid int) *visitor {
 	w.ends = append(w.ends, a, b)
 	w.mu.Unlock()
 	v := &visitor{end: b, gone: make(chan struct{})}
-	a.Start(newChannel(e, e.lanes[lane], a, func() (int, int, error) { return pid, uid, nil }))
+	a.Start(newChannel(e, e.lanes[lane], a, os.Geteuid(), func() (int, int, error) { return pid, uid, nil }))
 	b.Start(v)
 	return v
 }
@@ -85,7 +85,7 @@ func TestStrangers(t *testing.T) {
 		wait time.Duration // until it is turned away
 		log  string
 	}{
-		{name: "another user", pid: 2000, uid: me + 1, log: "and this is user"},
+		{name: "another user", pid: 2000, uid: me + 1, log: "and this is for user"},
 		{name: "no handshake", pid: 2000, uid: me, wait: 5 * time.Second, log: "no handshake within 5s"},
 		{name: "half a handshake", pid: 2000, uid: me, wait: 5 * time.Second, send: func(id string) []byte { return greeting(id, 0)[:20] }, log: "no handshake within 5s"},
 		{name: "no frame", pid: 2000, uid: me, send: func(string) []byte { return []byte("GET / HTTP/1.1\r\n\r\n") }, log: "codec"},

@@ -325,8 +325,9 @@ func (c *child) spec() (spec, error) {
 	return spec{
 		path:   p.Path,
 		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
-		env:    environment(p, identity{c.e.opt.Name, c.e.lanes[0].endpoint, c.id, c.place(), c.e.wanted(), c.suspended}),
+		env:    environment(p, identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended}),
 		dir:    c.e.dirOf(p),
+		user:   p.User,
 		output: c.output,
 	}, nil
 }
@@ -391,6 +392,8 @@ func (c *child) admit(ch *channel, number uint64) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("process group of pid %d: %w", ch.pid, err)
+	case ch.uid != c.g.gate.uid():
+		return fmt.Errorf("user %d greets for worker %d, which runs as user %d", ch.uid, c.index, c.g.gate.uid())
 	case group != c.proc.pid():
 		return fmt.Errorf("pid %d is not in the process group of worker %d", ch.pid, c.index)
 	case c.peer != 0 && ch.pid != c.peer:
@@ -531,8 +534,8 @@ func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
 	for _, f := range features {
 		w.Features = append(w.Features, heddle.Raw(f))
 	}
-	for _, l := range e.lanes {
-		w.Endpoints = append(w.Endpoints, heddle.Raw(l.endpoint))
+	for i := range e.lanes {
+		w.Endpoints = append(w.Endpoints, heddle.Raw(c.g.endpoint(i)))
 	}
 	return w
 }

@@ -14,12 +14,23 @@ import (
 )
 
 // doors makes the n-th process's addresses, in the runtime directory.
-func (osWorld) doors(e *Engine, n uint64, heard func(string)) (_ *doors, err error) {
+//
+// Another user's program must reach the two paths that it is told of, and only
+// these: it may write where its own socket is to be, so what is there is asked who
+// listens. The socket of descriptor 3 is dialled by us alone.
+func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(string)) (_ *doors, err error) {
 	base := filepath.Join(e.opt.RuntimeDir, "h"+strconv.FormatUint(n, 10))
 	d := &doors{socket: base + ".s", notify: base + ".n", ready: make(chan struct{})}
 	given := base + ".l"
-	if len(given) > maxPath {
-		return nil, fmt.Errorf("engine: socket path %s is %d bytes long, and %d is the most: choose a shorter runtime directory", given, len(given), maxPath)
+	var owner *User
+	if at != nil {
+		owner = at.user
+		d.notify, d.socket = filepath.Join(at.dir, filepath.Base(d.notify)), filepath.Join(at.own, filepath.Base(d.socket))
+	}
+	for _, path := range []string{given, d.notify, d.socket} {
+		if len(path) > maxPath {
+			return nil, fmt.Errorf("engine: socket path %s is %d bytes long, and %d is the most: choose a shorter runtime directory", path, len(path), maxPath)
+		}
 	}
 	var port int
 	var words *net.UnixConn
@@ -60,6 +71,11 @@ func (osWorld) doors(e *Engine, n uint64, heard func(string)) (_ *doors, err err
 	if words, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: d.notify}); err != nil {
 		return nil, fmt.Errorf("engine: NOTIFY_SOCKET: %w", err)
 	}
+	if owner != nil {
+		if err := errors.Join(os.Chmod(d.notify, 0o600), os.Lchown(d.notify, owner.UID, owner.GID)); err != nil {
+			return nil, fmt.Errorf("engine: NOTIFY_SOCKET: %w", err)
+		}
+	}
 	reading.Go(func() { // ends when the socket is closed
 		b := make([]byte, 4<<10)
 		for {
@@ -78,7 +94,7 @@ func (osWorld) doors(e *Engine, n uint64, heard func(string)) (_ *doors, err err
 	d.list = []*door{
 		{told: "LISTEN_FDS (descriptor 3)", network: "unix", address: given},
 		{told: told + " on 127.0.0.1", network: "tcp", address: "127.0.0.1:" + d.port},
-		{told: "HEDDLE_SOCKET", network: "unix", address: d.socket},
+		{told: "HEDDLE_SOCKET", network: "unix", address: d.socket, owner: owner},
 	}
 	if hasSix() {
 		d.list = append(d.list, &door{told: told + " on ::1", network: "tcp", address: "[::1]:" + d.port})
@@ -87,7 +103,7 @@ func (osWorld) doors(e *Engine, n uint64, heard func(string)) (_ *doors, err err
 }
 
 func (osWorld) knock(ctx context.Context, d *door, path string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, d.network, d.address)
+	conn, err := dialDoor(ctx, d.network, d.address, d.owner)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,13 @@ type Engine struct {
 
 	deaths sync.Mutex // one OnDeath at a time
 
+	gates struct {
+		mu     sync.Mutex       // before every other but setup
+		all    map[[2]int]*gate // by user and group
+		own    string           // the temporary directory for them; "" without
+		closed bool
+	}
+
 	mu       sync.Mutex
 	stopped  bool              // stopping is closed
 	ended    bool              // somebody tears down
@@ -97,7 +104,7 @@ func New(o Options) (*Engine, error) {
 		standbys: o.Standbys,
 	}
 	e.dir, _ = os.Getwd() // by $PWD, if that is it: the links in it may lead elsewhere one day
-	e.tuned.Store(&Tuning{Queue: o.Queue, StartTimeout: o.StartTimeout, HeartbeatTimeout: o.HeartbeatTimeout, DrainTimeout: o.DrainTimeout, Recycle: o.Recycle})
+	e.tuned.Store(&Tuning{Queue: o.Queue, StartTimeout: o.StartTimeout, HeartbeatTimeout: o.HeartbeatTimeout, DrainTimeout: o.DrainTimeout, ShutdownTimeout: o.ShutdownTimeout, KillDelay: o.KillDelay, Recycle: o.Recycle})
 	e.queue.options, e.queue.try = func() QueueOptions { return e.tuning().Queue }, e.try
 	e.refusing.Store(true)
 	return e, nil
@@ -166,7 +173,11 @@ func (e *Engine) open() (*generation, error) {
 	if e.opt.Reap || os.Getpid() == 1 {
 		e.stopReaper = startReaper(e)
 	}
-	g := e.newGeneration(e.opt.program(), e.opt.Suspended)
+	at, err := e.gateOf(e.opt.User)
+	if err != nil {
+		return nil, err
+	}
+	g := e.newGeneration(e.opt.program(), at, e.opt.Suspended)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
@@ -278,6 +289,7 @@ func (e *Engine) finish() {
 	defer e.setup.Unlock()
 	e.running.Wait()
 	e.queue.fail(ErrClosed)
+	e.closeGates()
 	for _, l := range e.lanes {
 		l.close()
 	}

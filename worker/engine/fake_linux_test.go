@@ -95,7 +95,9 @@ type fakeDoors struct {
 	tries  map[string]int // by told
 }
 
-func (w *fakeWorld) doors(_ *Engine, n uint64, heard func(string)) (*doors, error) {
+func (w *fakeWorld) gate(*Engine, *User) (*gate, error) { return nil, errors.ErrUnsupported }
+
+func (w *fakeWorld) doors(_ *Engine, n uint64, _ *gate, heard func(string)) (*doors, error) {
 	d := &fakeDoors{made: time.Now(), heard: heard, tries: make(map[string]int)}
 	d.doors = &doors{port: fmt.Sprint(n), socket: fmt.Sprintf("/run/%d.s", n), notify: fmt.Sprintf("/run/%d.n", n), ready: make(chan struct{})}
 	for _, told := range []string{"LISTEN_FDS", "PORT", "HEDDLE_SOCKET"} {
@@ -220,7 +222,7 @@ func (p *fakeProcess) dial(endpoint string, make func(session.Link) loop.Handler
 	p.ends = append(p.ends, b)
 	dead := p.dead
 	p.mu.Unlock()
-	a.Start(newChannel(p.w.e, l, a, func() (int, int, error) { return pid, uid, nil }))
+	a.Start(newChannel(p.w.e, l, a, os.Geteuid(), func() (int, int, error) { return pid, uid, nil }))
 	b.Start(make(b))
 	if dead {
 		b.Abort(nil)

@@ -11,10 +11,11 @@ import (
 type Program struct {
 	Path    string   // the executable
 	Args    []string // its arguments, without its name
-	Environ []string // "KEY=value": what Env is added to; nil: the environment of the engine's process
+	Environ []string // "KEY=value": what Env is added to; nil: the environment of the engine's process, as User.Environ has it
 	Env     []string // "KEY=value", over Environ
 	Dir     string   // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Release string   // name of the release
+	User    *User    // whom its workers run as; nil: this process's
 
 	HTTP *PlainHTTP // its workers are plain: they serve HTTP; nil: they serve sessions
 }
@@ -25,6 +26,7 @@ type generation struct {
 	// Immutable after newGeneration.
 	e       *Engine
 	program Program
+	gate    *gate // where its workers dial; nil: at the lanes themselves
 	origin  *Origin
 	active  chan struct{} // closed by activate: its workers may serve
 	starts  chan struct{} // a place for each worker that may be starting
@@ -40,11 +42,19 @@ type generation struct {
 	failure   *Death   // of the first worker that ended before activate
 }
 
-func (e *Engine) newGeneration(p Program, suspended bool) *generation {
+func (e *Engine) newGeneration(p Program, at *gate, suspended bool) *generation {
 	return &generation{
-		e: e, program: p, suspended: suspended, origin: &Origin{App: e.opt.Name, Release: p.Release},
+		e: e, program: p, gate: at, suspended: suspended, origin: &Origin{App: e.opt.Name, Release: p.Release},
 		active: make(chan struct{}), starts: make(chan struct{}, runtime.NumCPU()), turn: make(chan struct{}, 1),
 	}
+}
+
+// endpoint is where its workers dial a lane.
+func (g *generation) endpoint(lane int) string {
+	if g.gate != nil {
+		return g.gate.endpoints[lane]
+	}
+	return g.e.lanes[lane].endpoint
 }
 
 // start adds the slots and waits until the first worker of each is ready. Its

@@ -3,8 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/heddle-go/heddle/loop"
 )
@@ -21,30 +21,19 @@ func (osWorld) listen(e *Engine, l *lane) error {
 		}
 	}
 	path := filepath.Join(e.opt.RuntimeDir, fmt.Sprintf("%s.w%d", e.opt.Name, l.index))
-	if len(path) > maxPath {
-		return fmt.Errorf("engine: socket path %s is %d bytes long, and %d is the most: choose a shorter runtime directory or name", path, len(path), maxPath)
-	}
 	lp, end, err := e.loopOf(l)
 	if err != nil {
 		return err
 	}
-	ln, err := lp.Listen("unix", path, func(c *loop.Conn) loop.Handler {
-		return newChannel(e, l, c, func() (int, int, error) {
-			pid, uid, _, err := c.PeerCred()
-			return pid, uid, err
-		})
-	}, loop.ListenOptions{Mode: 0o600})
+	l.loop = lp
+	shut, err := listenFor(e, l, path, os.Geteuid())
 	if err != nil {
 		end()
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("engine: %s is in use by a running engine, which goes on undisturbed; choose another name or runtime directory: %w", path, err)
-		}
-		return fmt.Errorf("engine: listen: %w", err)
+		return err
 	}
 	l.endpoint = "unix:" + path
-	l.loop = lp
 	l.close = func() {
-		_ = ln.Close()
+		shut()
 		end()
 	}
 	return nil

@@ -43,7 +43,7 @@ func newLeash() (l *leash, theirs *os.File, err error) {
 // command is what a guardian of s is started with.
 func (l *leash) command(s spec) (path string, args []string) {
 	// This very program, whatever stands at its path by now.
-	return "/proc/self/exe", append([]string{"heddle", guard.Verb, guard.Guard, strconv.Itoa(len(s.files)), s.path}, s.args...)
+	return "/proc/self/exe", append([]string{"heddle", guard.Verb, guard.Guard, strconv.Itoa(len(s.files)), words(s.user), s.path}, s.args...)
 }
 
 // follow begins to read what the guardian says. over is called when that is that

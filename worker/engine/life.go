@@ -38,7 +38,7 @@ func (c *child) advance() bool {
 		case f.drain:
 			return c.terminate("the engine is shutting down")
 		case f.ended != "":
-			return c.leave(c.e.opt.KillDelay, f)
+			return c.leave(c.e.tuning().KillDelay, f)
 		case f.broken:
 			c.because(fmt.Sprintf("said broken (%q) before it was online", f.why))
 			return c.terminate("broken before it was online")
@@ -50,7 +50,7 @@ func (c *child) advance() bool {
 		case f.closed > 0:
 			return c.leave(leaveGrace, f)
 		case f.ended != "":
-			return c.leave(c.e.opt.KillDelay, f)
+			return c.leave(c.e.tuning().KillDelay, f)
 		case f.drain || f.leaving:
 			return c.drain()
 		case f.broken && c.move(eventBreak):
@@ -67,7 +67,7 @@ func (c *child) advance() bool {
 			return c.sessions() == 0 && c.dismiss()
 		}
 		if f.closed == len(c.channels) {
-			return c.leave(c.e.opt.ShutdownTimeout, f)
+			return c.leave(c.e.tuning().ShutdownTimeout, f)
 		}
 	case stateStopping, stateDumping:
 		if f.leaving { // its answer to SIGTERM
@@ -201,7 +201,7 @@ func (c *child) terminate(why string) bool {
 	if all := c.all(); len(all) > 0 {
 		_ = all[0].mux.SendControl(codec.AppendTerminate(nil, heddle.V1, 1, why)) // an error: the channel has ended
 	}
-	c.deadline = time.Now().Add(c.e.opt.ShutdownTimeout)
+	c.deadline = time.Now().Add(c.e.tuning().ShutdownTimeout)
 	return c.move(eventTerminate)
 }
 
@@ -237,14 +237,14 @@ func (c *child) dump(why string) bool {
 }
 
 // dumpGrace is how long a worker may take to write its goroutines.
-func (c *child) dumpGrace() time.Duration { return min(dumpGrace, c.e.opt.KillDelay/2) }
+func (c *child) dumpGrace() time.Duration { return min(dumpGrace, c.e.tuning().KillDelay/2) }
 
 // stop sends SIGTERM to the group.
 func (c *child) stop(why string) bool {
 	c.stopped = true
 	c.because(why)
 	c.serveNoMore()
-	c.deadline = time.Now().Add(c.e.opt.KillDelay)
+	c.deadline = time.Now().Add(c.e.tuning().KillDelay)
 	if !c.dumped && c.plain == nil {
 		c.deadline = c.deadline.Add(-c.dumpGrace()) // which comes before the kill
 	}
@@ -333,7 +333,7 @@ func (c *child) silent() (loop int, left time.Duration) {
 
 // expire goes on to the next, harder step. False: there is none.
 func (c *child) expire() bool {
-	o, now := &c.e.opt, time.Now()
+	now := time.Now()
 	if loop, left := c.silent(); left <= 0 {
 		switch {
 		case c.doubt.IsZero():
@@ -363,7 +363,7 @@ func (c *child) expire() bool {
 		c.because(fmt.Sprintf("did not finish its sessions within %v", c.e.tuning().DrainTimeout))
 		return c.terminate("drain timed out")
 	case stateTerminating:
-		return c.stop(fmt.Sprintf("did not leave within %v of terminate", o.ShutdownTimeout))
+		return c.stop(fmt.Sprintf("did not leave within %v of terminate", c.e.tuning().ShutdownTimeout))
 	case stateLeaving:
 		return c.stop("closed its channel and did not leave")
 	case stateStopping:

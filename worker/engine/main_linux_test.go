@@ -76,7 +76,10 @@ func playWorker(play string) {
 		return
 	case "plain-engine":
 		playPlainEngine()
-	case "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish":
+	case "reach":
+		playReach()
+		return
+	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish":
 		playPlain(play)
 	case "worker":
 		playRealWorker()

@@ -118,12 +118,19 @@ func (e *Engine) Deploy(ctx context.Context, p Program, o DeployOptions) (draine
 	if p.HTTP, err = p.HTTP.withDefaults(); err != nil {
 		return nil, err
 	}
+	if err := p.User.Check(); err != nil {
+		return nil, err
+	}
 	end, err := e.operate("a deploy of %s", p.Release)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	g := e.newGeneration(p, o.Suspended)
+	at, err := e.gateOf(p.User)
+	if err != nil {
+		return nil, err
+	}
+	g := e.newGeneration(p, at, o.Suspended)
 	workers, standbys, err := e.keep(g)
 	if err != nil {
 		return nil, err

@@ -796,7 +796,7 @@ func TestTune(t *testing.T) {
 		e := newFake(t, w, Options{Release: "r1", Workers: 1, DrainTimeout: time.Hour})
 		start(t, e)
 		tuning := Tuning{
-			Queue: QueueOptions{Len: 1, Age: 7 * time.Second}, StartTimeout: time.Minute, HeartbeatTimeout: time.Minute, DrainTimeout: 3 * time.Second,
+			Queue: QueueOptions{Len: 1, Age: 7 * time.Second}, StartTimeout: time.Minute, HeartbeatTimeout: time.Minute, DrainTimeout: 3 * time.Second, ShutdownTimeout: time.Second, KillDelay: time.Second,
 			Recycle: RecycleOptions{Age: 10 * time.Second},
 		}
 		if err := e.Tune(Tuning{}); err == nil {

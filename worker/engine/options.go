@@ -21,11 +21,12 @@ type Options struct {
 	// What is run.
 	Path    string     // the executable; a relative one is taken from the current directory
 	Args    []string   // its arguments, without its name
-	Environ []string   // "KEY=value": what Env is added to; default this process's environment
+	Environ []string   // "KEY=value": what Env is added to; default this process's environment, as User.Environ has it
 	Env     []string   // "KEY=value", over Environ; GOMAXPROCS is each worker's share unless set in either
 	Dir     string     // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Name    string     // of the app; default the base name of Path
 	HTTP    *PlainHTTP // the programs serve plain HTTP, and Acquire is for them; nil: sessions, for Open
+	User    *User      // whom they run as; default this process's, and only root can choose
 	Release string     // default "1"
 
 	Standbys    int  // workers beside those that are warm and take the place of one that dies
@@ -50,6 +51,12 @@ type Options struct {
 	// made with mode 0700 if it does not exist. Default: a new temporary
 	// directory, removed in the end.
 	RuntimeDir string
+
+	// UserDir holds what workers of another User have to reach: below it each
+	// such user finds sockets of its own. It is given the mode 0711, and the
+	// directories on the way to it must let those users pass. Default: a new
+	// temporary directory, removed in the end.
+	UserDir string
 
 	// StderrLines is how many of a worker's last lines on standard error are
 	// kept for its Death; default 50.
@@ -144,6 +151,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.HTTP, err = o.HTTP.withDefaults(); err != nil {
 		return o, err
 	}
+	if err := o.User.Check(); err != nil {
+		return o, err
+	}
 	setDefault(&o.Name, filepath.Base(o.Path))
 	if strings.ContainsAny(o.Name, "/\x00") {
 		return o, fmt.Errorf("engine: name %q must not contain a slash", o.Name)
@@ -158,7 +168,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // program is what the first release runs.
 func (o *Options) program() Program {
-	return Program{Path: o.Path, Args: o.Args, Environ: o.Environ, Env: o.Env, Dir: o.Dir, Release: o.Release, HTTP: o.HTTP}
+	return Program{Path: o.Path, Args: o.Args, Environ: o.Environ, Env: o.Env, Dir: o.Dir, Release: o.Release, HTTP: o.HTTP, User: o.User}
 }
 
 // DefaultLoops is how many loops an engine has: one per four CPUs, at least one.

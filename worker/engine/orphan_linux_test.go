@@ -153,6 +153,8 @@ func ignoresTerm(pid int) bool {
 const (
 	envWorkers = "ENGINE_TEST_WORKERS"
 	envRuntime = "ENGINE_TEST_RUNTIME"
+	envUser    = "ENGINE_TEST_USER" // whom they run as, and what
+	envProgram = "ENGINE_TEST_PROGRAM"
 )
 
 // playEngine is a daemon: an engine whose workers the test looks at after it
@@ -168,7 +170,15 @@ func playEngine() {
 	if err := os.Setenv(envPlay, play); err != nil {
 		panic(err)
 	}
-	e, err := New(Options{Path: os.Args[0], Workers: 2, Loops: 2, RuntimeDir: os.Getenv(envRuntime)})
+	o := Options{Path: os.Args[0], Workers: 2, Loops: 2, RuntimeDir: os.Getenv(envRuntime)}
+	if name := os.Getenv(envUser); name != "" {
+		u, err := LookupUser(name, "")
+		if err != nil {
+			panic(err)
+		}
+		o.User, o.Path = u, os.Getenv(envProgram)
+	}
+	e, err := New(o)
 	if err != nil {
 		panic(err)
 	}

@@ -78,7 +78,7 @@ type brokenLease struct {
 // spec is what a plain child runs, and makes its doors.
 func (c *child) plainSpec() (s spec, err error) {
 	p := &c.g.program
-	if c.plain.doors, err = c.e.world.doors(c.e, c.e.doorCount.Add(1), c.heard); err != nil {
+	if c.plain.doors, err = c.e.world.doors(c.e, c.e.doorCount.Add(1), c.g.gate, c.heard); err != nil {
 		return s, err
 	}
 	d := c.plain.doors
@@ -89,6 +89,7 @@ func (c *child) plainSpec() (s spec, err error) {
 		env:    plainEnvironment(p, identity{app: c.e.opt.Name, id: c.id, index: c.place(), workers: c.e.wanted(), suspended: c.suspended}, d),
 		dir:    c.e.dirOf(p),
 		files:  []*os.File{d.listener},
+		user:   p.User,
 		guard:  true,
 		over:   func() { c.e.leases.leave(c) },
 		output: c.output,
@@ -159,17 +160,17 @@ func (c *child) seek() {
 	}()
 }
 
-// address is where the child answers.
-func (c *child) address() (network, address string) {
+// answering is where the child does.
+func (c *child) answering() *door {
 	c.plain.mu.Lock()
 	defer c.plain.mu.Unlock()
-	return c.plain.door.network, c.plain.door.address
+	return c.plain.door
 }
 
 // dismiss has a plain program leave in order: SIGTERM to its group.
 func (c *child) dismiss() bool {
 	c.serveNoMore()
-	c.deadline = time.Now().Add(c.e.opt.KillDelay)
+	c.deadline = time.Now().Add(c.e.tuning().KillDelay)
 	if !c.move(eventStop) {
 		return false
 	}

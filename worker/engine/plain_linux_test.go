@@ -80,7 +80,7 @@ func TestPlainDeploy(t *testing.T) {
 			t.Errorf("a plain program is told %q of sessions", got)
 		}
 		u := acquire(t, e, "long")
-		if network, address := u.Address(); network+" "+address != "fake PORT/1" {
+		if network, address := u.door.network, u.door.address; network+" "+address != "fake PORT/1" {
 			t.Errorf("it answers at %s %s", network, address)
 		}
 		drained, err := e.Deploy(t.Context(), Program{Path: "/bin/worker", Release: "2", HTTP: new(PlainHTTP)}, DeployOptions{})

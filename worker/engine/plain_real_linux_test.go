@@ -36,6 +36,11 @@ func playPlain(play string) {
 		ln, err = net.Listen("tcp", "[::1]:"+os.Getenv("PORT"))
 	case "plain-socket":
 		ln, err = net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
+	case "plain-link": // would have us ask somebody else's socket
+		if err := os.Symlink(os.Getenv("LINK"), os.Getenv("HEDDLE_SOCKET")); err != nil {
+			panic(err)
+		}
+		select {}
 	case "plain-rubbish":
 		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 		for err == nil {
@@ -93,8 +98,7 @@ func getPlain(t *testing.T, e *Engine) string {
 	}
 	defer u.Give(false)
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		network, address := u.Address()
-		return new(net.Dialer).DialContext(ctx, network, address)
+		return u.Dial(ctx)
 	}}
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Get("http://plain/x")

@@ -28,7 +28,10 @@ type world interface {
 
 	// doors makes the addresses that the n-th plain process is told of, and tells
 	// what that writes to its NOTIFY_SOCKET.
-	doors(e *Engine, n uint64, heard func(words string)) (*doors, error)
+	doors(e *Engine, n uint64, at *gate, heard func(words string)) (*doors, error)
+
+	// gate makes the place where workers of another user find the engine.
+	gate(e *Engine, u *User) (*gate, error)
 
 	// knock asks for path at a door. Nil: it answered, in HTTP.
 	knock(ctx context.Context, d *door, path string) error
@@ -51,6 +54,7 @@ type spec struct {
 	env    []string
 	dir    string
 	files  []*os.File // descriptors from 3 on; closed once the process has them, or could not be started
+	user   *User      // whom it runs as; nil: this process's
 	guard  bool       // by a guardian: see package guard
 	over   func()     // called when a guardian says that the program has ended, which comes before its own end
 	output func(s Stream, text string, more bool)
@@ -131,7 +135,7 @@ func environment(p *Program, w identity) []string {
 	}
 	base := p.Environ
 	if base == nil {
-		base = os.Environ()
+		base = p.User.Environ(os.Environ())
 	}
 	all = append(append(all, base...), p.Env...)
 	if p.Dir != "" {

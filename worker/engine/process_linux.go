@@ -73,9 +73,15 @@ func (w osWorld) start(s spec) (process, error) {
 			closeFiles(ours[:])
 			return nil, err
 		}
+		if s.user.foreign() { // or it could not open /dev/stdout
+			if err := theirs[i].Chown(s.user.UID, s.user.GID); err != nil {
+				closeFiles(ours[:])
+				return nil, err
+			}
+		}
 	}
 	path, args, files := s.path, s.args, []*os.File{null, theirs[0], theirs[1]}
-	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	sys := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Credential: credential(s.user)}
 	var held *leash
 	if s.guard {
 		var end *os.File
@@ -86,6 +92,7 @@ func (w osWorld) start(s spec) (process, error) {
 		defer end.Close()
 		path, args = held.command(s)
 		files = append(files, end)
+		sys.Credential = nil            // the guardian is ours, and sees to it
 		sys.Pdeathsig = syscall.SIGCONT // it sees that we have died by its leash, unless it is stopped
 	}
 	files = append(files, s.files...)

@@ -29,7 +29,9 @@ import (
 // newReal returns an engine whose workers play what play says.
 func newReal(t *testing.T, play string, o Options) *Engine {
 	t.Helper()
-	o.Path = os.Args[0]
+	if o.Path == "" {
+		o.Path = os.Args[0]
+	}
 	o.Env = append(o.Env, envPlay+"="+play)
 	if o.Workers == 0 {
 		o.Workers = 1

@@ -12,6 +12,8 @@ type Tuning struct {
 	StartTimeout     time.Duration
 	HeartbeatTimeout time.Duration
 	DrainTimeout     time.Duration
+	ShutdownTimeout  time.Duration
+	KillDelay        time.Duration
 	Recycle          RecycleOptions
 }
 
@@ -22,7 +24,7 @@ func (e *Engine) tuning() *Tuning { return e.tuned.Load() }
 // started, told to drain or looked at from now on. Zeros take no default, but for
 // Recycle, where they mean never: they are refused.
 func (e *Engine) Tune(t Tuning) error {
-	if t.Queue.Len <= 0 || t.Queue.Age <= 0 || t.StartTimeout <= 0 || t.HeartbeatTimeout <= 0 || t.DrainTimeout <= 0 || t.Recycle.Age < 0 || t.Recycle.Memory < 0 {
+	if t.Queue.Len <= 0 || t.Queue.Age <= 0 || t.StartTimeout <= 0 || t.HeartbeatTimeout <= 0 || t.DrainTimeout <= 0 || t.ShutdownTimeout <= 0 || t.KillDelay <= 0 || t.Recycle.Age < 0 || t.Recycle.Memory < 0 {
 		return errors.New("engine: a limit or time-out that is not above zero")
 	}
 	e.tuned.Store(&t)

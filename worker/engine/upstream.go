@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -33,11 +34,15 @@ type Upstream struct {
 	label   string
 	once    sync.Once
 
-	network, address string
+	door *door
 }
 
-// Address is where the worker answers, for net.Dial.
-func (u *Upstream) Address() (network, address string) { return u.network, u.address }
+// Dial connects to the worker. At a unix socket that another User's program has
+// made, it is one of that user's processes that listens, or Dial fails: with a
+// *net.OpError of Op "dial", as always.
+func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
+	return dialDoor(ctx, u.door.network, u.door.address, u.door.owner)
+}
 
 // ID is the worker's uuid. A new process has a new one, and new addresses.
 func (u *Upstream) ID() string { return u.c.id }
@@ -147,7 +152,7 @@ func (l *leases) take(e *Engine, label string) *Upstream {
 	best.plain.given++
 	e.stats.opened.Add(1)
 	u := &Upstream{Index: best.place(), Release: best.release(), c: best, number: l.last, label: strings.Clone(label)}
-	u.network, u.address = best.address()
+	u.door = best.answering()
 	best.plain.open[u.number] = u
 	return u
 }

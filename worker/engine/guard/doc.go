@@ -4,13 +4,15 @@
 //
 // A program that links this package and is started as
 //
-//	NAME __exec guard FILES PATH ARG0 ARGS...
+//	NAME __exec guard FILES USER PATH ARG0 ARGS...
 //
 // is a guardian before its main begins, and never comes there: any program that
 // has an engine can be its own guardian, by way of /proc/self/exe. FILES is how
 // many descriptors the program gets from 3 on; the guardian has them from 4 on, and
 // in 3 the leash, one end of a pair of stream sockets whose other end the engine
-// has.
+// has. USER is whom the program runs as, UID,GID,GROUP..., or - for the guardian's
+// own user. The guardian itself stays the engine's: what it guards can neither end
+// it nor become too strange for it to kill.
 //
 //	the guardian says    started PID\n      the program's process
 //	                     ended STATUS\n     its wait status, wait(2), decimal; what it has

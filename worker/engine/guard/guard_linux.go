@@ -35,9 +35,11 @@ func init() {
 	}
 	args := os.Args[2:]
 	switch {
-	case len(args) > 3 && args[0] == Guard:
-		if n, err := strconv.Atoi(args[1]); err == nil && n >= 0 {
-			os.Exit(guard(n, args[2:]))
+	case len(args) > 4 && args[0] == Guard:
+		n, err := strconv.Atoi(args[1])
+		cred, ok := credential(args[2])
+		if err == nil && n >= 0 && ok {
+			os.Exit(guard(n, cred, args[3:]))
 		}
 	case len(args) > 2 && args[0] == Start:
 		os.Exit(start(args[1], args[2:]))
@@ -76,7 +78,26 @@ type guardian struct {
 	mu sync.Mutex // held while children are waited for, or killed by number
 }
 
-func guard(files int, command []string) (code int) {
+// credential reads UID,GID,GROUP...; "-" is none.
+func credential(text string) (c *syscall.Credential, ok bool) {
+	if text == "-" {
+		return nil, true
+	}
+	var ids []uint32
+	for s := range strings.SplitSeq(text, ",") {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return nil, false
+		}
+		ids = append(ids, uint32(n))
+	}
+	if len(ids) < 2 {
+		return nil, false
+	}
+	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, true
+}
+
+func guard(files int, cred *syscall.Credential, command []string) (code int) {
 	// What the Go runtime keeps of this process is most of what it costs.
 	debug.SetGCPercent(20)
 	_ = os.WriteFile("/proc/self/comm", []byte("heddle-guard"), 0) // "exe" otherwise
@@ -100,7 +121,7 @@ func guard(files int, command []string) (code int) {
 	_ = unix.SetNonblock(Leash, true)
 	g := &guardian{leash: os.NewFile(Leash, "leash")}
 	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0], Verb, Start}, command...), &syscall.ProcAttr{
-		Env: os.Environ(), Files: to, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
+		Env: os.Environ(), Files: to, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: cred},
 	})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "heddle: guardian: %v\n", err)

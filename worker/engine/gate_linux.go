@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/heddle-go/heddle/loop"
+)
+
+// passable is the mode of directories on the way to a gate: theirs who made them,
+// and others may pass.
+const passable = 0o711
+
+// gate makes the directory UserDir/UID-GID and in it an endpoint for each lane.
+// The engine's own files are not there: what it notes and whom it dials must be out
+// of reach.
+func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
+	base := e.opt.UserDir
+	if base == "" {
+		if e.gates.own == "" {
+			if e.gates.own, err = os.MkdirTemp("", "heddle-users-"); err != nil {
+				return nil, fmt.Errorf("engine: directory for other users: %w", err)
+			}
+		}
+		base = e.gates.own
+	}
+	if err := makePassable(base); err != nil {
+		return nil, err
+	}
+	g := &gate{user: u, dir: filepath.Join(base, fmt.Sprintf("%d-%d", u.UID, u.GID))}
+	g.own = filepath.Join(g.dir, "own")
+	var ends []func()
+	g.close = func() {
+		for _, end := range ends {
+			end()
+		}
+		_ = os.RemoveAll(g.dir)
+	}
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	if err := makePassable(g.dir); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(g.own); err != nil {
+		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
+	}
+	if err := errors.Join(os.Mkdir(g.own, 0o700), os.Lchown(g.own, u.UID, u.GID)); err != nil {
+		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
+	}
+	for _, l := range e.lanes {
+		path := filepath.Join(g.dir, fmt.Sprintf("%s.w%d", e.opt.Name, l.index))
+		end, err := listenFor(e, l, path, u.UID)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, end)
+		if err := os.Lchown(path, u.UID, u.GID); err != nil {
+			return nil, fmt.Errorf("engine: socket for user %s: %w", u, err)
+		}
+		g.endpoints = append(g.endpoints, "unix:"+path)
+	}
+	return g, nil
+}
+
+// listenFor has the workers of one user dial a lane at path.
+func listenFor(e *Engine, l *lane, path string, uid int) (end func(), err error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("engine: socket path %s is %d bytes long, and %d is the most: choose a shorter runtime directory or name", path, len(path), maxPath)
+	}
+	ln, err := l.loop.Listen("unix", path, func(c *loop.Conn) loop.Handler {
+		return newChannel(e, l, c, uid, func() (int, int, error) {
+			pid, uid, _, err := c.PeerCred()
+			return pid, uid, err
+		})
+	}, loop.ListenOptions{Mode: 0o600})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("engine: %s is in use by a running engine, which goes on undisturbed; choose another name or runtime directory: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("engine: listen: %w", err)
+	}
+	return func() { _ = ln.Close() }, nil
+}
+
+// makePassable makes a directory of ours that others may pass, and refuses one in
+// which others could have put something.
+func makePassable(dir string) error {
+	if err := os.MkdirAll(dir, passable); err != nil {
+		return fmt.Errorf("engine: directory for other users: %w", err)
+	}
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("engine: directory for other users: %w", err)
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	switch {
+	case !fi.IsDir() || !ok:
+		return fmt.Errorf("engine: %s is not a directory", dir)
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("engine: directory %s belongs to user %d, and this is user %d: %w", dir, st.Uid, os.Geteuid(), fs.ErrPermission)
+	case fi.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("engine: directory %s can be written by others (mode %#o): chmod 711 it", dir, fi.Mode().Perm())
+	}
+	if err := os.Chmod(dir, passable); err != nil { // whatever the umask was
+		return fmt.Errorf("engine: directory for other users: %w", err)
+	}
+	return nil
+}
+
+// credential is u as the kernel takes it; nil for this process's own user.
+func credential(u *User) *syscall.Credential {
+	if !u.foreign() {
+		return nil
+	}
+	c := &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
+	for _, n := range u.Groups {
+		c.Groups = append(c.Groups, uint32(n))
+	}
+	return c
+}
+
+// errOwner reports a socket at a plain program's path that somebody else listens
+// on: whoever may write there could have linked to any, also one that only root can
+// reach.
+var errOwner = errors.New("another user listens there")
+
+// dialDoor connects to a door.
+func dialDoor(ctx context.Context, network, address string, owner *User) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil || owner == nil || network != "unix" {
+		return c, err
+	}
+	if err := checkListener(c.(*net.UnixConn), owner.UID); err != nil {
+		_ = c.Close()
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: c.RemoteAddr(), Err: err}
+	}
+	return c, nil
+}
+
+// checkListener fails unless it was a process of that user that began to listen
+// where c is connected to: unix(7), SO_PEERCRED.
+func checkListener(c *net.UnixConn, uid int) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	switch err := errors.Join(err, failed); {
+	case err != nil:
+		return err
+	case int(cred.Uid) != uid:
+		return fmt.Errorf("%w: %d, and not %d", errOwner, cred.Uid, uid)
+	}
+	return nil
+}
+
+// barrier is the first directory on the way to path that u may not pass, or the
+// file itself if u may not execute it; "" if modes keep nobody out.
+func barrier(u *User, path string) string {
+	may := func(path string) bool {
+		fi, err := os.Stat(path)
+		if err != nil {
+			return true // that is another error
+		}
+		st, ok := fi.Sys().(*syscall.Stat_t)
+		mode := fi.Mode().Perm()
+		switch {
+		case !ok || u.UID == 0:
+			return true
+		case int(st.Uid) == u.UID:
+			return mode&0o100 != 0
+		}
+		for _, n := range append([]int{u.GID}, u.Groups...) {
+			if int(st.Gid) == n {
+				return mode&0o010 != 0
+			}
+		}
+		return mode&0o001 != 0
+	}
+	at := "/"
+	for part := range strings.SplitSeq(strings.Trim(filepath.Clean(path), "/"), "/") {
+		if !may(at) {
+			return at
+		}
+		at = filepath.Join(at, part)
+	}
+	if !may(at) {
+		return at
+	}
+	return ""
+}
+
+// words is a credential as a guardian takes it; "-" for none.
+func words(u *User) string {
+	if !u.foreign() {
+		return "-"
+	}
+	parts := []string{strconv.Itoa(u.UID), strconv.Itoa(u.GID)}
+	for _, n := range u.Groups {
+		parts = append(parts, strconv.Itoa(n))
+	}
+	return strings.Join(parts, ",")
+}
