@@ -25,24 +25,27 @@ type app struct {
 	o        *appOptions
 	home     string // directory of the sockets that workers dial
 	releases string // and of releases
+	users    string // and of what other users' workers have to reach; not there before it is needed
 	log      *slog.Logger
 	life     *lifecycle
 	deaths   *deaths
 	output   *logs.Output // what workers write
 
-	mu     sync.Mutex
-	engine *engine.Engine // nil until it starts
+	mu      sync.Mutex
+	engine  *engine.Engine  // nil until it starts
+	limited front.AppLimits // of an app of several
 }
 
 // newApp returns an app without workers. Its files are under home and release,
 // which exist.
-func newApp(d *daemon, name string, o *appOptions, home, release string) *app {
+func newApp(d *daemon, name string, o *appOptions, home, release, users string) *app {
 	log := d.log
 	if o.name != "" {
 		log = log.With("app", o.name)
 	}
-	a := &app{d: d, name: name, o: o, home: home, releases: release, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
-	a.life.surround(o.dir, o.environ)
+	a := &app{d: d, name: name, o: o, home: home, releases: release, users: users, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
+	a.life.surround(a.surroundings(o))
+	a.limited = o.limits
 	a.life.kind = kind{o.plain.options()}
 	f := &o.logs
 	a.output = logs.New(logs.Options{App: name, Ring: int64(f.ring), Stdout: f.file(f.stdout), Stderr: f.file(f.stderr), Logger: log})
@@ -55,7 +58,11 @@ func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 		a.d.progress("building %s", t.given)
 		a.d.herald.says("building " + t.given)
 	}
-	r, err := makeRelease(sig.ctx, a.life.releases, a.life.kind, t, a.o.args, a.d.out)
+	a.o.warnRoot(a.log)
+	if err := a.open(a.o.user); err != nil {
+		return err
+	}
+	r, err := a.life.first(sig.ctx, t, a.o.args, a.d.out)
 	if err != nil {
 		return err
 	}
@@ -71,11 +78,28 @@ func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 
 // proxy forwards requests that net/http has taken to the app's workers.
 func (a *app) proxy() http.Handler {
-	late := a.d.o.front.limits.ResponseHeaderTimeout
+	late := max(a.limits().ResponseHeaderTimeout, 0)
 	if a.o.plain.http {
 		return plainProxy(a.engine, a.log, late)
 	}
 	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
+}
+
+// limits are those of the app's requests. One alone has the front's.
+func (a *app) limits() front.AppLimits {
+	if l := &a.d.o.front.limits; len(a.d.o.apps) == 0 {
+		return front.AppLimits{WriteTimeout: l.WriteTimeout, ResponseHeaderTimeout: l.ResponseHeaderTimeout, MaxBody: l.MaxBody}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.limited
+}
+
+// limit changes them, from the next set of routes on.
+func (a *app) limit(l front.AppLimits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limited = l
 }
 
 // opener is what the front's loops ask for the app's sessions; nil if it has none,
@@ -85,6 +109,22 @@ func (a *app) opener() front.Opener {
 		return nil
 	}
 	return a.engine
+}
+
+// surroundings are what o says of where and as whom workers run.
+func (a *app) surroundings(o *appOptions) surroundings {
+	return surroundings{dir: o.dir, environ: o.environ, user: o.user, users: a.users}
+}
+
+// open makes the way to the app's directory for other users, if u is one.
+func (a *app) open(u *engine.User) error {
+	if !u.Foreign() {
+		return nil
+	}
+	if err := a.d.place.openUsers(); err != nil {
+		return err
+	}
+	return engine.MakeUserDir(a.users)
 }
 
 // startFailure is why the app did not start, with its name where there are
@@ -149,6 +189,10 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 		StartTimeout:     o.startTimeout,
 		HeartbeatTimeout: o.heartbeatTimeout,
 		DrainTimeout:     o.drainTimeout,
+		ShutdownTimeout:  o.shutdownTimeout,
+		KillDelay:        o.killDelay,
+		User:             p.User,
+		UserDir:          a.users,
 		RuntimeDir:       a.home,
 		Output:           a.workerLine,
 		OnDeath:          a.died,

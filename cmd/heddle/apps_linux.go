@@ -51,7 +51,7 @@ func (d *daemon) findTargets(sig signals) (targets []target, err error) {
 // place; of several each has its own directories below it.
 func (d *daemon) makeApps() (apps []*app, err error) {
 	if len(d.o.apps) == 0 {
-		return []*app{newApp(d, d.title(), &d.o.appOptions, d.place.home, d.place.release)}, nil
+		return []*app{newApp(d, d.title(), &d.o.appOptions, d.place.home, d.place.release, d.place.users())}, nil
 	}
 	for _, o := range d.o.apps {
 		a, err := d.makeApp(o)
@@ -73,7 +73,7 @@ func (d *daemon) makeApp(o *appOptions) (*app, error) {
 			return nil, o.named(err)
 		}
 	}
-	return newApp(d, o.name, o, home, release), nil
+	return newApp(d, o.name, o, home, release, filepath.Join(d.place.users(), o.name)), nil
 }
 
 // named says which app an error is of, if it has a name of its own.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-go/heddle/cmd/internal/config"
+	"github.com/heddle-go/heddle/httpcompat/front"
 )
 
 // configure takes TARGET and its arguments from the command line, or without
@@ -53,15 +54,20 @@ func (o *runOptions) followAll(cmd *cobra.Command, c *config.Config, args []stri
 	if err := o.settle(cmd, c, c.Settings(""), &cannot); err != nil {
 		return err
 	}
+	daemons := make(map[string]bool) // keys of the daemon's, too
+	for _, s := range c.Settings("") {
+		daemons[s.Key.Name] = true
+	}
 	for i := range c.Apps {
 		app := &c.Apps[i]
 		for _, s := range c.Settings(app.Name) {
 			f := cmd.Flags().Lookup(flagOf(s.Key))
+			if daemons[s.Key.Name] {
+				continue
+			}
 			switch {
 			case f != nil && f.Changed:
 				return usage("run", "--%s does not say which of the apps of %s is meant; set it there", f.Name, o.file)
-			case s.Origin.From != config.FromDefault && idle[s.Key.Name]:
-				cannot = append(cannot, fmt.Sprintf("%s: %s has no effect yet", s.Origin, s.Key.Name))
 			}
 			o.filed[s.Key.Name] = o.filed[s.Key.Name] || s.Origin.From != config.FromDefault
 		}
@@ -100,17 +106,16 @@ func (o *runOptions) reread() (*config.Config, error) {
 	return c, nil
 }
 
-// idle are the keys of apps that the daemon does not heed yet.
-var idle = map[string]bool{
-	"user": true, "group": true,
-}
-
 // optionsOf are an app's options as its table has them.
 func optionsOf(a *config.App) *appOptions {
 	return &appOptions{
 		name: a.Name, target: a.Target, args: a.Args, dir: a.Dir, environ: a.Environ,
-		workers: a.Workers, standbys: a.Standbys, suspended: a.Suspended, concurrency: a.Concurrency, queue: a.Queue, queueAge: a.QueueAge,
+		userName: a.User, groupName: a.Group, tabled: true,
+		workers: a.Workers, standbys: a.Standbys, suspended: a.Suspended, concurrency: a.Concurrency,
+		limits: front.AppLimits{WriteTimeout: a.WriteTimeout, ResponseHeaderTimeout: a.ResponseHeaderTimeout, MaxBody: a.MaxBody},
+		queue:  a.Queue, queueAge: a.QueueAge,
 		startTimeout: a.StartTimeout, heartbeatTimeout: a.HeartbeatTimeout, drainTimeout: a.DrainTimeout,
+		shutdownTimeout: a.ShutdownTimeout, killDelay: a.KillDelay,
 		logs: logFlags{
 			stdout: a.Log.Stdout, stderr: a.Log.Stderr, ring: size(a.Log.Memory),
 			rotateSize: size(a.Log.RotateSize), rotateAge: a.Log.RotateAge, gzip: a.Log.Gzip, keep: a.Log.Keep,
@@ -175,7 +180,7 @@ func (o *runOptions) follow(cmd *cobra.Command, c *config.Config, args []string)
 	if cannot != nil {
 		return o.cannot(cannot)
 	}
-	o.target, o.args, o.dir, o.environ = app.Target, app.Args, app.Dir, app.Environ
+	o.target, o.args, o.dir, o.environ, o.tabled = app.Target, app.Args, app.Dir, app.Environ, true
 	if len(args) > 0 {
 		o.args = args
 	}

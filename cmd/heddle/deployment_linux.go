@@ -136,6 +136,7 @@ func (lc *lifecycle) carryOut(ctx context.Context, a *asker, verb string, r *rel
 	if _, err := lc.supervisor(); err != nil {
 		return nil, err
 	}
+	lc.settle(r)
 	p := &deployment{lc: lc, a: a, verb: verb, r: r, res: &result{From: r.From, State: stateRefused}}
 	p.bind(ctx)
 	defer func() {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/heddle-go/heddle/cmd/internal/systemd"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // frontFlags are the flags of run that concern clients, as given. In durations
@@ -19,6 +22,8 @@ import (
 type frontFlags struct {
 	listen  []string
 	trusted []string
+	mode    string // of unix sockets, octal
+	group   string // of theirs; "": the daemon's
 
 	chosen func() bool // whether --listen was given, or the configuration says it
 	filed  bool        // the configuration says it
@@ -33,6 +38,8 @@ func (f *frontFlags) add(cmd *cobra.Command) {
 	fs, l := cmd.Flags(), &f.limits
 	f.chosen = func() bool { return f.filed || fs.Changed("listen") }
 	fs.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port, unix:/path, or fd:NAME for a socket that systemd passes; proxy: before it where connections begin with a PROXY protocol header; repeatable; without it, all that systemd passes")
+	fs.StringVar(&f.mode, "listen-mode", "0600", "permissions of unix:/path addresses, octal: 0660 lets the group's members connect")
+	fs.StringVar(&f.group, "listen-group", "", "group of unix:/path addresses, a name or number (default: the daemon's)")
 	fs.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of the certificate and its chain: host:port addresses speak TLS; taken anew when it changes")
 	fs.StringVar(&f.tls.Key, "tls-key", "", "PEM file of the certificate's key")
 	fs.StringVar(&f.tls.ClientCA, "tls-client-ca", "", "PEM file of authorities: clients must show a certificate of theirs")
@@ -58,10 +65,25 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	if len(f.listen) == 0 {
 		return o, usage("run", "--listen is empty: want host:port, unix:/path or fd:NAME")
 	}
+	mode, err := strconv.ParseUint(f.mode, 8, 32)
+	if err != nil || mode == 0 || mode > 0o777 {
+		return o, usage("run", "--listen-mode %s: want octal digits such as 0660", f.mode)
+	}
+	gid := 0
+	if f.group != "" {
+		u, err := engine.LookupUser("", f.group)
+		if err != nil {
+			return o, usage("run", "--listen-group: %s", err)
+		}
+		gid = u.GID
+	}
 	for _, a := range f.listen {
 		l, err := front.ParseListener(a)
 		if err != nil {
 			return o, usage("run", "--listen %s: %s", a, err)
+		}
+		if _, ok := l.Path(); ok {
+			l.Mode, l.GID = os.FileMode(mode), gid
 		}
 		o.Listeners = append(o.Listeners, l)
 	}
@@ -154,6 +176,8 @@ func listenFailure(e *front.ListenError) error {
 		if isPath {
 			f.try = "try: heddle run --listen with another path; ss -lpx shows who has this one"
 		}
+	case isPath && errors.Is(err, syscall.EPERM):
+		f.try = "try: heddle run --listen-group with a group that this user is in"
 	case errors.Is(err, syscall.EACCES):
 		f.try = "try: heddle run --listen with a port from 1024 on, or a path where you may write"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

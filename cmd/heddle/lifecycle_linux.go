@@ -42,11 +42,18 @@ type lifecycle struct {
 
 	outcomes admin.Outcomes // of deploys
 
-	mu      sync.Mutex
-	dir     string                       // where workers run; "": where the daemon was started
+	mu     sync.Mutex
+	around surroundings
+	engine supervisor     // nil until the first release serves
+	lost   map[string]int // by release: requests that its workers had when they ended
+}
+
+// surroundings are what workers find themselves in, beside their program.
+type surroundings struct {
+	dir     string                       // where they run; "": where the daemon was started
 	environ func(base []string) []string // what they get of the daemon's environment, and more; nil: all
-	engine  supervisor                   // nil until the first release serves
-	lost    map[string]int               // by release: requests that its workers had when they ended
+	user    *engine.User                 // whom they run as; nil: the daemon's
+	users   string                       // where other users' workers find programs
 }
 
 func newLifecycle(name, dir string, log *slog.Logger) *lifecycle {
@@ -67,23 +74,35 @@ func (lc *lifecycle) topics() map[string]func(ctx context.Context, a *asker) (*r
 	}
 }
 
-// surround says where workers run from the next release on, and what they get of
-// the environment; it returns what undoes that.
-func (lc *lifecycle) surround(dir string, environ func(base []string) []string) (undo func()) {
+// surround says what workers find themselves in from the next release on; it
+// returns what undoes that.
+func (lc *lifecycle) surround(s surroundings) (undo func()) {
 	lc.mu.Lock()
 	defer lc.mu.Unlock()
-	before, env := lc.dir, lc.environ
-	lc.dir, lc.environ = dir, environ
-	return func() { lc.surround(before, env) }
+	before := lc.around
+	lc.around = s
+	return func() { lc.surround(before) }
+}
+
+// settle notes in a new release whom its workers will run as.
+func (lc *lifecycle) settle(r *release) {
+	lc.mu.Lock()
+	defer lc.mu.Unlock()
+	if r.user = lc.around.user; r.user != nil {
+		r.User = r.user.String()
+	}
+	if r.user.Foreign() {
+		r.open = lc.around.users
+	}
 }
 
 // program is what a release's workers run.
 func (lc *lifecycle) program(r *release) engine.Program {
 	lc.mu.Lock()
 	defer lc.mu.Unlock()
-	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.dir, Release: r.Name, HTTP: lc.kind.plain}
-	if lc.environ != nil {
-		p.Environ = lc.environ(os.Environ())
+	p := engine.Program{Path: r.Program, Args: r.Args, Dir: lc.around.dir, Release: r.Name, HTTP: lc.kind.plain, User: r.user}
+	if lc.around.environ != nil {
+		p.Environ = lc.around.environ(r.user.Environ(os.Environ()))
 	}
 	return p
 }

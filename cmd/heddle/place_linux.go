@@ -21,6 +21,9 @@ import (
 //	NAME.lock   held while it lives; the kernel lets go of it whatever happens
 //	NAME.d/     sockets that workers dial, and releases: r1/PROGRAM, r1.json
 //
+// and, only if workers run as other users, a directory of users below /tmp: nobody
+// but us can enter the state directory.
+//
 // Whoever holds the lock may remove what a predecessor of that name left behind
 // when it was killed.
 type place struct {
@@ -147,7 +150,47 @@ func (p *place) clear() error {
 	if fallback := p.fallback(); fallback != p.home && checkStateDir(filepath.Dir(fallback)) == nil {
 		err = errors.Join(err, os.RemoveAll(fallback))
 	}
+	if base := filepath.Dir(p.users()); isOurs(base) {
+		err = errors.Join(err, os.RemoveAll(p.users()))
+	}
 	return err
+}
+
+// users is the directory of what workers of other users have to reach. It need not
+// exist.
+func (p *place) users() string {
+	sum := sha256.Sum256([]byte(p.home))
+	return filepath.Join(fmt.Sprintf("/tmp/heddle-%d-users", os.Getuid()), fmt.Sprintf("%s-%x.d", p.name, sum[:6]))
+}
+
+// openUsers makes it.
+func (p *place) openUsers() error {
+	dir := p.users()
+	err := engine.MakeUserDir(filepath.Dir(dir))
+	if err == nil {
+		err = engine.MakeUserDir(dir)
+	}
+	if err != nil {
+		return &failure{code: exitError, err: err, try: "try: look who made it (ls -ld " + filepath.Dir(dir) + "), and remove it"}
+	}
+	if !runsPrograms(dir) {
+		return &failure{
+			code: exitError,
+			err:  fmt.Errorf("no place for programs that other users run: %s is mounted noexec", dir),
+			try:  "try: mount /tmp without noexec; or run the daemon itself as that user",
+		}
+	}
+	return nil
+}
+
+// isOurs says whether dir is a directory of our user's, and no link.
+func isOurs(dir string) bool {
+	fi, err := os.Lstat(dir)
+	if err != nil || !fi.IsDir() {
+		return false
+	}
+	uid, known := ownerOf(fi)
+	return known && uid == os.Getuid()
 }
 
 // furnish makes the directories.

@@ -47,6 +47,10 @@ func appProgram() {
 	mux.HandleFunc("/index", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.Index()) })
 	mux.HandleFunc("/break", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, worker.ReportBroken(r.FormValue("why"))) })
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, os.Getpid()) })
+	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, os.Getuid(), os.Getgid(), os.Getenv("USER"), os.Getenv("LOGNAME"), os.Getenv("HOME"))
+	})
+	mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { // of its directory
 		b, err := os.ReadFile(r.FormValue("name"))
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/looplab/fsm"
+
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // A release is one immutable version of the app: a private copy of its program,
@@ -22,13 +24,16 @@ type release struct {
 	InPlace bool   `json:"in_place,omitempty"` // Program is no copy: of --http
 	original
 	Args    []string  `json:"args"`
-	SHA256  string    `json:"sha256"` // of the program, hexadecimal
-	Size    int64     `json:"size"`   // bytes
+	User    string    `json:"user,omitempty"` // that its workers run as
+	SHA256  string    `json:"sha256"`         // of the program, hexadecimal
+	Size    int64     `json:"size"`           // bytes
 	Created time.Time `json:"created"`
 	Served  time.Time `json:"served,omitzero"` // when it was given the work; zero: never
 	Pid     int       `json:"pid,omitempty"`   // of the command that asked for it
 
 	number int
+	user   *engine.User // whom its workers run as; nil: the daemon's
+	open   string       // where its program has to be, for that user; "": where it always is
 }
 
 // What a release is.

@@ -15,9 +15,11 @@ import (
 // largestProgram is what a release takes at most, in bytes.
 const largestProgram = 4 << 30
 
-// makeRelease builds or copies t into a new release.
-func makeRelease(ctx context.Context, s *store, k kind, t target, args []string, stderr io.Writer) (*release, error) {
+// first builds or copies t into a new release.
+func (lc *lifecycle) first(ctx context.Context, t target, args []string, stderr io.Writer) (*release, error) {
+	s, k := lc.releases, lc.kind
 	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: append([]string{}, args...), Pid: os.Getpid()}
+	lc.settle(r)
 	if k.plain != nil && t.pkg == "" {
 		f, err := openInPlace(t)
 		if err != nil {

@@ -93,20 +93,30 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 func (d *daemon) refuses(c *config.Config, all config.Changes) error {
 	err := all.Refused()
 	var lines []error
+	asked := make(map[string]bool)
 	for _, x := range all {
 		switch {
-		case idle[x.Key] && x.App != "":
-			lines = append(lines, fmt.Errorf("%s: %s has no effect yet", x.At, x.Key))
-		case len(d.o.apps) == 0 && (x.Added() || x.Removed() || x.Key == "hosts" || x.Key == "paths"):
+		case x.App != "" && (x.Key == "user" || x.Key == "group" || x.Added()) && !asked[x.App]:
+			asked[x.App] = true // once
+			if err := refusedUser(c, x.App); err != nil {
+				lines = append(lines, err)
+			}
+		case len(d.o.apps) == 0 && (x.Added() || x.Removed() || x.Key == "hosts" || x.Key == "paths" || ofFront[x.Key] && x.App != ""):
 			lines = append(lines, fmt.Errorf("%s: %s needs a restart of the daemon, which runs one app without routes", x.At, x))
 		}
 	}
 	return errors.Join(append(lines, err)...)
 }
 
+// ofFront are the keys of an app whose requests the front looks at by its routes.
+var ofFront = map[string]bool{"response-header-timeout": true, "write-timeout": true, "max-body-bytes": true}
+
 // change does what concerns one app: it is started, or deployed, tuned, scaled.
 func (d *daemon) change(ctx context.Context, c *config.App, changes config.Changes) error {
 	o := optionsOf(c)
+	if err := o.findUser(); err != nil {
+		return err
+	}
 	i := slices.IndexFunc(d.running(), func(a *app) bool { return a.name == c.Name || len(d.o.apps) == 0 })
 	if i < 0 {
 		return d.add(o)
@@ -118,10 +128,15 @@ func (d *daemon) change(ctx context.Context, c *config.App, changes config.Chang
 	}
 	if err := e.Tune(engine.Tuning{
 		Queue: engine.QueueOptions{Len: o.queue, Age: o.queueAge}, StartTimeout: o.startTimeout, HeartbeatTimeout: o.heartbeatTimeout, DrainTimeout: o.drainTimeout,
+		ShutdownTimeout: o.shutdownTimeout, KillDelay: o.killDelay,
 		Recycle: engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
 	}); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(changes, func(x config.Change) bool { return x.Key == "user" }) {
+		o.warnRoot(a.log)
+	}
+	a.limit(o.limits)
 	if len(changes.Need(config.Deploy)) > 0 {
 		if err := d.redeploy(ctx, a, o); err != nil {
 			return err
@@ -157,7 +172,10 @@ func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	if err != nil {
 		return err
 	}
-	undo := a.life.surround(o.dir, o.environ)
+	if err := a.open(o.user); err != nil {
+		return err
+	}
+	undo := a.life.surround(a.surroundings(o))
 	args := o.args
 	if args == nil {
 		args = []string{}
@@ -236,7 +254,7 @@ func (a *app) remove() {
 	a.output.End()
 	a.close()
 	a.output.Close()
-	for _, dir := range []string{a.home, a.releases} {
+	for _, dir := range []string{a.home, a.releases, a.users} {
 		_ = os.RemoveAll(dir) // the daemon's end tries again
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-go/heddle/cmd/internal/config"
+	"github.com/heddle-go/heddle/httpcompat/front"
 )
 
 // runOptions are run's command line, checked.
@@ -40,6 +41,10 @@ type appOptions struct {
 	args   []string // the program's
 	dir    string   // where its workers run; "": where the daemon was started
 
+	userName, groupName string       // whom its workers run as, as given; "": the daemon's
+	user                *engine.User // once findUser has found it; nil: the daemon's
+	tabled              bool         // a table of the configuration says all this
+
 	// Of the daemon's environment, and of its own, what the workers get; nil: all.
 	environ func(base []string) []string
 	logs    logFlags
@@ -48,13 +53,16 @@ type appOptions struct {
 	workers     int
 	standbys    int
 	suspended   bool
-	concurrency int // sessions of one worker on one loop; 0: no limit
-	queue       int // requests
+	concurrency int             // sessions of one worker on one loop; 0: no limit
+	limits      front.AppLimits // of an app of several
+	queue       int             // requests
 	queueAge    time.Duration
 
 	startTimeout     time.Duration
 	heartbeatTimeout time.Duration
 	drainTimeout     time.Duration
+	shutdownTimeout  time.Duration
+	killDelay        time.Duration
 
 	recycleRequests uint64 // 0: never
 	recycleAge      time.Duration
@@ -148,6 +156,9 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 					try:  "try: go run " + o.target,
 				}
 			}
+			if err := o.findUsers(); err != nil {
+				return err
+			}
 			return serve(cmd.Context(), &o)
 		},
 	}
@@ -170,6 +181,10 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	fs.DurationVar(&o.startTimeout, "start-timeout", time.Minute, "how long a worker may take until it is ready")
 	fs.DurationVar(&o.heartbeatTimeout, "heartbeat-timeout", 30*time.Second, "how long a silent worker counts as alive, at least 10s")
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish after Ctrl-C")
+	fs.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 10*time.Second, "how long a worker that has finished, or has to, may take to leave; then SIGTERM")
+	fs.DurationVar(&o.killDelay, "kill-delay", 5*time.Second, "how long a worker, and all in its process group, may take after SIGTERM; then SIGKILL")
+	fs.StringVar(&o.userName, "user", "", "user whom the workers run as, a name or number, if the daemon is root's (default: the daemon's)")
+	fs.StringVar(&o.groupName, "group", "", "their group, a name or number (default: the user's)")
 	fs.Uint64Var(&o.recycleRequests, "recycle-requests", 0, "replace a worker after that many requests; 0: never")
 	fs.DurationVar(&o.recycleAge, "recycle-age", 0, "replace a worker that is so old; 0: never")
 	fs.Var(&o.recycleMemory, "recycle-memory", "replace a worker that holds so many bytes of memory, such as 512Mi or 2G; 0: never")
@@ -219,7 +234,7 @@ func (o *runOptions) check() error {
 		flag  string
 		value time.Duration
 	}{
-		{"queue-age", o.queueAge}, {"start-timeout", o.startTimeout}, {"heartbeat-timeout", o.heartbeatTimeout}, {"drain-timeout", o.drainTimeout},
+		{"queue-age", o.queueAge}, {"start-timeout", o.startTimeout}, {"heartbeat-timeout", o.heartbeatTimeout}, {"drain-timeout", o.drainTimeout}, {"shutdown-timeout", o.shutdownTimeout}, {"kill-delay", o.killDelay},
 	} {
 		if d.value <= 0 {
 			return usage("run", "--%s %v: want a duration above zero, such as 30s", d.flag, d.value)

@@ -67,6 +67,12 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir:             "testdata",
 				ContinueOnError: false,
+				Condition: func(cond string) (bool, error) {
+					if cond == "root" {
+						return os.Geteuid() == 0, nil
+					}
+					return false, fmt.Errorf("condition %s is not known", cond)
+				},
 				Setup: func(env *testscript.Env) error {
 					// Sockets' paths are short, and so must be what they begin with.
 					dir, err := os.MkdirTemp("", "hd")

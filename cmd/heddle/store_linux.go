@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 const (
@@ -48,6 +50,9 @@ func (s *store) add(ctx context.Context, r *release, program string, put func(ct
 	home := s.home(r.Name)
 	r.State, r.Created = releaseDeploying, time.Now()
 	if !r.InPlace {
+		if r.open != "" {
+			home = filepath.Join(r.open, r.Name)
+		}
 		r.Program = filepath.Join(home, program)
 	}
 	s.mu.Lock()
@@ -77,7 +82,7 @@ func (s *store) furnish(ctx context.Context, r *release, home string, put func(c
 	if err := put(ctx, r.Program); err != nil {
 		return err
 	}
-	if err := os.Chmod(r.Program, 0o500); err != nil {
+	if err := r.protect(home); err != nil {
 		return fmt.Errorf("release %s: %w", r.Name, err)
 	}
 	sum, size, err := hashFile(r.Program)
@@ -88,6 +93,23 @@ func (s *store) furnish(ctx context.Context, r *release, home string, put func(c
 	defer s.mu.Unlock()
 	r.SHA256, r.Size = sum, size
 	return s.recordLocked(r)
+}
+
+// protect has nobody write the program, and nobody read it but its workers' user:
+// one that is not ours by way of its group.
+func (r *release) protect(home string) error {
+	if !r.user.Foreign() {
+		return os.Chmod(r.Program, 0o500)
+	}
+	return errors.Join(os.Lchown(r.Program, -1, r.user.GID), os.Chmod(r.Program, 0o550), engine.MakeUserDir(home))
+}
+
+// clear removes the release's program, if that is a copy.
+func (r *release) clear() error {
+	if r.InPlace {
+		return nil
+	}
+	return os.RemoveAll(filepath.Dir(r.Program))
 }
 
 func (s *store) home(name string) string { return filepath.Join(s.dir, name) }
@@ -132,7 +154,7 @@ func (s *store) fail(name, reason string) {
 	for _, r := range s.list {
 		if r.Name == name && r.move(releaseFails) == nil {
 			r.Reason, _, _ = strings.Cut(reason, "\n")
-			_ = os.RemoveAll(s.home(name))
+			_ = r.clear()
 			_ = s.recordLocked(r) // on a full disk the list in memory has it
 		}
 	}
@@ -151,7 +173,7 @@ func (s *store) prune(inUse map[string]bool) (retired []string) {
 		if with++; with <= keptReleases || r.State != releaseKept || inUse[r.Name] {
 			continue
 		}
-		if os.RemoveAll(s.home(r.Name)) != nil {
+		if r.clear() != nil {
 			continue // the next time
 		}
 		if r.move(releaseRetires) != nil {

@@ -23,6 +23,7 @@ type switching struct {
 	apps    []*app         // as the picker counts them
 	openers []front.Opener // nil: net/http answers what is for the app
 	proxies []http.Handler
+	limits  []*front.AppLimits
 	routes  picker // nil: everything is the one app's
 }
 
@@ -38,6 +39,8 @@ func (s *switchboard) set(apps []*app, routes picker) {
 	for _, a := range apps {
 		w.openers = append(w.openers, a.opener())
 		w.proxies = append(w.proxies, a.proxy())
+		limits := a.limits()
+		w.limits = append(w.limits, &limits)
 	}
 	s.now.Store(w)
 }
@@ -60,10 +63,19 @@ func (s *switchboard) Loops() []*loop.Loop { return s.loops }
 
 // Route is the app that a request on a loop is for; nil for those that net/http
 // answers.
-func (s *switchboard) Route(host, target []byte) front.Opener {
+func (s *switchboard) Route(host, target []byte) (front.Opener, *front.AppLimits) {
 	w := s.now.Load()
 	if i := w.pick(host, target); i >= 0 {
-		return w.openers[i]
+		return w.openers[i], w.limits[i]
+	}
+	return nil, nil
+}
+
+// LimitsOf are those of the app that a request by net/http is for.
+func (s *switchboard) LimitsOf(r *http.Request) *front.AppLimits {
+	w := s.now.Load()
+	if i := w.of(r); i >= 0 {
+		return w.limits[i]
 	}
 	return nil
 }
@@ -80,14 +92,19 @@ func (w *switching) pick(host, target []byte) int {
 	return w.routes.Pick(host, target)
 }
 
-// ServeHTTP answers what net/http has taken.
-func (s *switchboard) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := s.now.Load()
+// of is the app that a request by net/http is for; -1: none.
+func (w *switching) of(r *http.Request) int {
 	target := r.RequestURI
 	if !strings.HasPrefix(target, "/") { // absolute form, or *
 		target = r.URL.EscapedPath()
 	}
-	if i := w.pick([]byte(r.Host), []byte(target)); i >= 0 {
+	return w.pick([]byte(r.Host), []byte(target))
+}
+
+// ServeHTTP answers what net/http has taken.
+func (s *switchboard) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := s.now.Load()
+	if i := w.of(r); i >= 0 {
 		w.proxies[i].ServeHTTP(rw, r)
 		return
 	}

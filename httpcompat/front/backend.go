@@ -1,6 +1,9 @@
 package front
 
 import (
+	"net/http"
+	"time"
+
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
@@ -20,8 +23,24 @@ type Router interface {
 
 	// Route is who answers a request with these Host and target, both as they came,
 	// and valid while it runs; on the loop. Nil hands the connection over to
-	// net/http, whose handler knows better.
-	Route(host, target []byte) Opener
+	// net/http, whose handler knows better. The limits are the request's, not
+	// changed any more; nil: the front's own.
+	Route(host, target []byte) (Opener, *AppLimits)
+}
+
+// AppLimits are those of the front's Limits that one app's requests can have for
+// themselves, since they begin when the request's head is known. Zero or less: no
+// limit.
+type AppLimits struct {
+	WriteTimeout          time.Duration
+	ResponseHeaderTimeout time.Duration // by net/http it is the handler's matter
+	MaxBody               int64         // bytes
+}
+
+// A Limiter is a handler for Serve that knows the limits of each request: those
+// that net/http answers. Nil: the front's own.
+type Limiter interface {
+	LimitsOf(r *http.Request) *AppLimits
 }
 
 // An Opener opens sessions on workers' channels.

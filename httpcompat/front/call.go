@@ -29,6 +29,7 @@ type call struct {
 
 	c      *client          // nil: it has gone
 	to     Opener           // who answers
+	limits *AppLimits       // within which
 	s      *session.Session // nil: in the queue
 	cancel func() bool      // takes the request out of the queue
 
@@ -58,9 +59,9 @@ const maxAttempts = 3
 const mostSent = 32 << 10
 
 // ask asks to for the answer to the request in the lane's head.
-func (x *call) ask(c *client, to Opener) {
+func (x *call) ask(c *client, to Opener, limits *AppLimits) {
 	h := &x.ln.head
-	x.c, c.x, x.to = c, x, to
+	x.c, c.x, x.to, x.limits = c, x, to, limits
 	x.begun = time.Now()
 	x.length, x.left = h.length, h.length
 	x.method, x.last = methodOf(lend(h.method)), h.close
@@ -150,7 +151,7 @@ func (x *call) awaitHead() {
 		x.c.wait.leave()
 		return
 	}
-	x.ln.waits[forAnswer].enter(&x.c.wait)
+	x.ln.answering(x.limits.ResponseHeaderTimeout).enter(&x.c.wait)
 }
 
 var errLostBody = errors.New("part of the body is lost")

@@ -39,8 +39,9 @@ type client struct {
 
 	at      int32 // in the lane's clients
 	wait    deadline
-	write   *deadline // nil until something was written with a WriteTimeout
-	written int64     // bytes, when write was entered
+	write   *deadline  // nil until something was written with a WriteTimeout
+	writes  *deadlines // where write was entered
+	written int64      // bytes, when write was entered
 }
 
 var _ loop.LeaveHandler = (*client)(nil)
@@ -161,12 +162,13 @@ func (c *client) request(p []byte) int {
 		return c.await(p)
 	case n > limits.MaxHeaderBytes:
 		return c.leave(p, leavesSize)
-	case limits.MaxBody > 0 && h.length > limits.MaxBody:
-		return c.leave(p, leavesBody)
 	}
-	to := c.ln.route(h)
-	if to == nil {
+	to, its := c.ln.route(h)
+	switch {
+	case to == nil:
 		return c.leave(p, leavesRoute)
+	case its.MaxBody > 0 && h.length > its.MaxBody:
+		return c.leave(p, leavesBody)
 	}
 	c.scan = lineScan{}
 	c.again, c.posted = true, string(h.method) == http.MethodPost
@@ -174,7 +176,7 @@ func (c *client) request(p []byte) int {
 	if c.remote == "" {
 		c.know()
 	}
-	c.ln.getCall().ask(c, to)
+	c.ln.getCall().ask(c, to, its)
 	return n
 }
 
@@ -361,12 +363,16 @@ func (c *client) forget() {
 // over. It never fails: a connection that has ended says so by OnClose.
 func (c *client) send(head, body []byte) {
 	_, _ = c.conn.Send(head, body)
-	if c.ln.writing.after > 0 && (c.x == nil || !c.x.tunnel) && (c.write == nil || c.write.in == nil) {
+	limit := c.ln.s.limits.WriteTimeout
+	if c.x != nil {
+		limit = c.x.limits.WriteTimeout
+	}
+	if limit > 0 && (c.x == nil || !c.x.tunnel) && (c.write == nil || c.write.in == nil) {
 		if c.write == nil {
 			c.write = &deadline{c: c}
 		}
-		c.written = c.conn.Written()
-		c.ln.writing.enter(c.write)
+		c.written, c.writes = c.conn.Written(), c.ln.stalling(limit)
+		c.writes.enter(c.write)
 	}
 }
 
@@ -376,7 +382,7 @@ func (c *client) stuck() {
 	case c.conn.Queued() == 0:
 	case n > c.written: // but something
 		c.written = n
-		c.ln.writing.enter(c.write)
+		c.writes.enter(c.write)
 	default:
 		c.breakOff(os.NewSyscallError("write", syscall.ETIMEDOUT))
 	}

@@ -19,14 +19,15 @@ import (
 type exchange struct {
 	http.ResponseWriter // the server's
 
-	s     *Server
-	r     *http.Request
-	rc    http.ResponseController // of the server's writer
-	id    string
-	begun time.Time
-	facts facts
-	body  requestBody
-	late  atomic.Bool // reading was given an end: if it failed then, nobody knows about the client
+	s      *Server
+	r      *http.Request
+	rc     http.ResponseController // of the server's writer
+	id     string
+	begun  time.Time
+	facts  facts
+	body   requestBody
+	limits *AppLimits
+	late   atomic.Bool // reading was given an end: if it failed then, nobody knows about the client
 
 	head     bool  // the answer's head was written
 	over     bool  // 413 was given in the answer's place, the rest of which is dropped
@@ -45,7 +46,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.active.Add(1)
 	defer s.active.Add(-1)
 	s.requests.Add(1)
-	x := &exchange{ResponseWriter: w, s: s, r: r, begun: time.Now(), length: -1}
+	x := &exchange{ResponseWriter: w, s: s, r: r, limits: &s.limits, begun: time.Now(), length: -1}
 	x.rc = *http.NewResponseController(w)
 	if s.o.OnAccess != nil {
 		defer x.tellAccess()
@@ -59,7 +60,13 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", s.o.Limits.MaxHeaders))
 		return
 	}
-	if limit := s.o.Limits.MaxBody; limit > 0 && r.ContentLength > limit {
+	if s.limiter != nil {
+		if of := s.limiter.LimitsOf(r); of != nil {
+			x.limits = of
+		}
+		_ = x.rc.SetWriteDeadline(time.Time{}) // of another app; fails where the connection has gone
+	}
+	if limit := x.limits.MaxBody; limit > 0 && r.ContentLength > limit {
 		x.refuse(http.StatusRequestEntityTooLarge, tooLarge(limit))
 		return
 	}
@@ -121,7 +128,7 @@ func (x *exchange) WriteHeader(code int) {
 		if x.body.over.Load() {
 			x.over = true
 			clear(x.Header())
-			x.refuse(http.StatusRequestEntityTooLarge, tooLarge(x.s.o.Limits.MaxBody))
+			x.refuse(http.StatusRequestEntityTooLarge, tooLarge(x.limits.MaxBody))
 			return
 		}
 		x.head, x.code = true, code
@@ -198,7 +205,7 @@ func (x *exchange) SetReadDeadline(t time.Time) error {
 // setWriteDeadline sets the time-out of a write, or lifts it. With HTTP/2 one
 // that passes ends the stream whether something is being written or not.
 func (x *exchange) setWriteDeadline(on bool) {
-	d := x.s.o.Limits.WriteTimeout
+	d := x.limits.WriteTimeout
 	if d <= 0 {
 		return
 	}
@@ -265,7 +272,7 @@ func (x *exchange) limited() *http.Request {
 		x.liftReadDeadline()
 		return x.r
 	}
-	long := l.MaxBody > 0 && x.r.ContentLength < 0 // a length that was said has been looked at, and the server keeps it
+	long := x.limits.MaxBody > 0 && x.r.ContentLength < 0 // a length that was said has been looked at, and the server keeps it
 	trailers := x.r.ContentLength < 0 || x.r.ProtoMajor > 1
 	if l.ReadTimeout <= 0 && !long && !trailers {
 		return x.r
@@ -276,7 +283,7 @@ func (x *exchange) limited() *http.Request {
 	x.body.ReadCloser, x.body.x, x.body.r = x.r.Body, x, r
 	if long {
 		// Without the writer, whose header it would set while the handler does.
-		x.body.ReadCloser = http.MaxBytesReader(nil, x.r.Body, l.MaxBody)
+		x.body.ReadCloser = http.MaxBytesReader(nil, x.r.Body, x.limits.MaxBody)
 	}
 	r.Body = &x.body
 	return r

@@ -25,18 +25,20 @@ type lane struct {
 	draining bool      // Shutdown was called
 	clients  []*client // in no order
 	free     []*call
-	head     requestHead         // as parsed
-	request  heddle.RequestHead  // and as it goes to the worker
-	facts    []byte              // values of the fields that the front adds
-	response heddle.ResponseHead // as decoded
-	info     heddle.Info         //
-	trailers heddle.Trailers     //
-	out      []byte              // a head being written
-	waits    [timeouts]deadlines // of clients, by what they wait for
-	writing  deadlines           // of clients that take nothing in
-	buffers  [][]byte            // for bytes that came too soon
-	local    string              // a client's own address, of which there are few
-	access   Access              // of the request that is over
+	head     requestHead                  // as parsed
+	request  heddle.RequestHead           // and as it goes to the worker
+	facts    []byte                       // values of the fields that the front adds
+	response heddle.ResponseHead          // as decoded
+	info     heddle.Info                  //
+	trailers heddle.Trailers              //
+	out      []byte                       // a head being written
+	waits    [timeouts]deadlines          // of clients, by what they wait for
+	writing  deadlines                    // of clients that take nothing in
+	answers  map[time.Duration]*deadlines // beside waits[forAnswer], for apps with other limits
+	writes   map[time.Duration]*deadlines // and beside writing
+	buffers  [][]byte                     // for bytes that came too soon
+	local    string                       // a client's own address, of which there are few
+	access   Access                       // of the request that is over
 
 	// Any goroutine.
 	open    atomic.Int64 // len(clients)
@@ -171,10 +173,53 @@ func (ln *lane) localText(conn *loop.Conn) string {
 	return ln.local
 }
 
-// route is who answers the request with this head; nil for net/http.
-func (ln *lane) route(h *requestHead) Opener {
+// route is who answers the request with this head, nil for net/http, and within
+// what limits.
+func (ln *lane) route(h *requestHead) (to Opener, limits *AppLimits) {
 	if ln.router == nil {
-		return ln.backend
+		return ln.backend, &ln.s.limits
 	}
-	return ln.router.Route(h.host, h.target)
+	if to, limits = ln.router.Route(h.host, h.target); limits == nil {
+		limits = &ln.s.limits
+	}
+	return to, limits
 }
+
+// answering are the clients whose worker may take so long to begin its answer.
+func (ln *lane) answering(after time.Duration) *deadlines {
+	q := &ln.waits[forAnswer]
+	if q.after == after || after <= 0 && q.after <= 0 {
+		return q
+	}
+	return ln.special(&ln.answers, after, q)
+}
+
+// stalling are the clients that may take nothing in for so long.
+func (ln *lane) stalling(after time.Duration) *deadlines {
+	q := &ln.writing
+	if q.after == after || after <= 0 && q.after <= 0 {
+		return q
+	}
+	return ln.special(&ln.writes, after, q)
+}
+
+// special is a list like q, for apps with a time-out of their own.
+func (ln *lane) special(all *map[time.Duration]*deadlines, after time.Duration, q *deadlines) *deadlines {
+	if of := (*all)[after]; of != nil {
+		return of
+	}
+	if *all == nil {
+		*all = make(map[time.Duration]*deadlines)
+	}
+	for d, of := range *all { // of limits that nobody has any more
+		if of.first == nil && of.timer == nil && len(*all) >= mostSpecial {
+			delete(*all, d)
+		}
+	}
+	of := &deadlines{ln: ln, after: after, expired: q.expired, patient: q.patient}
+	(*all)[after] = of
+	return of
+}
+
+// mostSpecial is how many lists are kept that are empty.
+const mostSpecial = 64

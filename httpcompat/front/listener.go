@@ -15,6 +15,10 @@ type Listener struct {
 	Address string // host:port, unix:/path, or fd:NAME
 	Proxy   bool   // each connection begins with a PROXY protocol header
 
+	// Of the file of unix:/path.
+	Mode os.FileMode // permissions; default 0600
+	GID  int         // group; default this process's
+
 	// With fd:NAME, else nil: the listening stream socket, made by somebody else,
 	// such as systemd. It is duplicated and stays the caller's; it is neither shut
 	// down nor its path removed at the end.
@@ -78,7 +82,7 @@ func (l Listener) String() string {
 // listen takes the address.
 func (l Listener) listen() (net.Listener, error) {
 	if path, ok := l.Path(); ok {
-		return loop.ListenUnix(path, 0o600)
+		return l.listenUnix(path)
 	}
 	if _, ok := l.Inherited(); ok {
 		if l.File == nil {
@@ -87,6 +91,25 @@ func (l Listener) listen() (net.Listener, error) {
 		return net.FileListener(l.File)
 	}
 	return net.Listen("tcp", l.Address)
+}
+
+// listenUnix lets nobody in before the file is whose it should be.
+func (l Listener) listenUnix(path string) (net.Listener, error) {
+	if l.GID == 0 || strings.HasPrefix(path, "@") {
+		return loop.ListenUnix(path, l.Mode)
+	}
+	ln, err := loop.ListenUnix(path, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err = os.Lchown(path, -1, l.GID); err == nil && l.Mode != 0 {
+		err = os.Chmod(path, l.Mode)
+	}
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return ln, nil
 }
 
 // A ListenError says which address could not be taken.

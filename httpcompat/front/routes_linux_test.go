@@ -16,12 +16,12 @@ import (
 // all others to net/http.
 type switchboard struct{ *httpcompattest.Backend }
 
-func (s switchboard) Route(host, target []byte) Opener {
+func (s switchboard) Route(host, target []byte) (Opener, *AppLimits) {
 	switch string(host) {
 	case "a", "b":
-		return named{s.Backend, string(host) + string(target)}
+		return named{s.Backend, string(host) + string(target)}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // A named opener replaces the event.

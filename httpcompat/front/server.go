@@ -26,6 +26,8 @@ type Server struct {
 	lns     []listening
 	certs   *certificates // nil: no TLS
 	handler http.Handler
+	limiter Limiter   // the handler, if it knows of limits
+	limits  AppLimits // of requests of which nobody knows others
 	handed  *handover // from loops to srv
 	lanes   []*lane   // nil: everything is srv's
 	turn    atomic.Uint64
@@ -76,7 +78,8 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, log: o.Logger, failed: make(chan error, len(o.Listeners)+1), handed: newHandover(),
+	l := &o.Limits
+	s := &Server{o: o, log: o.Logger, limits: AppLimits{l.WriteTimeout, l.ResponseHeaderTimeout, l.MaxBody}, failed: make(chan error, len(o.Listeners)+1), handed: newHandover(),
 		slow: newRefusals(http.StatusRequestTimeout), large: newRefusals(http.StatusRequestEntityTooLarge), many: newRefusals(http.StatusRequestHeaderFieldsTooLarge)}
 	s.srv = &http.Server{
 		Handler:           http.HandlerFunc(s.serveHTTP),
@@ -136,6 +139,7 @@ func (s *Server) URLs() (urls []string) {
 // all there are, by net/http with h answering.
 func (s *Server) Serve(h http.Handler, b Backend) error {
 	s.handler = h
+	s.limiter, _ = h.(Limiter)
 	if b != nil {
 		for i, l := range b.Loops() {
 			s.lanes = append(s.lanes, newLane(s, i, l, b))

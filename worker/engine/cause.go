@@ -11,7 +11,7 @@ import (
 
 // whyNot says why the process could not be started.
 func (c *child) whyNot(err error) string {
-	if u := c.g.program.User; u.foreign() && errors.Is(err, syscall.EACCES) {
+	if u := c.g.program.User; u.Foreign() && errors.Is(err, syscall.EACCES) {
 		for _, path := range []string{c.e.dirOf(&c.g.program), c.g.program.Path} {
 			if at := barrier(u, path); at != "" {
 				return fmt.Sprintf("user %s may not pass %s on the way to %s", u, at, path)

@@ -17,8 +17,7 @@ import (
 	"github.com/heddle-go/heddle/loop"
 )
 
-// passable is the mode of directories on the way to a gate: theirs who made them,
-// and others may pass.
+// passable is the mode of directories on the way to a gate: others may pass.
 const passable = 0o711
 
 // gate makes the directory UserDir/UID-GID and in it an endpoint for each lane.
@@ -34,7 +33,7 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 		}
 		base = e.gates.own
 	}
-	if err := makePassable(base); err != nil {
+	if err := MakeUserDir(base); err != nil {
 		return nil, err
 	}
 	g := &gate{user: u, dir: filepath.Join(base, fmt.Sprintf("%d-%d", u.UID, u.GID))}
@@ -51,7 +50,7 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 			g.close()
 		}
 	}()
-	if err := makePassable(g.dir); err != nil {
+	if err := MakeUserDir(g.dir); err != nil {
 		return nil, err
 	}
 	if err := os.RemoveAll(g.own); err != nil {
@@ -95,9 +94,10 @@ func listenFor(e *Engine, l *lane, path string, uid int) (end func(), err error)
 	return func() { _ = ln.Close() }, nil
 }
 
-// makePassable makes a directory of ours that others may pass, and refuses one in
-// which others could have put something.
-func makePassable(dir string) error {
+// MakeUserDir makes a directory fit to be a UserDir, or on the way to one: others
+// may pass it. It refuses one that is not this user's own, or in which others could
+// have put something.
+func MakeUserDir(dir string) error {
 	if err := os.MkdirAll(dir, passable); err != nil {
 		return fmt.Errorf("engine: directory for other users: %w", err)
 	}
@@ -122,7 +122,7 @@ func makePassable(dir string) error {
 
 // credential is u as the kernel takes it; nil for this process's own user.
 func credential(u *User) *syscall.Credential {
-	if !u.foreign() {
+	if !u.Foreign() {
 		return nil
 	}
 	c := &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
@@ -209,7 +209,7 @@ func barrier(u *User, path string) string {
 
 // words is a credential as a guardian takes it; "-" for none.
 func words(u *User) string {
-	if !u.foreign() {
+	if !u.Foreign() {
 		return "-"
 	}
 	parts := []string{strconv.Itoa(u.UID), strconv.Itoa(u.GID)}

@@ -73,7 +73,7 @@ func (w osWorld) start(s spec) (process, error) {
 			closeFiles(ours[:])
 			return nil, err
 		}
-		if s.user.foreign() { // or it could not open /dev/stdout
+		if s.user.Foreign() { // or it could not open /dev/stdout
 			if err := theirs[i].Chown(s.user.UID, s.user.GID); err != nil {
 				closeFiles(ours[:])
 				return nil, err

@@ -107,7 +107,7 @@ func (u *User) Environ(base []string) []string {
 	}
 	env := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
 		k, _, _ := strings.Cut(kv, "=")
-		return k == "HOME" || k == "USER" || k == "LOGNAME" || k == "XDG_RUNTIME_DIR" && u.foreign()
+		return k == "HOME" || k == "USER" || k == "LOGNAME" || k == "XDG_RUNTIME_DIR" && u.Foreign()
 	})
 	if u.Name != "" {
 		env = append(env, "USER="+u.Name, "LOGNAME="+u.Name)
@@ -125,15 +125,15 @@ func (u *User) String() string {
 	return strconv.Itoa(u.UID)
 }
 
-// foreign says whether u is another than this process's. A nil one is not.
-func (u *User) foreign() bool {
+// Foreign says whether u is another than this process's. A nil one is not.
+func (u *User) Foreign() bool {
 	return u != nil && (u.UID != os.Geteuid() || u.GID != os.Getegid())
 }
 
 // Check fails with an ErrNotRoot if this process cannot start workers as u.
 func (u *User) Check() error {
 	switch {
-	case !u.foreign():
+	case !u.Foreign():
 		return nil
 	case os.Geteuid() != 0:
 		return fmt.Errorf("%w: %s was asked for, and this is user %d", ErrNotRoot, u, os.Geteuid())
@@ -164,7 +164,7 @@ func (g *gate) uid() int {
 // gateOf is the gate of u's workers, made when it is first asked for, and there
 // until the engine ends; nil for this process's own user.
 func (e *Engine) gateOf(u *User) (*gate, error) {
-	if !u.foreign() {
+	if !u.Foreign() {
 		return nil, nil
 	}
 	e.gates.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/heddle-go/heddle/httpcompat/front"
@@ -162,6 +163,14 @@ func checkEnv(v any) error {
 func checkUser(s string) error {
 	if strings.ContainsAny(s, ": /\t\n") || strings.HasPrefix(s, "-") {
 		return fmt.Errorf("%q is neither a name nor a number", s)
+	}
+	return nil
+}
+
+// checkMode takes permissions as chmod does, without special bits.
+func checkMode(s string) error {
+	if n, err := strconv.ParseUint(s, 8, 32); err != nil || n > 0o777 || n == 0 {
+		return fmt.Errorf("%q are no permissions; want octal digits such as 0660", s)
 	}
 	return nil
 }

@@ -12,11 +12,13 @@ import (
 type Config struct {
 	Files []string // that were read, the named one first
 
-	Name    string   // of the daemon
-	Listen  []string // as front.ParseListener takes them
-	Admin   string   // host:port or unix:/path of metrics and health; "": none
-	Control string   // path of the control socket; "": by the name
-	Loops   int
+	Name        string   // of the daemon
+	Listen      []string // as front.ParseListener takes them
+	ListenMode  string   // of unix sockets, octal
+	ListenGroup string   // of theirs, name or number; "": the daemon's
+	Admin       string   // host:port or unix:/path of metrics and health; "": none
+	Control     string   // path of the control socket; "": by the name
+	Loops       int
 
 	TLS     front.TLSFiles
 	Trusted []string // as front.ParseTrusted takes them
@@ -66,9 +68,15 @@ type App struct {
 	QueueAge    time.Duration
 	Concurrency int // sessions of one worker on one loop; 0: no limit
 
+	ResponseHeaderTimeout time.Duration // these three where nobody says: the daemon's
+	WriteTimeout          time.Duration
+	MaxBody               int64 // bytes
+
 	StartTimeout     time.Duration
 	HeartbeatTimeout time.Duration
 	DrainTimeout     time.Duration
+	ShutdownTimeout  time.Duration
+	KillDelay        time.Duration
 
 	RecycleRequests uint64        // 0: never
 	RecycleAge      time.Duration // 0: never

@@ -53,6 +53,7 @@ func (c *Config) SetFlag(app, name string, list []string) error {
 		return fmt.Errorf("--%s: %w", name, err)
 	}
 	c.origins[place{app, name}] = Origin{From: FromFlag, Flag: name}
+	c.inherit()
 	return nil
 }
 

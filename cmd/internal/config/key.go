@@ -286,6 +286,8 @@ func assign(p, v any) {
 		*p = v.(time.Duration)
 	case *int:
 		*p = v.(int)
+	case *int64:
+		*p = v.(int64)
 	case *Size:
 		*p = v.(Size)
 	default:

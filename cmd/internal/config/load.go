@@ -285,6 +285,23 @@ func (l *loader) whole() {
 	if !has("name") {
 		l.name()
 	}
+	c.inherit()
+}
+
+// inherit gives apps that say nothing else the daemon's limits.
+func (c *Config) inherit() {
+	for i := range keys {
+		k := &keys[i]
+		of := findKey(k.Name, false)
+		if !k.App || of == nil {
+			continue
+		}
+		for j := range c.Apps {
+			if a := &c.Apps[j]; c.Origin(a.Name, k.Name).From == FromDefault {
+				assign(k.at(c, a), deref(of.at(c, nil)))
+			}
+		}
+	}
 }
 
 // clash tells of a route that two apps have.
