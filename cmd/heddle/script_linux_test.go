@@ -54,7 +54,7 @@ import (
 //	alone PROGRAM            starts it by hand; sets $ALONE to its URL
 //	port                     sets $PORT to one that is taken until the end
 //	certificate NAME [CA]    makes NAME.pem and NAME.key, signed by CA.pem or itself
-//	mode PATH OCTAL          wants PATH to have that mode
+//	mode PATH OCTAL [GROUP]  wants PATH to have that mode, and be that group's
 //	copyprogram NAME PATH    copies a program of PATH's
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../..")
@@ -480,6 +480,14 @@ func cmdMode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := fmt.Sprintf("%04o", fi.Mode().Perm()); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+	if len(args) < 3 {
+		return
+	}
+	u, err := engine.LookupUser("", args[2])
+	ts.Check(err)
+	if gid := int(fi.Sys().(*syscall.Stat_t).Gid); gid != u.GID {
+		ts.Fatalf("%s is of group %d, want %s", args[0], gid, args[2])
 	}
 }
 

@@ -90,6 +90,14 @@ func (b *canned) Abort(error)                        {}
 func (b *canned) Do(f func()) error                  { return b.loop.Do(f) }
 func (b *canned) After(time.Duration, func()) func() { return func() {} }
 
+// routed is canned as a Router, with limits of an app's own.
+type routed struct {
+	*canned
+	limits *AppLimits
+}
+
+func (r routed) Route(host, target []byte) (Opener, *AppLimits) { return r.canned, r.limits }
+
 // perGet counts what a GET on a connection that is kept costs in allocations, all
 // of this process: the client's part is none. It is asked once before.
 func perGet(t *testing.T, c net.Conn, request string) float64 {
@@ -133,12 +141,12 @@ const browser = "GET /a/path?with=a&query=string HTTP/1.1\r\nHost: example.org\r
 
 // A GET on a connection that is kept, or a small POST, costs the front, with its
 // session, no allocation, from the client's bytes to the answer's; with shipped
-// defaults, with every limit, and with an access log.
+// defaults, with every limit, with limits of an app's own, and with an access log.
 func TestGetAllocatesNothing(t *testing.T) {
 	every := Limits{ReadTimeout: time.Minute, WriteTimeout: time.Minute, MaxBody: 1 << 20}
 	var told int64 // the loop's, until it has ended
 	tell := func(a *Access) { told += a.Bytes }
-	for name, o := range map[string]Options{"defaults": {}, "every limit": {Limits: every}, "access log": {OnAccess: tell}} {
+	for name, o := range map[string]Options{"defaults": {}, "every limit": {Limits: every}, "an app's limits": {Limits: every}, "access log": {OnAccess: tell}} {
 		l, err := loop.New(loop.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +160,11 @@ func TestGetAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := newCanned(l)
-		if err := s.Serve(http.NotFoundHandler(), b); err != nil {
+		var backend Backend = b
+		if name == "an app's limits" {
+			backend = routed{b, &AppLimits{WriteTimeout: time.Hour, ResponseHeaderTimeout: time.Hour, MaxBody: 1 << 10}}
+		}
+		if err := s.Serve(http.NotFoundHandler(), backend); err != nil {
 			t.Fatal(err)
 		}
 		c, err := net.Dial("tcp", addr(s))
