@@ -118,6 +118,8 @@ requests, those that are being answered are finished. A second one stops at once
 SIGQUIT writes what every goroutine does and which requests are under way, and ends
 nothing. SIGUSR1 opens log files anew that were moved away.
 
+A daemon of root runs the workers as the user that --user names, and warns without.
+
 With --watch it looks after what TARGET is built of: the Go files of the package and of
 those that it imports from its own module, what they embed, go.mod and go.sum; or the
 executable. On a change requests wait, for --queue-age (here one minute) at most,

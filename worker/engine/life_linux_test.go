@@ -655,3 +655,35 @@ func TestImmortal(t *testing.T) {
 		w.proc(1).die(exit{code: 0}) // and it is reaped after all
 	})
 }
+
+// What a worker may take to leave is what was tuned last.
+func TestTuneEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{born: func(p *fakeProcess) { p.work(badStubborn) }}
+		e := newFake(t, w, Options{})
+		start(t, e)
+		open(t, e, "hang")
+		tuning := *e.tuning()
+		tuning.ShutdownTimeout, tuning.KillDelay = 4*time.Second, 2*time.Second
+		if err := e.Tune(tuning); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if err := e.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// 30 s drain, 4 s terminate, 2 s SIGTERM
+		if got := time.Since(begun).Truncate(time.Second); got != 36*time.Second {
+			t.Errorf("took %v", got)
+		}
+		if got := fmt.Sprint(w.proc(1).got()); !strings.HasPrefix(got, "[SIGTERM after 34s SIGQUIT after 35s SIGKILL after 36s") {
+			t.Errorf("signals %s", got)
+		}
+		for _, bad := range []func(*Tuning){func(t *Tuning) { t.ShutdownTimeout = 0 }, func(t *Tuning) { t.KillDelay = 0 }} {
+			none := tuning
+			if bad(&none); e.Tune(none) == nil {
+				t.Errorf("taken: %+v", none)
+			}
+		}
+	})
+}

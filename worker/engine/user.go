@@ -30,8 +30,12 @@ func LookupUser(name, group string) (*User, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case found == nil && name == "": // whoever we are
+		u.GID = os.Getegid()
 	case found == nil: // a number that has no name
-		u.UID, _ = strconv.Atoi(name)
+		if err := setNumber(&u.UID, name); err != nil {
+			return nil, err
+		}
 	default:
 		u.Name, u.Home = found.Username, found.HomeDir
 		if err := errors.Join(setNumber(&u.UID, found.Uid), setNumber(&u.GID, found.Gid)); err != nil {
