@@ -164,7 +164,7 @@ func TestFrontOptions(t *testing.T) {
 		if o.Limits != tt.want {
 			t.Errorf("%q: got %+v, want %+v", tt.args, o.Limits, tt.want)
 		}
-		if want := []front.Listener{{Address: "unix:/a", Proxy: true}, {Address: "[::1]:0"}}; !slices.Equal(o.Listeners, want) {
+		if want := []front.Listener{{Address: "unix:/a", Proxy: true, Mode: 0o600}, {Address: "[::1]:0"}}; !slices.Equal(o.Listeners, want) {
 			t.Errorf("got %+v, want %+v", o.Listeners, want)
 		}
 		if o.Trusted.Empty() {

@@ -115,7 +115,7 @@ func TestConfigFlags(t *testing.T) {
 	}
 	for _, line := range []string{
 		"--workers=0", "--workers=10001", "--standbys=-1", "--standbys=1001", "--loops=0", "--loops=257", "--concurrency=-1", "--concurrency=1048577", "--queue=0", "--queue=1048577",
-		"--queue-age=0s", "--start-timeout=0s", "--heartbeat-timeout=9s", "--drain-timeout=0s", "--recycle-age=-1s", "--max-header-bytes=1023", "--max-header-bytes=1048577",
+		"--queue-age=0s", "--start-timeout=0s", "--heartbeat-timeout=9s", "--drain-timeout=0s", "--shutdown-timeout=0s", "--kill-delay=0s", "--listen-mode=8", "--listen-mode=0", "--listen-mode=01777", "--recycle-age=-1s", "--max-header-bytes=1023", "--max-header-bytes=1048577",
 		"--max-headers=0", "--max-headers=1001", "--max-body-bytes=-1", "--max-clients=-1", "--idle-timeout=-1s", "--name=a/b", "--listen=8080", "--trusted-proxies=x", "--recycle-memory=x",
 	} {
 		cmd := newRun()
