@@ -51,6 +51,13 @@
 // process is a guardian's child (package guard): the pid that leads the group is not the
 // one that people see.
 //
+// # Other users
+//
+// A release can have a [User]. Its workers dial sockets of a gate, which are that
+// user's, below [Options.UserDir]; whatever the engine itself reads, notes or dials
+// stays in RuntimeDir, out of their reach. A channel belongs to the user of the
+// socket it came by, and a worker takes channels of its own user only.
+//
 // # Locks
 //
 // In this order: a generation's, then the engine's or a slot's, then a child's. A
