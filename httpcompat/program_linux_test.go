@@ -20,6 +20,10 @@ const envProgram = "HTTPCOMPAT_TEST_PROGRAM"
 // program is what this test binary is instead when envProgram is set: the
 // main function that README shows.
 func program() {
+	if os.Getenv(envProgram) == itself {
+		serveItself()
+		return
+	}
 	log.Fatal(httpcompat.ListenAndServe(os.Getenv(envProgram), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "Hello, heddle\n")
 	})))

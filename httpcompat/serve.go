@@ -15,7 +15,8 @@ import (
 )
 
 // ListenAndServe is http.ListenAndServe for programs that an engine may start:
-// then addr is not used and requests come as sessions.
+// then addr is not used and requests come as sessions, or under heddle run --http
+// in plain HTTP to the address that the engine has told (see Serve).
 //
 // It returns only on failure. When the engine has drained this worker, which
 // is how every deploy ends it, the process exits with status 0, so that
@@ -53,12 +54,24 @@ func ListenAndServe(addr string, h http.Handler) error {
 //     context it only knows this.
 //   - Close: ends at once, and breaks what is being answered.
 //
-// Addr, TLSConfig, TLSNextProto, IdleTimeout, ConnState, Protocols, HTTP2 and
+// Under heddle run --http there are no sessions: a server that is configured as srv
+// is serves plain HTTP on the socket of LISTEN_FDS, or on PORT of 127.0.0.1 if
+// LISTEN_PID is another process's, and the program is attached to the engine
+// (worker.Attach). When that drains it, what RegisterOnShutdown was given runs, and
+// Serve returns when the engine has no request for it any more and says so by
+// SIGTERM. Shutdown asks for that, and returns with Serve. RemoteAddr is that of
+// the daemon's connection, which on a unix socket is none; X-Forwarded-For has the
+// client's. Only TLSConfig, TLSNextProto and SetKeepAlivesEnabled have no meaning then.
+//
+// Otherwise Addr, TLSConfig, TLSNextProto, IdleTimeout, ConnState, Protocols, HTTP2 and
 // SetKeepAlivesEnabled concern the front's connections, and have none here.
 func Serve(srv *http.Server) error {
 	launch, ok := worker.Launched()
 	if !ok {
 		return srv.ListenAndServe()
+	}
+	if launch.HTTP {
+		return serveItself(srv, launch)
 	}
 	return serveSessions(srv, launch, worker.Options{})
 }

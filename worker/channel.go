@@ -224,6 +224,9 @@ func (c *channel) welcome(args []byte) error {
 	c.welcomed = true
 	c.l.w.mu.Lock()
 	c.suspended = info.Suspended
+	if c.l.w.launch.HTTP && !info.Suspended { // it may be long since the process was started
+		c.l.w.standing.index.Store(int64(min(info.Index, math.MaxInt32)))
+	}
 	c.l.w.mu.Unlock()
 	var endpoints []string
 	if c.index == 0 {

@@ -39,6 +39,13 @@
 // need no hand on a Worker. They work from the first line of main on, and in a
 // program that was started by hand, where nothing is held and nobody listens.
 //
+// # A program that serves HTTP by itself
+//
+// Under heddle run --http no session is a request, and nobody need know of this
+// package. A program that uses one of those functions has attached by it
+// ([Attach]): it has a channel to the engine like any worker's, which is no
+// condition of its life.
+//
 // # Whose goroutine
 //
 // Frames are read on the loop. Each session's handler runs on a goroutine of

@@ -9,6 +9,13 @@ var (
 	// ErrNotLaunched reports a process that no engine has started.
 	ErrNotLaunched = errors.New("worker: not started by an engine")
 
+	// ErrHTTP reports a Worker for sessions in a program that heddle run --http
+	// has started: that serves HTTP by itself, and may Attach.
+	ErrHTTP = errors.New("worker: under heddle run --http a program answers no sessions; it serves HTTP and may call Attach")
+
+	// ErrSessions reports an Attach in a program that answers sessions.
+	ErrSessions = errors.New("worker: Attach is for programs under heddle run --http; this one answers sessions")
+
 	// ErrClosed reports a worker that is not connected, was closed, or has
 	// left.
 	ErrClosed = errors.New("worker: closed")

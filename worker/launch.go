@@ -20,6 +20,7 @@ const (
 	EnvRelease   = "HEDDLE_RELEASE"   // name of the release
 	EnvLocator   = "HEDDLE_LOCATOR"   // "host:port", comma between several; may be absent
 	EnvSuspended = "HEDDLE_SUSPENDED" // "1": starts without work; may be absent
+	EnvHTTP      = "HEDDLE_HTTP"      // "1": the program serves plain HTTP, and may attach; may be absent
 )
 
 // A Launch is what whoever started this process told it.
@@ -33,6 +34,7 @@ type Launch struct {
 	Release   string // "" under a Cocaine runtime
 	Locator   string // "host:port", comma between several
 	Suspended bool   // starts without work, until it is resumed
+	HTTP      bool   // under heddle run --http: the program serves plain HTTP by itself, and sessions not at all; see Attach
 }
 
 // launched is read once, before main, and never changes afterwards, but for the
@@ -42,32 +44,38 @@ var launched struct {
 	launch   *Launch // nil: started by hand, or err says why not
 	err      error
 	standing *standing // of the process's own worker; as if never suspended in a program started by hand
+	attached *attachment
 }
 
 func init() {
 	l, err := fromEnvironment(os.LookupEnv)
 	if l != nil || err != nil {
-		for _, name := range []string{EnvProtocol, EnvEndpoint, EnvUUID, EnvIndex, EnvApp, EnvRelease, EnvLocator, EnvSuspended} {
+		names := []string{EnvProtocol, EnvEndpoint, EnvHTTP}
+		if l == nil || !l.HTTP { // else the others are the program's to read
+			names = append(names, EnvUUID, EnvIndex, EnvApp, EnvRelease, EnvLocator, EnvSuspended)
+		}
+		for _, name := range names {
 			_ = os.Unsetenv(name) // fails for malformed names only
 		}
 	} else {
 		l, os.Args, err = fromArguments(os.Args)
 	}
 	setLaunched(l, err)
-	if l != nil {
+	if l != nil && !l.HTTP {
 		raiseHeap(os.LookupEnv)
 	}
 }
 
 func setLaunched(l *Launch, err error) {
-	launched.launch, launched.err = l, err
+	launched.launch, launched.err, launched.attached = l, err, &attachment{}
 	if l == nil {
 		l = &Launch{}
 	}
 	launched.standing = newStanding(l)
 }
 
-// Launched returns how an engine started this process, and whether one did.
+// Launched returns how an engine started this process, and whether one did; if
+// HTTP is true then, the process is to serve by itself.
 // What it told may be of no use: New then says why.
 func Launched() (*Launch, bool) {
 	if launched.err != nil {
@@ -101,6 +109,8 @@ func fromEnvironment(lookup func(string) (string, bool)) (*Launch, error) {
 	}
 	suspended, _ := lookup(EnvSuspended)
 	l.Suspended = suspended == "1"
+	plain, _ := lookup(EnvHTTP)
+	l.HTTP = plain == "1"
 	return l, l.check()
 }
 

@@ -30,6 +30,7 @@ func TestFromEnvironment(t *testing.T) {
 		{"bad index", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "-2"}, nil, "HEDDLE_INDEX"},
 		{"index in words", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "first"}, nil, "HEDDLE_INDEX"},
 		{"standby", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvIndex: "-1", EnvSuspended: "1"}, &Launch{Heddle: true, Dialect: heddle.V1, Endpoint: "/e", UUID: "u", Index: -1, Suspended: true}, ""},
+		{"http", map[string]string{EnvProtocol: "1", EnvEndpoint: "/e", EnvUUID: "u", EnvHTTP: "1"}, &Launch{Heddle: true, Dialect: heddle.V1, Endpoint: "/e", UUID: "u", HTTP: true}, ""},
 	} {
 		got, err := fromEnvironment(func(name string) (string, bool) { v, ok := c.env[name]; return v, ok })
 		if !says(err, c.err) {

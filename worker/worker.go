@@ -30,8 +30,15 @@ type Worker struct {
 }
 
 // New returns a Worker that is not connected yet. ErrNotLaunched: Options name
-// no Launch, and no engine started this process.
+// no Launch, and no engine started this process. ErrHTTP: one did, under --http.
 func New(o Options) (*Worker, error) {
+	if o.Launch == nil && launched.launch != nil && launched.launch.HTTP {
+		return nil, ErrHTTP
+	}
+	return newWorker(o)
+}
+
+func newWorker(o Options) (*Worker, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err

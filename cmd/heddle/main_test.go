@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		"fails":   fails,
 		"panics":  panics,
 		"mute":    mute,
+		"watches": watches,
 	})
 }
 

@@ -28,6 +28,7 @@ func appProgram() {
 	addr := flag.String("addr", "127.0.0.1:0", "address when started by hand")
 	say := flag.String("say", "up", "word on standard output")
 	warm := flag.Bool("warm", false, "warm up for ever")
+	plain := flag.Bool("plain", false, "serve by net/http on -addr, whatever an engine says")
 	flag.Parse()
 	if *warm {
 		worker.ManualOnline()
@@ -104,7 +105,31 @@ func appProgram() {
 		w.WriteHeader(http.StatusTeapot)
 		fmt.Fprintln(w, "short and stout", r.Method, r.Host != "", r.Header.Get("X-Asked"))
 	})
+	if *plain {
+		log.Fatal(http.ListenAndServe(*addr, mux))
+	}
 	log.Fatal(httpcompat.ListenAndServe(*addr, mux))
+}
+
+// watches is a program that serves HTTP by itself, and asks package worker how it
+// stands with its engine.
+func watches() {
+	fmt.Printf("watcher: suspended %v, index %d\n", worker.Suspended(), worker.Index())
+	go func() { // ends with the process
+		<-worker.Resumed()
+		fmt.Println("watcher: resumed")
+		for !worker.Suspended() {
+			time.Sleep(time.Millisecond)
+		}
+		fmt.Println("watcher: suspended again")
+	}()
+	http.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "watched") })
+	http.HandleFunc("/drained", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("watcher: asked")
+		<-worker.Draining()
+		fmt.Fprintln(w, "drained")
+	})
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
 }
 
 // fails is a worker that cannot start.

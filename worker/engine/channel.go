@@ -208,6 +208,11 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
 		m.Abort(err)
 		return
 	}
+	if c.plain != nil {
+		if _, drained := c.wishes(); drained {
+			_ = m.Drain(c.drainFrame()) // an error: the channel has ended
+		}
+	}
 	c.tell(func(f *facts) { f.greeted++ })
 	ch.knock(-1)
 }
@@ -266,6 +271,7 @@ func (ch *channel) OnControl(m *session.Mux, id uint64, args []byte) error {
 			again = f.online && !f.again
 			f.again = f.online
 			f.online = true
+			f.waits = false
 		})
 		if again {
 			c.logger().Warn("engine: worker says once more that it is online, which changes nothing")

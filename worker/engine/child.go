@@ -97,6 +97,8 @@ type facts struct {
 	leaving bool   // likewise: drain me
 	why     string // of broken or leaving
 	ended   string // it said terminate
+	answers bool   // a plain one: in HTTP
+	waits   bool   // a plain one: it has attached and not said that it is online
 
 	want  want // what the engine has it do
 	drain bool // the engine wants it to leave, in order
@@ -128,7 +130,7 @@ func newChild(s *slot, restarts int, id string, suspended bool) *child {
 		channels: make([]*channel, len(e.lanes)),
 	}
 	if s.g.program.HTTP != nil {
-		c.plain = &plainChild{open: make(map[uint64]*Upstream)}
+		c.plain = &plainChild{open: make(map[uint64]*Upstream), held: suspended}
 	}
 	c.log = e.log.With("worker", c.index, "id", id, "release", c.release())
 	c.state, c.since = stateStarting, c.begun
@@ -325,11 +327,15 @@ func (c *child) spec() (spec, error) {
 	return spec{
 		path:   p.Path,
 		args:   append([]string{filepath.Base(p.Path)}, p.Args...),
-		env:    environment(p, identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended}),
+		env:    environment(p, c.identity()),
 		dir:    c.e.dirOf(p),
 		user:   p.User,
 		output: c.output,
 	}, nil
+}
+
+func (c *child) identity() identity {
+	return identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended, c.plain != nil}
 }
 
 // output takes a line that the worker wrote.
@@ -388,14 +394,13 @@ func (c *child) admit(ch *channel, number uint64) error {
 	if c.over {
 		return fmt.Errorf("worker %d has ended", c.index)
 	}
-	group, err := c.e.world.group(ch.pid)
+	if err := c.ownsLocked(ch.pid); err != nil {
+		return err
+	}
+	c.vacateLocked()
 	switch {
-	case err != nil:
-		return fmt.Errorf("process group of pid %d: %w", ch.pid, err)
 	case ch.uid != c.g.gate.uid():
 		return fmt.Errorf("user %d greets for worker %d, which runs as user %d", ch.uid, c.index, c.g.gate.uid())
-	case group != c.proc.pid():
-		return fmt.Errorf("pid %d is not in the process group of worker %d", ch.pid, c.index)
 	case c.peer != 0 && ch.pid != c.peer:
 		return fmt.Errorf("pid %d greets for worker %d, whose other channels are of pid %d", ch.pid, c.index, c.peer)
 	case number != uint64(ch.lane.index):
@@ -405,6 +410,7 @@ func (c *child) admit(ch *channel, number uint64) error {
 	}
 	c.peer = ch.pid
 	c.channels[ch.lane.index] = ch
+	c.facts.waits = true
 	return nil
 }
 
@@ -437,9 +443,12 @@ func (c *child) complete() bool {
 
 // lost is told by a channel that it has ended.
 func (c *child) lost(ch *channel, err error) {
+	if c.plain != nil {
+		c.detached(err)
+	}
 	c.tell(func(f *facts) {
 		f.closed++
-		if f.fault == nil && !ordinary(err) {
+		if f.fault == nil && !ordinary(err) && c.plain == nil {
 			f.fault = fmt.Errorf("channel %d: %w", ch.lane.index, err)
 		}
 	})
@@ -530,6 +539,9 @@ func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
 		Release:  heddle.Raw(c.release()),
 
 		Suspended: c.suspended,
+	}
+	if c.plain != nil {
+		w.Suspended, _ = c.wishes()
 	}
 	for _, f := range features {
 		w.Features = append(w.Features, heddle.Raw(f))

@@ -46,10 +46,14 @@
 //
 // With [Options.HTTP] workers serve HTTP at an address instead of sessions on
 // channels. Such a child is greeted and online when one of its doors answers; it
-// has no heartbeats; it drains until its leases, which [Engine.Acquire] gives, have
+// drains until its leases, which [Engine.Acquire] gives, have
 // been given back, and then gets SIGTERM, which is how it is told to leave. Its
 // process is a guardian's child (package guard): the pid that leads the group is not the
 // one that people see.
+//
+// One that attaches has a channel on the only lane besides, at any time and for as
+// long as it likes. Only then it has to beat; if that is before it answers, it must
+// say that it is online, too.
 //
 // # Other users
 //

@@ -157,10 +157,7 @@ func (e *Engine) open() (*generation, error) {
 	}
 	loops := e.opt.Loops
 	if e.opt.HTTP != nil {
-		loops = 0 // nobody dials us
-		if err := e.world.prepare(e); err != nil {
-			return nil, err
-		}
+		loops = 1 // for those programs that attach
 	}
 	for i := range loops {
 		l := &lane{e: e, index: i}

@@ -79,11 +79,6 @@ func (w *fakeWorld) listen(e *Engine, l *lane) error {
 	return nil
 }
 
-func (w *fakeWorld) prepare(e *Engine) error {
-	w.e = e
-	return nil
-}
-
 // fakeDoors are a plain process's.
 type fakeDoors struct {
 	*doors
@@ -149,6 +144,8 @@ func (w *fakeWorld) group(pid int) (int, error) {
 	}
 	return pid / 10 * 10, nil // a group has ten
 }
+
+func (w *fakeWorld) descends(pid, from int) bool { return pid/10*10 == from }
 
 func (w *fakeWorld) close() {}
 

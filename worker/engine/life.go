@@ -6,6 +6,7 @@ import (
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/session"
 )
 
 // This file is what a child's goroutine does: facts and time move it through
@@ -26,12 +27,12 @@ func (c *child) advance() bool {
 			return c.dismiss()
 		case f.drain:
 			return c.stop("")
-		case f.greeted > 0:
+		case f.greeted > 0 || f.answers:
 			return c.move(eventGreet)
 		}
 	case stateGreeted:
 		switch {
-		case f.closed > 0:
+		case f.closed > 0 && c.plain == nil:
 			return c.leave(leaveGrace, f)
 		case f.drain && c.plain != nil:
 			return c.dismiss()
@@ -39,15 +40,19 @@ func (c *child) advance() bool {
 			return c.terminate("the engine is shutting down")
 		case f.ended != "":
 			return c.leave(c.e.tuning().KillDelay, f)
+		case f.broken && c.plain != nil:
+			return c.stop(fmt.Sprintf("said broken (%q) before it was online", f.why))
 		case f.broken:
 			c.because(fmt.Sprintf("said broken (%q) before it was online", f.why))
 			return c.terminate("broken before it was online")
+		case c.plain != nil:
+			return f.answers && !f.waits && c.stand()
 		case f.online:
 			return c.stand()
 		}
 	case stateReady, stateSuspended, stateOnline, stateBroken:
 		switch {
-		case f.closed > 0:
+		case f.closed > 0 && c.plain == nil:
 			return c.leave(leaveGrace, f)
 		case f.ended != "":
 			return c.leave(c.e.tuning().KillDelay, f)
@@ -104,11 +109,12 @@ func (c *child) serve() bool {
 		c.came = time.Now()
 	}
 	c.letGo()
-	for _, ch := range c.all() {
-		ch.lane.join(ch)
-	}
 	if c.plain != nil {
 		c.e.leases.join(c)
+	} else {
+		for _, ch := range c.all() {
+			ch.lane.join(ch)
+		}
 	}
 	c.join(true)
 	c.move(eventOnline) // not from broken
@@ -123,6 +129,10 @@ func (c *child) letGo() {
 	}
 	c.onHold = false
 	frame := codec.AppendResume(nil, int64(c.place()))
+	if c.plain != nil {
+		c.announce(func(p *plainChild) { p.held = false }, func(m *session.Mux) error { return m.Unhold(frame) })
+		return
+	}
 	for _, ch := range c.all() {
 		_ = ch.mux.Unhold(frame) // an error: the channel has ended
 	}
@@ -133,9 +143,13 @@ func (c *child) letGo() {
 func (c *child) hold() bool {
 	c.onHold = true
 	frame := codec.AppendControl(nil, heddle.CtlSuspend)
-	for _, ch := range c.all() {
-		ch.lane.leave(ch)
-		_ = ch.mux.Hold(frame) // an error: the channel has ended
+	if c.plain != nil {
+		c.announce(func(p *plainChild) { p.held = true }, func(m *session.Mux) error { return m.Hold(frame) })
+	} else {
+		for _, ch := range c.all() {
+			ch.lane.leave(ch)
+			_ = ch.mux.Hold(frame) // an error: the channel has ended
+		}
 	}
 	c.e.leases.leave(c)
 	c.join(false)
@@ -189,7 +203,11 @@ func (c *child) sendDrain() {
 		return
 	}
 	c.drained = true
-	frame := codec.AppendDrain(nil, uint64(c.e.tuning().DrainTimeout.Milliseconds()))
+	frame := c.drainFrame()
+	if c.plain != nil {
+		c.announce(func(p *plainChild) { p.drained = true }, func(m *session.Mux) error { return m.Drain(frame) })
+		return
+	}
 	for _, ch := range c.all() {
 		_ = ch.link.Do(func() { _ = ch.mux.Drain(frame) }) // errors: the channel has ended
 	}
@@ -398,6 +416,12 @@ func (c *child) awaited() string {
 	switch {
 	case c.hinted != "":
 		return c.hinted
+	case c.plain != nil && c.facts.answers:
+		return silentOnline
+	case c.plain != nil && c.proc == nil:
+		return "it is being started"
+	case c.plain != nil:
+		return "it does not answer yet: " + c.plain.doors.report()
 	case n == 0:
 		return "no handshake came from it"
 	case n < len(c.channels):
@@ -534,7 +558,7 @@ func (c *child) record(x exit) {
 	asked := c.asked && (x.signal == "" || c.stopped)
 	c.death = Death{
 		Index: c.place(), ID: c.id, Pid: c.shown(), Release: c.release(),
-		ExitCode: x.code, Signal: x.signal, Err: c.unborn, Reason: c.reason, Greeted: f.greeted > 0, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
+		ExitCode: x.code, Signal: x.signal, Err: c.unborn, Reason: c.reason, Greeted: f.greeted > 0 || f.answers, Expected: asked || f.leaving && x.code == 0 && !c.stopped,
 		Stderr: c.tail.all(), Dump: c.tail.dumped(), Lost: lost, Uptime: time.Since(c.begun), Served: c.served,
 	}
 	if c.death.Pid == 0 {

@@ -79,7 +79,7 @@ func playWorker(play string) {
 	case "reach":
 		playReach()
 		return
-	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish":
+	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish", "plain-attach":
 		playPlain(play)
 	case "worker":
 		playRealWorker()

@@ -7,8 +7,6 @@ import (
 	"strconv"
 )
 
-func (osWorld) prepare(e *Engine) error { return e.makeRuntimeDir() }
-
 func (w osWorld) groupMemory(group int) (total int64, err error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

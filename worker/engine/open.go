@@ -77,6 +77,9 @@ func (e *Engine) Loops() (loops []*loop.Loop) {
 // unless cancel is called before, on the loop too, which takes the request out of
 // the queue and reports whether it was in there.
 func (e *Engine) OpenOn(i int, o session.OpenOptions, later func(*session.Session, error)) (s *session.Session, cancel func() bool, err error) {
+	if e.opt.HTTP != nil {
+		return nil, nil, ErrPlain
+	}
 	if e.refusing.Load() {
 		return nil, nil, ErrClosed
 	}

@@ -30,6 +30,11 @@ import (
 // NOTIFY_SOCKET (sd_notify(3)) is given too. READY=1 has the addresses asked at
 // once and often; the worker is ready when one answers. STOPPING=1 has the worker
 // replaced.
+//
+// A Go program may attach, too, by package worker: then it is ready only when it
+// has said online as well, may say that it is broken, and is told of suspension
+// and drain. HEDDLE_HTTP=1 beside HEDDLE_PROTOCOL and HEDDLE_ENDPOINT has that
+// package open no session worker.
 type PlainHTTP struct {
 	Health string // path that is asked for; default "/"
 }
@@ -62,11 +67,16 @@ type plainChild struct {
 	mu   sync.Mutex
 	door *door // that answers; nil: none yet
 
+	// Guarded by the child's mu: what one that attaches is told.
+	held    bool // it is to hold its work back
+	drained bool // it gets no new work
+
 	// Guarded by the engine's leases.mu.
 	open   map[uint64]*Upstream // requests that it has, by their numbers
 	given  uint64
 	shut   time.Time     // until when nobody is sent there, because somebody could not connect
 	broken []brokenLease // that have come to nothing, lately
+	ended  time.Time     // by its guardian's word, which may itself take long to end; zero: not yet
 }
 
 // A brokenLease is a request whose answer broke off.
@@ -86,12 +96,12 @@ func (c *child) plainSpec() (s spec, err error) {
 	s = spec{
 		path:   p.Path,
 		args:   []string{filepath.Base(p.Path)},
-		env:    plainEnvironment(p, identity{app: c.e.opt.Name, id: c.id, index: c.place(), workers: c.e.wanted(), suspended: c.suspended}, d),
+		env:    plainEnvironment(p, c.identity(), d),
 		dir:    c.e.dirOf(p),
 		files:  []*os.File{d.listener},
 		user:   p.User,
 		guard:  true,
-		over:   func() { c.e.leases.leave(c) },
+		over:   func() { c.e.leases.over(c) },
 		output: c.output,
 	}
 	for _, a := range p.Args {
@@ -109,14 +119,14 @@ const (
 	envNotify      = "NOTIFY_SOCKET"
 )
 
-// plainEnvironment is environment for a plain program: what a worker must know of
-// the engine is left out, and what systemd told this process.
+// plainEnvironment is environment for a plain program, without what systemd told
+// this process.
 func plainEnvironment(p *Program, w identity, d *doors) []string {
 	all := environment(p, w)
 	env := all[:0]
 	for _, kv := range all {
 		switch k, _, _ := strings.Cut(kv, "="); k {
-		case envProtocol, envEndpoint, envPort, envSocket, envListenFDs, "LISTEN_PID", envListenNames, envNotify, "WATCHDOG_USEC", "WATCHDOG_PID":
+		case envPort, envSocket, envListenFDs, "LISTEN_PID", envListenNames, envNotify, "WATCHDOG_USEC", "WATCHDOG_PID":
 			continue
 		}
 		env = append(env, kv)
@@ -156,7 +166,7 @@ func (c *child) seek() {
 		c.plain.door = d
 		c.plain.mu.Unlock()
 		c.logger().Debug("engine: worker answers", "at", d.address, "told", d.told)
-		c.tell(func(f *facts) { f.greeted, f.online = 1, true })
+		c.tell(func(f *facts) { f.answers = true })
 	}()
 }
 
@@ -170,6 +180,7 @@ func (c *child) answering() *door {
 // dismiss has a plain program leave in order: SIGTERM to its group.
 func (c *child) dismiss() bool {
 	c.serveNoMore()
+	c.sendDrain() // if it was not told yet: by that it knows whose SIGTERM it is
 	c.deadline = time.Now().Add(c.e.tuning().KillDelay)
 	if !c.move(eventStop) {
 		return false
@@ -196,5 +207,8 @@ func (c *child) closeDoors() {
 
 // lateDoors says what was tried of a plain program that does not answer.
 func (c *child) lateDoors() string {
+	if c.told().answers {
+		return fmt.Sprintf("not online within %v of its start: %s", c.e.tuning().StartTimeout, silentOnline)
+	}
 	return fmt.Sprintf("no answer within %v of its start: %s", c.e.tuning().StartTimeout, c.plain.doors.report())
 }

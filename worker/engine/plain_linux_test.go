@@ -76,9 +76,6 @@ func TestPlainDeploy(t *testing.T) {
 				t.Errorf("without %s: %q", want, first.spec.env)
 			}
 		}
-		if got := lookup(first.spec.env, envEndpoint) + lookup(first.spec.env, envProtocol); got != "" {
-			t.Errorf("a plain program is told %q of sessions", got)
-		}
 		u := acquire(t, e, "long")
 		if network, address := u.door.network, u.door.address; network+" "+address != "fake PORT/1" {
 			t.Errorf("it answers at %s %s", network, address)

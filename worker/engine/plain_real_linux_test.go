@@ -17,7 +17,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/worker"
 )
+
+// warming is how long plain-attach takes until it says that it is online.
+const warming = 500 * time.Millisecond
 
 // playPlain is a plain program: it serves at one of the addresses that it is told
 // of, and answers with what it knows.
@@ -34,6 +41,10 @@ func playPlain(play string) {
 		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	case "plain-six":
 		ln, err = net.Listen("tcp", "[::1]:"+os.Getenv("PORT"))
+	case "plain-attach": // warms up, and asks to be replaced when /break is asked for
+		worker.ManualOnline()
+		time.AfterFunc(warming, func() { _ = worker.ReportOnline() })
+		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	case "plain-socket":
 		ln, err = net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
 	case "plain-link": // would have us ask somebody else's socket
@@ -55,6 +66,9 @@ func playPlain(play string) {
 		panic(err)
 	}
 	panic(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/break" {
+			_ = worker.ReportBroken("asked to")
+		}
 		if r.URL.Path == "/health" {
 			w.WriteHeader(http.StatusTeapot)
 		}
@@ -92,6 +106,11 @@ func startPlain(t *testing.T, play string, o Options) (*Engine, error) {
 
 func getPlain(t *testing.T, e *Engine) string {
 	t.Helper()
+	return getPlainPath(t, e, "/x")
+}
+
+func getPlainPath(t *testing.T, e *Engine, path string) string {
+	t.Helper()
 	u, err := e.Acquire(t.Context(), "id")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +120,7 @@ func getPlain(t *testing.T, e *Engine) string {
 		return u.Dial(ctx)
 	}}
 	defer tr.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: tr}).Get("http://plain/x")
+	resp, err := (&http.Client{Transport: tr}).Get("http://plain" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -366,5 +385,42 @@ func TestPlainHealthPath(t *testing.T) {
 	}
 	if _, err := e.Acquire(t.Context(), ""); !errors.Is(err, ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// TestPlainAttach: a program that links package worker, below a shell and in a
+// session of its own, attaches; a process that is not below its guardian cannot,
+// though it knows all that the program does.
+func TestPlainAttach(t *testing.T) {
+	e, err := startPlain(t, "plain-attach", Options{Path: "/bin/sh", Args: []string{"-c", `setsid -w "$SELF"; exit 1`}, Env: []string{"SELF=" + os.Args[0]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := e.Status().Workers[0]
+	if d := time.Since(e.living()[0].begun); d < warming {
+		t.Errorf("ready after %v, before it said so", d)
+	}
+	c := rawDial(t, e, 0)
+	offer := &heddle.Offer{Version: heddle.Raw("test"), PID: uint64(before.Pid)}
+	for _, f := range features {
+		offer.Features = append(offer.Features, heddle.Raw(f))
+	}
+	if _, err := c.Write(codec.AppendHandshake(nil, heddle.V1, before.ID, offer)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a stranger was answered: %d bytes, %v", n, err)
+	}
+	getPlainPath(t, e, "/break")
+	until := time.Now().Add(20 * time.Second)
+	for e.Stats().Expected == 0 && time.Now().Before(until) {
+		time.Sleep(time.Millisecond)
+	}
+	if got := getPlain(t, e); e.Status().Workers[0].ID == before.ID || !strings.HasSuffix(got, " /x") {
+		t.Errorf("not replaced; got %q", got)
+	}
+	if s := e.Stats(); s.Strangers != 1 || s.Lost != 0 || s.Deaths != 1 || s.Expected != 1 {
+		t.Errorf("stats %+v", s)
 	}
 }

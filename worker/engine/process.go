@@ -20,11 +20,11 @@ type world interface {
 	// group returns the process group of a process.
 	group(pid int) (int, error)
 
+	// descends says whether one process is another's child, or its child's, and so on.
+	descends(pid, from int) bool
+
 	// memory is how many bytes a process has resident.
 	memory(pid int) (int64, error)
-
-	// prepare makes the runtime directory, where nobody listens.
-	prepare(e *Engine) error
 
 	// doors makes the addresses that the n-th plain process is told of, and tells
 	// what that writes to its NOTIFY_SOCKET.
@@ -114,6 +114,7 @@ const (
 	envRelease  = "HEDDLE_RELEASE"
 
 	envSuspended = "HEDDLE_SUSPENDED"
+	envHTTP      = "HEDDLE_HTTP"
 )
 
 // An identity is what a worker is told of itself.
@@ -124,6 +125,7 @@ type identity struct {
 	index     int // standbyIndex: none yet
 	workers   int // that there are to be
 	suspended bool
+	plain     bool
 }
 
 // environment is each worker's share of the processors, then the program's, and what a worker must know; of variables that come
@@ -143,7 +145,8 @@ func environment(p *Program, w identity) []string {
 	}
 	all = append(all,
 		envProtocol+"=1", envEndpoint+"="+w.endpoint, envUUID+"="+w.id, envIndex+"="+strconv.Itoa(w.index),
-		envApp+"="+w.app, envRelease+"="+p.Release, envSuspended+"="+map[bool]string{true: "1"}[w.suspended])
+		envApp+"="+w.app, envRelease+"="+p.Release, envSuspended+"="+map[bool]string{true: "1"}[w.suspended],
+		envHTTP+"="+map[bool]string{true: "1"}[w.plain])
 	last := make(map[string]int, len(all))
 	for i, kv := range all {
 		k, _, _ := strings.Cut(kv, "=")

@@ -29,6 +29,27 @@ func (w osWorld) close() { w.starter.stop() }
 
 func (osWorld) group(pid int) (int, error) { return unix.Getpgid(pid) }
 
+// descends asks each process for its parent. A guardian is the parent of those of
+// its own whose parents have died.
+func (osWorld) descends(pid, from int) bool {
+	const deepest = 1 << 10 // whoever is deeper does not
+	for range deepest {
+		f := statOf(pid)
+		if len(f) < 2 {
+			return false
+		}
+		parent, err := strconv.Atoi(f[1])
+		if err != nil || parent <= 1 {
+			return false
+		}
+		if parent == from {
+			return true
+		}
+		pid = parent
+	}
+	return false
+}
+
 // osProcess is a process of this machine.
 type osProcess struct {
 	p      *os.Process

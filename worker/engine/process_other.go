@@ -17,6 +17,7 @@ func (osWorld) start(spec) (process, error)                { return nil, ErrUnsu
 func (osWorld) group(int) (int, error)                     { return 0, ErrUnsupported }
 func (osWorld) memory(int) (int64, error)                  { return 0, ErrUnsupported }
 func (osWorld) prepare(*Engine) error                      { return ErrUnsupported }
+func (osWorld) descends(int, int) bool                     { return false }
 func (osWorld) groupMemory(int) (int64, error)             { return 0, ErrUnsupported }
 func (osWorld) knock(context.Context, *door, string) error { return ErrUnsupported }
 func (osWorld) doors(*Engine, uint64, *gate, func(string)) (*doors, error) {

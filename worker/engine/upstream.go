@@ -132,6 +132,14 @@ func (l *leases) leave(c *child) {
 	l.serving = slices.DeleteFunc(slices.Clone(l.serving), func(x *child) bool { return x == c })
 }
 
+// over is told that c's program has ended.
+func (l *leases) over(c *child) {
+	l.leave(c)
+	l.mu.Lock()
+	c.plain.ended = time.Now()
+	l.mu.Unlock()
+}
+
 // take chooses the least loaded, equals in turn; nil if nobody is free.
 func (l *leases) take(e *Engine, label string) *Upstream {
 	l.mu.Lock()
@@ -218,7 +226,12 @@ func (l *leases) actives(c *child, most int) (list []active) {
 // and records those that broke off. Whoever is not done after channelGrace, since
 // a client takes its time, counts as lost.
 func (l *leases) bury(c *child) {
-	died := time.Now()
+	l.mu.Lock()
+	died := c.plain.ended
+	l.mu.Unlock()
+	if died.IsZero() {
+		died = time.Now()
+	}
 	timer := time.NewTimer(channelGrace)
 	defer timer.Stop()
 waiting:
