@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,23 +56,27 @@ func TestPlainPrograms(t *testing.T) {
 	write("main.go", plainGo)
 	write("go.mod", "module plain\n\ngo 1.26\n")
 	write("wrapped", "#!/bin/sh\nsleep 300 &\nnode server.js\necho not reached\n")
+	write("prometheus.yml", "")
 	for _, tt := range []struct {
 		name, needs string
+		path, want  string
 		command     []string
 	}{
-		{"go", "go", []string{"."}},
-		{"node", "node", []string{"node", "server.js"}},
-		{"python", "python3", []string{"python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"}},
-		{"sh", "node", []string{"./wrapped"}},
+		{"go", "go", "/", "fine\n", []string{"."}},
+		{"node", "node", "/", "fine\n", []string{"node", "server.js"}},
+		{"python", "python3", "/", "fine\n", []string{"python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"}},
+		{"sh", "node", "/", "fine\n", []string{"./wrapped"}},
+		{"prometheus", "prometheus", "/-/ready", "Prometheus Server is Ready.\n", []string{"prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data/{port}", "--web.listen-address=127.0.0.1:{port}", "--log.level=error"}},
+		{"caddy", "caddy", "/", "fine\n", []string{"caddy", "file-server", "--listen", "127.0.0.1:{port}"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath(tt.needs); err != nil {
 				t.Skipf("no %s on this machine", tt.needs)
 			}
-			d := startPlain(t, dir, "p"+tt.name, tt.command...)
-			l := loadPlain(t, d.addr)
-			for range 3 {
+			d := startPlain(t, dir, "p"+tt.name, tt.path, tt.command...)
+			l := loadPlain(t, d.addr, tt.path, tt.want)
+			for range plainDeploys() {
 				before := l.good.Load()
 				until(func() bool { return l.good.Load() > before+20 })
 				if out, err := d.heddle("deploy"); err != nil {
@@ -82,6 +87,7 @@ func TestPlainPrograms(t *testing.T) {
 			if l.bad.Load() > 0 || l.good.Load() < 60 {
 				t.Errorf("%d requests answered, %d lost: %v", l.good.Load(), l.bad.Load(), l.first.Load())
 			}
+			t.Logf("%d requests sent, %d lost, during %d deploys", l.good.Load()+l.bad.Load(), l.bad.Load(), plainDeploys())
 			pids := plainPids(t, d)
 			if out, err := d.heddle("stop"); err != nil {
 				t.Errorf("stop: %v\n%s", err, out)
@@ -96,15 +102,24 @@ func TestPlainPrograms(t *testing.T) {
 	}
 }
 
+// plainDeploys is how many deploys of each program there are, unless
+// HEDDLE_TEST_DEPLOYS says another number.
+func plainDeploys() int {
+	if n, err := strconv.Atoi(os.Getenv("HEDDLE_TEST_DEPLOYS")); err == nil {
+		return n
+	}
+	return 3
+}
+
 // A plainDaemon is a heddle run --http of a test.
 type plainDaemon struct {
 	*child
 	name, state, addr string
 }
 
-func startPlain(t *testing.T, dir, name string, command ...string) *plainDaemon {
+func startPlain(t *testing.T, dir, name, health string, command ...string) *plainDaemon {
 	t.Helper()
-	return startDaemon(t, dir, name, append([]string{"--http", "--workers", "2", "--listen", "127.0.0.1:0", "--"}, command...)...)
+	return startDaemon(t, dir, name, append([]string{"--http", "--health", health, "--workers", "2", "--listen", "127.0.0.1:0", "--"}, command...)...)
 }
 
 // startDaemon starts heddle run in dir.
@@ -190,8 +205,8 @@ type plainLoad struct {
 	wg        sync.WaitGroup
 }
 
-func loadPlain(t *testing.T, addr string) *plainLoad {
-	return loadOf(t, addr, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "fine\n")
+func loadPlain(t *testing.T, addr, path, want string) *plainLoad {
+	return loadOf(t, addr, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n", want)
 }
 
 func loadOf(t *testing.T, addr, head string, answers ...string) *plainLoad {
@@ -263,7 +278,7 @@ func TestPlainDirectory(t *testing.T) {
 	if err := os.Symlink("one", current); err != nil {
 		t.Fatal(err)
 	}
-	d := startPlain(t, current, "link", "python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}")
+	d := startPlain(t, current, "link", "/", "python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}")
 	get := func() string {
 		resp, err := http.Get("http://" + d.addr + "/")
 		if err != nil {
