@@ -50,7 +50,7 @@ func TestAccounted(t *testing.T) {
 		{nil, daemon.Lost{Deaths: 3}, "3 deaths"},
 		{nil, daemon.Lost{Deaths: 1}, "1 deaths"},
 	} {
-		check(t, accounted(tc.failures, tc.log, 2), tc.want)
+		check(t, accounted(tc.failures, tc.log, 2, false), tc.want)
 	}
 }
 

@@ -77,7 +77,7 @@ func kills(ctx context.Context, r *rig) error {
 		return err
 	}
 	log := r.deaths(ctx, killed)
-	r.report.Broken = append(r.report.Broken, accounted(t.Failures(), log, killed)...)
+	r.report.Broken = append(r.report.Broken, accounted(t.Failures(), log, killed, r.plan.http)...)
 	if c := t.Total(); c.Twice > 0 {
 		twice, err := traffic.Twice(r.witness)
 		if err != nil {

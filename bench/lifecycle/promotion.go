@@ -67,7 +67,7 @@ func promote(ctx context.Context, r *rig, standbys int) error {
 	if err != nil {
 		return err
 	}
-	r.report.Broken = append(r.report.Broken, accounted(t.Failures(), r.deaths(ctx, r.plan.count), r.plan.count)...)
+	r.report.Broken = append(r.report.Broken, accounted(t.Failures(), r.deaths(ctx, r.plan.count), r.plan.count, r.plan.http)...)
 	if c := t.Total(); c.Twice > 0 {
 		r.report.broke("%d requests were served twice", c.Twice)
 	}

@@ -21,5 +21,9 @@
 // another; any other is asked once. What has reached a worker is its to answer: 502
 // if it does not, 504 if the head takes too long.
 //
-// A client that goes away, or half-closes, ends its request at the worker too.
+// A client that goes away and one that half-closes look the same at first. Behind
+// its request the connection to the worker is half-closed, too, which is what the
+// worker would see without us, and what it answers is passed on until the client's
+// end does not take it. By HTTP/2 a client says that it does not want an answer:
+// then the connection to the worker is closed.
 package upstream

@@ -93,7 +93,11 @@ func (p *Proxy) worker(t Target) *worker {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, dialTime)
 			defer cancel()
-			return t.Dial(ctx)
+			conn, err := t.Dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &line{Conn: conn}, nil
 		},
 		DisableCompression:     true, // what the client asks for is passed on
 		MaxIdleConnsPerHost:    1 << 14,
@@ -131,10 +135,17 @@ func (p *Proxy) log() *slog.Logger {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), id: r.Header.Get("X-Request-Id")}
 	defer x.finishBody()
-	// A client that has gone is not to wait in the queue, as it would with
-	// sessions: nobody would answer it.
+	// A client that has half-closed looks as one that has gone. Both wait in the
+	// queue, no longer than it allows, and have their answer until it cannot be
+	// written; the worker is shown as much of it as it would see by itself.
+	x.ctx = r.Context()
+	if r.ProtoMajor == 1 {
+		x.ctx = context.WithoutCancel(r.Context())
+		stop := context.AfterFunc(r.Context(), x.clientEnded)
+		defer stop()
+	}
 	for attempt := 1; ; attempt++ {
-		t, err := p.Backend(r.Context(), x.id)
+		t, err := p.Backend(x.ctx, x.id)
 		if err != nil {
 			x.refused(err)
 			return
@@ -152,11 +163,35 @@ type exchange struct {
 	r    *http.Request
 	rc   *http.ResponseController
 	id   string
-	body *body // nil: the request has none
+	ctx  context.Context // ends with the client if that says that it has gone, as by HTTP/2
+	body *body           // nil: the request has none
 
 	mu      sync.Mutex // between the transport's goroutine and ours
 	touched bool       // a worker may have seen the request
 	headed  bool       // no 1xx head is passed on any more
+	ended   bool       // the client says nothing more
+	line    *line      // the request was handed over to it; nil: none yet
+	wrote   uint64     // writes to it by then
+}
+
+// clientEnded is told that the client says nothing more.
+func (x *exchange) clientEnded() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+	x.passEndLocked()
+}
+
+// passEndLocked shows the worker that nothing more comes, once it has the whole
+// request.
+func (x *exchange) passEndLocked() {
+	switch {
+	case !x.ended || x.line == nil:
+	case x.body == nil:
+		x.line.endAfter(x.wrote + 1) // a head's last line is in the transport's buffer yet
+	default:
+		x.line.endSoon()
+	}
 }
 
 // ask asks t, and gives it back. False: t cannot have seen the request, and
@@ -176,10 +211,10 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 	x.headed = true
 	x.mu.Unlock()
 	if err != nil {
-		if !x.touched && x.r.Context().Err() == nil && isDial(err) {
+		if !x.touched && x.ctx.Err() == nil && isDial(err) {
 			t.Unreachable()
 		}
-		if !x.touched && !last && x.r.Context().Err() == nil {
+		if !x.touched && !last && x.ctx.Err() == nil {
 			x.headed, broken = false, false
 			x.p.log().Info("upstream: asking another worker, since the last could not be connected to", "request", x.id, "method", x.r.Method, "uri", x.r.RequestURI, "err", err)
 			return false
@@ -191,6 +226,9 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		tunneled = true
+		x.mu.Lock()
+		x.line = nil
+		x.mu.Unlock()
 		broken = x.tunnel(resp)
 		return true
 	}
@@ -222,11 +260,22 @@ func isIdempotent(method string) bool {
 // outgoing is the request for the worker.
 func (x *exchange) outgoing() *http.Request {
 	r := x.r
-	out := r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) {
+	var on *line
+	out := r.WithContext(httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
 			x.mu.Lock()
 			x.touched = true
+			on, _ = info.Conn.(*line)
+			x.line = nil
 			x.mu.Unlock()
+		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			if info.Err == nil && on != nil {
+				x.line, x.wrote = on, on.writes()
+				x.passEndLocked()
+			}
 		},
 		Got1xxResponse: x.inform,
 	}))
@@ -285,7 +334,7 @@ func dropHops(h http.Header) {
 
 // refused answers a request that nobody was found for.
 func (x *exchange) refused(err error) {
-	if x.r.Context().Err() != nil {
+	if x.ctx.Err() != nil {
 		panic(http.ErrAbortHandler) // nobody is there to be told
 	}
 	if httpcompat.RefuseBusy(x.w, x.r, err) {
@@ -297,7 +346,7 @@ func (x *exchange) refused(err error) {
 
 // failed answers a request whose answer has no head.
 func (x *exchange) failed(err error) {
-	if x.r.Context().Err() != nil {
+	if x.touched && x.r.Context().Err() != nil { // the worker may have ended it for that
 		panic(http.ErrAbortHandler)
 	}
 	if x.body != nil && x.body.failed() {

@@ -491,6 +491,102 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
+// TestClientEnds: a client that half-closes behind its request has its answer, and
+// the worker knows: it sees the end behind the whole request, before its answer has
+// begun.
+func TestClientEnds(t *testing.T) {
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nX-Long: " + strings.Repeat("x", 20<<10) + "\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" + strings.Repeat("x", 300000),
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nbody\r\n\r\n0\r\n\r\n",
+	} {
+		raw := newRawRig(t, func(c net.Conn, br *bufio.Reader) {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			n, err := io.Copy(io.Discard, req.Body)
+			if _, end := br.ReadByte(); end != io.EOF || err != nil {
+				fmt.Fprintf(c, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+			time.Sleep(10 * time.Millisecond)
+			fmt.Fprintf(c, "8\r\n, %06d\r\n0\r\n\r\n", n)
+		})
+		for _, late := range []bool{false, true} {
+			c, br := raw.dial(t)
+			io.WriteString(c, request)
+			if late {
+				time.Sleep(20 * time.Millisecond) // the worker has it all by now
+			}
+			_ = c.(*net.TCPConn).CloseWrite()
+			resp, body := readResponse(t, br, "GET")
+			if resp.StatusCode != 200 || !strings.HasPrefix(body, "first, ") || strings.HasPrefix(request, "POST") == (body == "first, 000000") {
+				t.Errorf("%.30q, late %v: got %v, %q", request, late, resp, body)
+			}
+			if raw.broken(t) {
+				t.Errorf("%.30q: broken", request)
+			}
+		}
+	}
+}
+
+// TestClientEndsKept: the end of one client is not that of the next one, whose
+// request goes over the same connection.
+func TestClientEndsKept(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		select {
+		case <-req.Context().Done():
+			w.WriteHeader(500)
+		case <-time.After(time.Millisecond):
+			io.WriteString(w, "ok")
+		}
+	})
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() { // ends with stop
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c, err := net.Dial("tcp", r.front.Listener.Addr().String())
+				if err != nil {
+					return
+				}
+				io.WriteString(c, "GET /ends HTTP/1.1\r\nHost: h\r\n\r\n")
+				time.Sleep(time.Millisecond)
+				c.Close()
+			}
+		})
+	}
+	wg.Go(func() { // ends with stop
+		for {
+			select {
+			case <-r.given:
+			case <-stop:
+				return
+			}
+		}
+	})
+	c, br := r.dial(t)
+	for i := range 1000 {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		if resp, body := readResponse(t, br, "GET"); resp.StatusCode != 200 || body != "ok" {
+			t.Errorf("request %d: got %v, %q", i, resp, body)
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
 // TestEarlyAnswer: to an upload that goes on. The handler returns, and what follows
 // is not taken for a request.
 func TestEarlyAnswer(t *testing.T) {
