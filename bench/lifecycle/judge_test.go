@@ -52,6 +52,10 @@ func TestAccounted(t *testing.T) {
 	} {
 		check(t, accounted(tc.failures, tc.log, 2, false), tc.want)
 	}
+	closed := daemon.Lost{Deaths: 2, Requests: named("a", "b", "socket-1-7")}
+	check(t, accounted(lost, closed, 2, false), "1 requests are named as lost in the log and were answered well: socket-1-7")
+	check(t, accounted(lost, closed, 2, true), "")
+	check(t, accounted(lost[:1], closed, 2, true), "1 requests are named as lost in the log and were answered well: b")
 }
 
 func TestFlat(t *testing.T) {

@@ -227,9 +227,10 @@ func TestAttachSuspend(t *testing.T) {
 func TestAttachLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log syncBuffer
+		var deaths deathsOf
 		w := &fakeWorld{}
 		minis := attaching(w, "")
-		e := newPlain(t, w, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		e := newPlain(t, w, Options{OnDeath: deaths.on, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		start(t, e)
 		minis(1).hangUp()
 		time.Sleep(time.Minute)
@@ -245,6 +246,10 @@ func TestAttachLost(t *testing.T) {
 		acquire(t, e, "a").Give(false)
 		if s := e.Stats(); s.Spawned != 1 || s.Deaths != 0 || s.Online != 1 {
 			t.Errorf("stats %+v", s)
+		}
+		w.proc(1).die(exit{code: 3})
+		if d := deaths.wait(t, 1)[0]; d.Reason != "exited with status 3" {
+			t.Errorf("it died of %q", d.Reason)
 		}
 	})
 }
