@@ -63,6 +63,7 @@ func TestPlainPrograms(t *testing.T) {
 		command     []string
 	}{
 		{"go", "go", "/", "fine\n", []string{"."}},
+		{"attached", "app", "/", "hello from app\n", []string{"app"}},
 		{"node", "node", "/", "fine\n", []string{"node", "server.js"}},
 		{"python", "python3", "/", "fine\n", []string{"python3", "-m", "http.server", "--bind", "127.0.0.1", "{port}"}},
 		{"sh", "node", "/", "fine\n", []string{"./wrapped"}},
