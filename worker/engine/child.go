@@ -249,7 +249,7 @@ func (c *child) run() {
 		c.unborn = err
 		c.serveNoMore()
 		if c.plain != nil {
-			c.closeDoors()
+			c.closeDoors(exit{code: -1})
 		}
 		c.move(eventDie)
 		c.record(exit{code: -1})

@@ -446,7 +446,7 @@ func (c *child) bury(proc process) {
 	c.forget()
 	c.endChannels()
 	if c.plain != nil {
-		c.closeDoors()
+		c.closeDoors(x)
 	}
 	if f := c.told(); f.fault != nil {
 		c.because(f.fault.Error()) // the process was faster than the loop
@@ -522,7 +522,7 @@ func (c *child) abandon(proc process) {
 	c.e.forget(c)
 	c.endChannels()
 	if c.plain != nil {
-		c.closeDoors()
+		c.closeDoors(exit{code: -1})
 	}
 	if c.reason != "" {
 		c.reason += "; "

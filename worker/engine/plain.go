@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -76,6 +77,7 @@ type plainChild struct {
 	given  uint64
 	shut   time.Time     // until when nobody is sent there, because somebody could not connect
 	broken []brokenLease // that have come to nothing, lately
+	idle   time.Time     // when it was asked to leave, with no request; zero: it had some, or was not
 	ended  time.Time     // by its guardian's word, which may itself take long to end; zero: not yet
 }
 
@@ -186,6 +188,7 @@ func (c *child) dismiss() bool {
 		return false
 	}
 	c.asked, c.stopped = true, true
+	c.e.leases.dismissed(c)
 	if err := c.process().terminate(); err != nil {
 		c.logger().Error("engine: SIGTERM", "err", err)
 	}
@@ -194,7 +197,8 @@ func (c *child) dismiss() bool {
 
 // closeDoors ends the search and removes the addresses. Requests that the child
 // still had have got what it had written by then, or never will: those are lost.
-func (c *child) closeDoors() {
+// x is how its process has ended.
+func (c *child) closeDoors(x exit) {
 	if c.plain.stop != nil {
 		c.plain.stop()
 		<-c.plain.found
@@ -202,7 +206,7 @@ func (c *child) closeDoors() {
 	if c.plain.doors != nil {
 		c.plain.doors.close()
 	}
-	c.e.leases.bury(c)
+	c.e.leases.bury(c, x.signal == "SIGTERM" || x.code == 0 || x.code == 128+int(syscall.SIGTERM))
 }
 
 // lateDoors says what was tried of a plain program that does not answer.

@@ -236,6 +236,38 @@ func TestPlainCrash(t *testing.T) {
 	})
 }
 
+// TestPlainLeaves: an answer that ended by the end of its connection, just before its
+// worker was asked to leave and did, has not broken off; if the worker crashed
+// instead, it may have.
+func TestPlainLeaves(t *testing.T) {
+	for code, want := range map[int]int{0: 0, 143: 0, 3: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var deaths deathsOf
+			w := &fakeWorld{born: func(p *fakeProcess) {
+				select {
+				case <-p.term:
+					time.Sleep(5 * time.Millisecond)
+					p.die(exit{code: code})
+				case <-p.gone:
+				}
+			}}
+			e := newPlain(t, w, Options{OnDeath: deaths.on})
+			start(t, e)
+			u := acquire(t, e, "ended by its connection's end")
+			time.AfterFunc(time.Millisecond, func() {
+				time.Sleep(time.Millisecond)
+				u.Give(true)
+			})
+			if err := e.Restart(t.Context(), Selector{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if d := deaths.wait(t, 1)[0]; len(d.Lost) != want {
+				t.Errorf("exit code %d: lost %+v, want %d", code, d.Lost, want)
+			}
+		})
+	}
+}
+
 // TestPlainQueue: while nobody serves requests wait, first come first served, and
 // no longer than they may.
 func TestPlainQueue(t *testing.T) {

@@ -140,6 +140,15 @@ func (l *leases) over(c *child) {
 	l.mu.Unlock()
 }
 
+// dismissed notes that c is asked to leave.
+func (l *leases) dismissed(c *child) {
+	l.mu.Lock()
+	if len(c.plain.open) == 0 {
+		c.plain.idle = time.Now()
+	}
+	l.mu.Unlock()
+}
+
 // take chooses the least loaded, equals in turn; nil if nobody is free.
 func (l *leases) take(e *Engine, label string) *Upstream {
 	l.mu.Lock()
@@ -225,7 +234,10 @@ func (l *leases) actives(c *child, most int) (list []active) {
 // bury waits until a dead child has no requests, which get what it had written,
 // and records those that broke off. Whoever is not done after channelGrace, since
 // a client takes its time, counts as lost.
-func (l *leases) bury(c *child) {
+//
+// How an answer without a length ends looks as its worker's death does. But if the
+// worker left as one does that was asked to, what ended before that was no death.
+func (l *leases) bury(c *child, inOrder bool) {
 	l.mu.Lock()
 	died := c.plain.ended
 	l.mu.Unlock()
@@ -245,7 +257,7 @@ waiting:
 	var lost []LostSession
 	l.mu.Lock()
 	for _, b := range c.plain.broken {
-		if died.Sub(b.at) <= brokenGrace {
+		if died.Sub(b.at) <= brokenGrace && !(inOrder && !c.plain.idle.Before(b.at)) {
 			lost = append(lost, b.LostSession)
 		}
 	}
