@@ -20,9 +20,14 @@ import (
 type DialOptions struct {
 	Loop *loop.Loop // does the I/O; nil: one of the client's own, until Close
 
+	// Hub has the server as one of its peers; nil: one of the client's own,
+	// without handlers. It is the caller's to close.
+	Hub *Hub
+
 	Kind string // what asks, for the server's log: "cli"
 	Name string // and who
 
+	TCP     bool          // the path is a TCP address
 	Timeout time.Duration // from connect to welcome; default 5 s
 	Logger  *slog.Logger  // nil: discards
 }
@@ -43,7 +48,9 @@ type Client struct {
 	mux *session.Mux
 
 	kind, name string
+	hub        *Hub
 
+	peer   *Peer         // the server, as the hub knows it; written before ready is closed
 	passes bool          // the server takes descriptors; written before ready is closed
 	ready  chan struct{} // closed by the welcome
 	done   chan struct{} // closed when the connection has ended
@@ -69,7 +76,7 @@ func Dial(ctx context.Context, path string, o DialOptions) (*Client, error) {
 		c.own = l
 		go l.Run() // ends when Close closes the loop
 	}
-	conn, err := l.Dial("unix", path, func(lc *loop.Conn) loop.Handler { return c.attach(lc, o.Logger) }, loop.DialOptions{Timeout: o.Timeout})
+	conn, err := l.Dial(o.network(), path, func(lc *loop.Conn) loop.Handler { return c.attach(lc, o.Logger) }, loop.DialOptions{Timeout: o.Timeout})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrUnreachable, path, err), c.closeLoop())
 	}
@@ -86,19 +93,42 @@ func Dial(ctx context.Context, path string, o DialOptions) (*Client, error) {
 	return nil, errors.Join(err, c.closeLoop())
 }
 
+func (o *DialOptions) network() string {
+	if o.TCP {
+		return "tcp"
+	}
+	return "unix"
+}
+
 func newClient(o DialOptions) *Client {
-	return &Client{kind: o.Kind, name: o.Name, ready: make(chan struct{}), done: make(chan struct{})}
+	hub := o.Hub
+	if hub == nil {
+		hub = NewHub(HubOptions{Logger: o.Logger})
+	}
+	return &Client{kind: o.Kind, name: o.Name, hub: hub, ready: make(chan struct{}), done: make(chan struct{})}
 }
 
 // attach makes the client's handler for link.
 func (c *Client) attach(link session.Link, log *slog.Logger) loop.Handler {
 	c.mux = session.NewMux(link, session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Dialed: true, Limits: limits()},
+		Accept:         c.accept,
 		Control:        clientControl{c},
 		MaxSessions:    maxSessions,
 		Logger:         log,
 	})
 	return c.mux
+}
+
+// Peer is the server, for messages and requests of its hub.
+func (c *Client) Peer() *Peer { return c.peer }
+
+// accept serves a session that the server opens. Loop only.
+func (c *Client) accept(s *session.Session) error {
+	if c.peer == nil || !Ours(s.Event()) {
+		return refusal(heddle.CodeNoHandler, "no topic %.64q here", s.Event())
+	}
+	return c.peer.Accept(s)
 }
 
 // await waits for the welcome.
@@ -279,6 +309,20 @@ func (c clientControl) OnControl(m *session.Mux, id uint64, args []byte) error {
 	}
 	m.Agree(int(min(w.Welcome.Window, window)), int(min(w.Welcome.Sessions, maxSessions)))
 	c.passes = has(w.Welcome.Features, featureFiles)
+	pid := 0
+	if l, ok := m.Link().(interface {
+		PeerCred() (pid, uid, gid int, err error)
+	}); ok {
+		pid, _, _, _ = l.PeerCred() // fails of TCP, where nobody knows
+	}
+	p, err := c.hub.NewPeer(PeerInfo{Kind: "server", PID: pid, Files: c.passes})
+	if err != nil {
+		return err
+	}
+	c.peer = p
+	if err := p.Attach(m); err != nil {
+		return err
+	}
 	close(c.ready)
 	return nil
 }
@@ -289,6 +333,9 @@ func (c clientControl) OnTerminate(m *session.Mux, _ int64, _ []byte)         { 
 func (c clientControl) OnEOF(m *session.Mux)                                  { m.Close(io.EOF) }
 
 func (c clientControl) OnClose(_ *session.Mux, err error) {
+	if c.peer != nil {
+		c.peer.End(parting(err))
+	}
 	c.err = err
 	close(c.done)
 }

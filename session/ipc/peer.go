@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync/atomic"
 	"syscall"
 
 	heddle "github.com/heddle-go/heddle"
@@ -20,13 +22,14 @@ type peer struct {
 	srv  *Server
 	link session.Link
 	mux  *session.Mux
-	cred func() (pid, uid, gid int, err error) // the kernel's word about the other end
+	cred func() (pid, uid, gid int, err error) // the kernel's word about the other end; nil: nobody knows
 	seq  uint64                                // of the server's peers
 
 	crowded bool // told to go; guarded by srv.mu
 	running int  // handlers of its requests; guarded by srv.mu
 
 	// Loop goroutine only.
+	hubbed  atomic.Pointer[Peer] // as the hub knows it, from the handshake on; read by any goroutine
 	pid     int
 	began   bool   // the first byte was seen
 	refused bool   // nothing more is read
@@ -60,8 +63,10 @@ func (s *Server) newPeer(link session.Link, cred func() (pid, uid, gid int, err 
 
 // OnOpen: see loop.Handler. Of who is not of our user nothing is read.
 func (p *peer) OnOpen() {
-	pid, uid, _, err := p.cred()
-	p.pid = pid
+	uid, err := p.srv.uid, error(nil)
+	if p.cred != nil {
+		p.pid, uid, _, err = p.cred()
+	}
 	p.srv.mu.Lock()
 	closing := p.srv.closing
 	p.srv.mu.Unlock()
@@ -126,6 +131,9 @@ func (p *peer) OnClose(err error) {
 		p.stop()
 	}
 	p.mux.OnClose(err)
+	if hp := p.hubbed.Load(); hp != nil {
+		hp.End(parting(err))
+	}
 	if !ordinary(err) {
 		p.srv.log.Warn("connection closed", "err", err, "pid", p.pid, "kind", p.kind, "name", p.name)
 	}
@@ -133,6 +141,20 @@ func (p *peer) OnClose(err error) {
 	delete(p.srv.peers, p)
 	p.srv.changedLocked()
 	p.srv.mu.Unlock()
+}
+
+// parting is err, or nil if it only says that the peer has gone.
+func parting(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// messaging says whether messages go either way. Any goroutine.
+func (p *peer) messaging() bool {
+	hp := p.hubbed.Load()
+	return hp != nil && hp.Busy()
 }
 
 // ordinary says whether err is how connections end when nothing is wrong.
@@ -143,6 +165,9 @@ func ordinary(err error) bool {
 
 // accept gives a request to a goroutine. Loop only.
 func (p *peer) accept(s *session.Session) error {
+	if hp := p.hubbed.Load(); hp != nil && Ours(s.Event()) {
+		return hp.Accept(s)
+	}
 	h, err := p.srv.admit(p, s.Event())
 	if err != nil {
 		return err
@@ -167,7 +192,19 @@ func (c peerControl) OnHandshake(m *session.Mux, _ []byte, offer *heddle.Offer) 
 	c.kind, c.name = short(offer.Kind), short(offer.Name)
 	c.stop()
 	m.Agree(window, maxSessions)
-	return m.Send(appendWelcome(nil, offer.Features))
+	features := common(offer.Features)
+	if c.cred == nil { // no unix socket
+		features = slices.DeleteFunc(features, func(f heddle.Raw) bool { return string(f) == featureFiles })
+	}
+	if err := m.Send(appendWelcome(nil, features)); err != nil || c.srv.o.Hub == nil {
+		return err
+	}
+	hp, err := c.srv.o.Hub.NewPeer(PeerInfo{Kind: c.kind, Name: c.name, PID: c.pid, Files: has(features, featureFiles)})
+	if err != nil {
+		return err
+	}
+	c.hubbed.Store(hp)
+	return hp.Attach(m)
 }
 
 // OnHeartbeat answers at once, so that a client may find out whether the

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +24,10 @@ type Options struct {
 	HandshakeTimeout time.Duration // from connect to handshake; default 5 s
 	PayloadTimeout   time.Duration // from a request's begin to its payload; default 10 s
 	ReplyTimeout     time.Duration // how long one reply waits for a client that does not read; default 10 s
+
+	// Hub has the clients as its peers, for messages and requests of its
+	// namespaces; nil: there are none. It is the caller's to close, first.
+	Hub *Hub
 
 	Logger *slog.Logger // nil: discards
 }
@@ -58,7 +64,8 @@ const closeGrace = time.Second
 // the server is closed.
 type Handler func(ctx context.Context, r *Request) error
 
-// A Server answers the requests that arrive on a unix socket.
+// A Server answers the requests that arrive on a unix socket, and is the door of
+// a Hub.
 type Server struct {
 	// Immutable after NewServer.
 	o    Options
@@ -67,14 +74,15 @@ type Server struct {
 	base context.Context // ends when Close gives up waiting
 	end  context.CancelCauseFunc
 
-	mu      sync.Mutex
-	topics  map[string]Handler
-	ln      *loop.Listener
-	peers   map[*peer]struct{}
-	seen    uint64        // peers so far
-	running int           // handlers
-	closing bool          // no connection and no request is accepted any more
-	changed chan struct{} // closed and renewed when peers or running shrink
+	mu        sync.Mutex
+	topics    map[string]Handler
+	ln        *loop.Listener
+	peers     map[*peer]struct{}
+	seen      uint64 // peers so far
+	running   int    // handlers
+	listening bool
+	closing   bool          // no connection and no request is accepted any more
+	changed   chan struct{} // closed and renewed when peers or running shrink
 }
 
 // NewServer returns a server without topics that does not listen yet.
@@ -102,14 +110,53 @@ func (s *Server) Handle(topic string, h Handler) {
 
 // Listen begins to answer on the unix socket path (mode 0600), with l doing
 // the I/O. A socket on which nobody answers any more is replaced; one that is
-// served makes an error that satisfies errors.Is(err, syscall.EADDRINUSE).
+// served makes an error that satisfies errors.Is(err, syscall.EADDRINUSE), and so
+// does any other file. ErrListening refuses a second Listen, ErrClosed one after
+// Close, os.ErrInvalid an empty path or one of digits only (a port by mistake).
 func (s *Server) Listen(l *loop.Loop, path string) error {
-	ln, err := l.Listen("unix", path, s.accept, loop.ListenOptions{Mode: 0o600, MaxConns: s.o.MaxConns + spareConns})
+	if strings.Trim(path, "0123456789") == "" {
+		return fmt.Errorf("ipc: listen: path %q: %w", path, os.ErrInvalid)
+	}
+	return s.listen(l, "unix", path, func(c *loop.Conn) loop.Handler { return s.newPeer(c, c.PeerCred) })
+}
+
+// ListenTCP is Listen on a TCP address. Nobody says who connects there, and
+// whatever this server does, anybody who reaches the address may ask for: it is
+// refused (os.ErrPermission) unless the address is a loopback one, written as a
+// number or "localhost", or anywhere is true. No descriptor can be passed.
+func (s *Server) ListenTCP(l *loop.Loop, addr string, anywhere bool) error {
+	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("ipc: listen: %w", err)
 	}
+	if ip := net.ParseIP(host); !anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("ipc: listen: %s is no loopback address, and nobody would be asked who he is: %w", addr, os.ErrPermission)
+	}
+	return s.listen(l, "tcp", addr, func(c *loop.Conn) loop.Handler {
+		p := s.newPeer(c, nil)
+		return p
+	})
+}
+
+func (s *Server) listen(l *loop.Loop, network, addr string, accept func(*loop.Conn) loop.Handler) error {
 	s.mu.Lock()
-	if s.closing || s.ln != nil {
+	closing, again := s.closing, s.listening
+	s.listening = true
+	s.mu.Unlock()
+	switch {
+	case closing:
+		return fmt.Errorf("ipc: listen: %w", ErrClosed)
+	case again:
+		return ErrListening
+	}
+	ln, err := l.Listen(network, addr, accept, loop.ListenOptions{Mode: 0o600, MaxConns: s.o.MaxConns + spareConns})
+	s.mu.Lock()
+	if err != nil {
+		s.listening = false
+		s.mu.Unlock()
+		return fmt.Errorf("ipc: listen: %w", err)
+	}
+	if s.closing {
 		s.mu.Unlock()
 		return errors.Join(ErrClosed, ln.Close())
 	}
@@ -118,8 +165,15 @@ func (s *Server) Listen(l *loop.Loop, path string) error {
 	return nil
 }
 
-// accept makes the handler of one connection. Loop only.
-func (s *Server) accept(c *loop.Conn) loop.Handler { return s.newPeer(c, c.PeerCred) }
+// Addr is where the server listens; nil before.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ln == nil {
+		return nil
+	}
+	return s.ln.Addr()
+}
 
 // admit books a handler for p's request of topic, or says why not.
 func (s *Server) admit(p *peer, topic string) (Handler, error) {
@@ -231,7 +285,7 @@ func (s *Server) crowdedLocked() (oldest *peer) {
 		return nil
 	}
 	for p := range s.peers {
-		if p.seq != s.seen && !p.crowded && p.running == 0 && (oldest == nil || p.seq < oldest.seq) {
+		if p.seq != s.seen && !p.crowded && p.running == 0 && !p.messaging() && (oldest == nil || p.seq < oldest.seq) {
 			oldest = p
 		}
 	}

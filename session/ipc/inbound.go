@@ -1,0 +1,322 @@
+package ipc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/session"
+)
+
+// mostUnclaimed is how many descriptors may have come whose messages were not
+// handled yet.
+const mostUnclaimed = mostPassed * MaxFiles
+
+// mostAcks is how many bytes of acknowledgements may wait for the sender to read
+// them before no more messages are handled.
+const mostAcks = 256 << 10
+
+var errUnclaimed = fmt.Errorf("ipc: more than %d descriptors ahead of their messages", mostUnclaimed)
+
+// An inbound is the messages of one peer in one namespace: the loop appends what
+// arrives, one goroutine handles it in order, the loop sends what it acknowledges.
+type inbound struct {
+	// Immutable after acceptMessages.
+	p       *Peer
+	ns      *Namespace
+	s       *session.Session
+	flushFn func()
+
+	// The handling goroutine's.
+	cur     []byte // what it reads from
+	off     int
+	granted int64 // bytes handled since credit was given back last
+	due     int64 // bytes of credit to be granted again
+	r       Received
+
+	mu        sync.Mutex
+	wake      sync.Cond
+	rx        []byte // arrived
+	cost      int64  // credit that rx has cost
+	headCame  bool   // the first chunk has come, which costs none
+	files     []*os.File
+	ended     bool
+	tx        []byte // acknowledgements to be sent
+	txOff     int
+	scheduled bool
+}
+
+// acceptMessages begins the goroutine of a stream. Loop only.
+func (p *Peer) acceptMessages(s *session.Session, name string) error {
+	ns := p.hub.namespace(name)
+	if ns == nil {
+		return refusal(codeNoNamespace, "unknown namespace %.64q", name)
+	}
+	in := &inbound{p: p, ns: ns, s: s}
+	in.wake.L = &in.mu
+	in.flushFn = in.flush
+	p.mu.Lock()
+	if p.over || p.ins[name] != nil {
+		p.mu.Unlock()
+		return refusal(heddle.CodeException, "there is a stream for namespace %.64q already", name)
+	}
+	p.ins[name] = in
+	p.mu.Unlock()
+	s.SetHandler(in)
+	p.streams.Add(1)
+	p.hub.running.Add(1)
+	go in.run() // ends with the session, which ends with the channel at the latest
+	return nil
+}
+
+// OnMessage takes in what the peer sent.
+func (in *inbound) OnMessage(s *session.Session, m session.Message) {
+	in.mu.Lock()
+	switch m.Kind {
+	case session.Chunk:
+		in.rx = append(in.rx, m.Data...)
+		if in.headCame {
+			in.cost += int64(len(m.Data)) + session.ChunkCost
+		}
+		in.headCame = true
+		in.wake.Signal()
+	case session.Files:
+		if in.files = append(in.files, m.Files...); len(in.files) <= mostUnclaimed {
+			break
+		}
+		in.mu.Unlock()
+		in.p.bad(in.ns.name, nil, errUnclaimed)
+		in.stop(errUnclaimed)
+		return
+	case session.Cancel:
+		in.ended = true
+		in.wake.Broadcast()
+	}
+	in.mu.Unlock()
+}
+
+// OnWritable goes on where credit or room had ended.
+func (in *inbound) OnWritable(*session.Session) { in.flush() }
+
+// OnEnd: what has come is still handled.
+func (in *inbound) OnEnd(*session.Session, error) {
+	in.mu.Lock()
+	in.ended = true
+	in.wake.Broadcast()
+	in.mu.Unlock()
+}
+
+// stop ends the stream because of the peer.
+func (in *inbound) stop(err error) {
+	in.mu.Lock()
+	in.ended, in.rx = true, nil
+	in.wake.Broadcast()
+	in.mu.Unlock()
+	in.s.Abort(err)
+}
+
+// run handles the messages.
+func (in *inbound) run() {
+	for in.fill() {
+		for {
+			w, n, err := nextRecord(in.cur[in.off:], in.p.hub.o.MaxMessage)
+			if err == errShort {
+				break
+			}
+			if err == nil {
+				err = in.claim(&w)
+			}
+			if err != nil {
+				in.p.bad(in.ns.name, in.cur[in.off:], err)
+				in.stop(err)
+				in.off = len(in.cur)
+				break
+			}
+			in.handle(&w)
+			in.off += n
+			in.repay(int64(n))
+		}
+	}
+	in.mu.Lock()
+	files := in.files
+	in.files = nil
+	in.mu.Unlock()
+	in.unclaimed(files)
+	in.p.mu.Lock()
+	delete(in.p.ins, in.ns.name)
+	in.p.mu.Unlock()
+	in.flush()
+	_ = in.s.Close() // fails only of a channel that has ended
+	in.p.streams.Add(-1)
+	in.p.hub.running.Add(-1)
+}
+
+// fill waits for more and gives back the credit of what was read; false at the end.
+func (in *inbound) fill() bool {
+	if in.due > 0 && in.s.GrantDue(in.due) {
+		in.s.Grant(in.due)
+		in.due = 0
+	}
+	in.granted = 0
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for !in.ended && (len(in.rx) == 0 || len(in.tx)-in.txOff > mostAcks) {
+		in.wake.Wait()
+	}
+	if len(in.rx) == 0 {
+		return false
+	}
+	rest := in.cur[in.off:]
+	if len(rest) == 0 {
+		in.cur, in.rx = in.rx, in.cur[:0]
+	} else {
+		in.cur = append(in.cur[:copy(in.cur, rest)], in.rx...)
+		in.rx = in.rx[:0]
+	}
+	if cap(in.rx) > keepBuffer {
+		in.rx = nil
+	}
+	in.off = 0
+	in.due += in.cost
+	in.cost = 0
+	return true
+}
+
+// repay gives back the credit of n bytes that were read, once they are much: the
+// sender need not stand still while a long batch is handled.
+func (in *inbound) repay(n int64) {
+	if in.granted += n; in.granted < in.due && in.granted >= in.s.Window()/2 {
+		in.s.Grant(in.granted)
+		in.due -= in.granted
+		in.granted = 0
+	}
+}
+
+// claim takes the message's descriptors from those that came.
+func (in *inbound) claim(w *record) error {
+	if w.files == 0 {
+		return nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if w.files > len(in.files) {
+		return fmt.Errorf("%w: %d descriptors announced, %d came", errRecord, w.files, len(in.files))
+	}
+	in.r.files = append([]*os.File(nil), in.files[:w.files]...)
+	in.files = append(in.files[:0], in.files[w.files:]...)
+	return nil
+}
+
+func (in *inbound) unclaimed(files []*os.File) {
+	if len(files) > 0 {
+		closeFiles(files)
+		in.p.hub.counters.unclaimed.Add(uint64(len(files)))
+	}
+}
+
+// handle has one message handled and acknowledged.
+func (in *inbound) handle(w *record) {
+	generic, own, topic := in.ns.find(w.topic)
+	r := &in.r
+	files := r.files
+	*r = Received{Namespace: in.ns.name, Topic: topic, Peer: in.p, Format: w.format, Payload: w.payload, in: in, seq: w.seq, files: files}
+	var err error
+	if generic == nil && own == nil {
+		err = refusal(heddle.CodeNoHandler, "unknown topic %.64q in namespace %q", topic, in.ns.name)
+	} else {
+		err = in.p.run(in.s.Context(), r, generic, own)
+	}
+	in.unclaimed(r.files)
+	r.files = nil
+	switch {
+	case r.seq == 0 || r.settled:
+		if err != nil {
+			in.p.hub.trouble(in.p, fmt.Errorf("ipc: message: %s: %w", where(in.p.id, in.ns.name, topic, r.seq), err))
+		}
+	default:
+		_ = in.settle(r.seq, nil, err) // fails if the sender has gone
+	}
+}
+
+// run has the handlers handle a message, generic first.
+func (p *Peer) run(ctx context.Context, r *Received, generic, own MessageHandler) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = p.panicked("message", r.Namespace, r.Topic, recover())
+		}
+	}()
+	if generic != nil {
+		err = generic(ctx, r)
+	}
+	if err == nil && own != nil {
+		err = own(ctx, r)
+	}
+	returned = true
+	return err
+}
+
+// panicked logs a panic, or a Goexit, and is what the sender is told of it.
+func (p *Peer) panicked(what, ns, topic string, v any) error {
+	p.hub.log.Error("handler panicked", "what", what, "namespace", ns, "topic", topic, "peer", p.id, "panic", v, "stack", string(debug.Stack()))
+	p.hub.trouble(p, fmt.Errorf("ipc: %s: the handler panicked: %v", where(p.id, ns, topic, 0), v))
+	return refusal(heddle.CodeException, "the handler panicked: %v", v)
+}
+
+// settle acknowledges a message: with a failure, or with body.
+func (in *inbound) settle(seq uint64, body *Body, failed error) error {
+	a := ackRecord{seq: seq}
+	switch {
+	case failed != nil:
+		e := failure(failed)
+		a.failed, a.category, a.code = true, e.Category, e.Code
+		a.data = []byte(e.Msg[:min(len(e.Msg), in.p.hub.o.MaxMessage, session.MaxHead)])
+	case body != nil:
+		data, err := in.p.hub.payload(nil, body)
+		if err != nil {
+			return err
+		}
+		if len(data) > in.p.hub.o.MaxMessage {
+			return ErrTooLarge
+		}
+		a.format, a.data = body.format, data
+	}
+	in.mu.Lock()
+	if in.ended && in.s.Context().Err() != nil {
+		in.mu.Unlock()
+		return ErrPeerDied
+	}
+	in.tx = appendAck(in.tx, &a)
+	kick := !in.scheduled
+	in.scheduled = true
+	in.mu.Unlock()
+	if kick && in.s.Mux().Link().Do(in.flushFn) != nil {
+		return ErrPeerDied
+	}
+	return nil
+}
+
+// flush sends acknowledgements, as far as the sender takes them.
+func (in *inbound) flush() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.scheduled = false
+	for in.txOff < len(in.tx) {
+		n, err := in.s.TryWrite(in.tx[in.txOff:])
+		if err != nil {
+			break
+		}
+		if n == 0 {
+			return // OnWritable goes on
+		}
+		in.txOff += n
+	}
+	in.tx, in.txOff = in.tx[:0], 0
+	if cap(in.tx) > keepBuffer {
+		in.tx = nil
+	}
+	in.wake.Signal()
+}
