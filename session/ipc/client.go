@@ -265,10 +265,16 @@ func (c *Client) passable(files []*os.File) error {
 // Done is closed when the connection has ended, whoever ended it.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Close ends the connection; requests that wait fail. Not on the loop.
+// Close ends the connection once the messages that were sent have left, which it
+// waits for one second; requests that wait fail. Not on the loop.
 func (c *Client) Close() error {
 	var err error
 	c.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+		if c.peer != nil {
+			_ = c.peer.Flush(ctx) // the bound has passed, or nothing waits
+		}
+		cancel()
 		c.mux.Close(nil)
 		t := time.NewTimer(closeWait)
 		defer t.Stop()

@@ -176,14 +176,18 @@ func (h *Hub) Broadcast(m Message) (sent int, err error) {
 	return sent, nil
 }
 
-// Close ends every peer and waits for the handlers that run until ctx ends. A
-// closed hub takes no peers.
+// Close closes the channel of every peer once what was sent has left, and waits
+// for the handlers that run, all until ctx ends. A closed hub takes no peers.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
 	for _, p := range h.Peers() {
-		p.Close(ErrClosed)
+		if p.Flush(ctx) != nil {
+			p.Close(ErrClosed)
+			continue
+		}
+		p.leave()
 	}
 	for t := time.NewTicker(time.Millisecond); ; {
 		if h.running.Load() == 0 {
@@ -197,6 +201,19 @@ func (h *Hub) Close(ctx context.Context) error {
 			return fmt.Errorf("ipc: close: %d handlers still run", h.running.Load())
 		}
 	}
+}
+
+// leave closes the channel in order.
+func (p *Peer) leave() {
+	p.mu.RLock()
+	mux := p.mux
+	p.mu.RUnlock()
+	if mux == nil {
+		p.Close(nil)
+		return
+	}
+	mux.Close(nil)
+	p.End(nil)
 }
 
 // tell gives an event to whoever wants it.

@@ -77,6 +77,9 @@ func (in *inbound) OnMessage(s *session.Session, m session.Message) {
 	in.mu.Lock()
 	switch m.Kind {
 	case session.Chunk:
+		if in.rx == nil {
+			in.rx = getBuffer()
+		}
 		in.rx = append(in.rx, m.Data...)
 		if in.headCame {
 			in.cost += int64(len(m.Data)) + session.ChunkCost
@@ -161,6 +164,10 @@ func (in *inbound) fill() bool {
 		in.due = 0
 	}
 	in.granted = 0
+	if in.off == len(in.cur) {
+		putBuffer(in.cur) // none while nothing comes
+		in.cur, in.off = nil, 0
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for !in.ended && (len(in.rx) == 0 || len(in.tx)-in.txOff > mostAcks) {
@@ -171,14 +178,12 @@ func (in *inbound) fill() bool {
 	}
 	rest := in.cur[in.off:]
 	if len(rest) == 0 {
-		in.cur, in.rx = in.rx, in.cur[:0]
+		in.cur = in.rx
 	} else {
 		in.cur = append(in.cur[:copy(in.cur, rest)], in.rx...)
-		in.rx = in.rx[:0]
+		putBuffer(in.rx)
 	}
-	if cap(in.rx) > keepBuffer {
-		in.rx = nil
-	}
+	in.rx = nil
 	in.off = 0
 	in.due += in.cost
 	in.cost = 0
@@ -289,6 +294,9 @@ func (in *inbound) settle(seq uint64, body *Body, failed error) error {
 		in.mu.Unlock()
 		return ErrPeerDied
 	}
+	if in.tx == nil {
+		in.tx = getBuffer()
+	}
 	in.tx = appendAck(in.tx, &a)
 	kick := !in.scheduled
 	in.scheduled = true
@@ -314,9 +322,7 @@ func (in *inbound) flush() {
 		}
 		in.txOff += n
 	}
-	in.tx, in.txOff = in.tx[:0], 0
-	if cap(in.tx) > keepBuffer {
-		in.tx = nil
-	}
+	putBuffer(in.tx)
+	in.tx, in.txOff = nil, 0
 	in.wake.Signal()
 }

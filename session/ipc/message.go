@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -27,9 +26,6 @@ type Message struct {
 
 	checked bool // the body was looked at
 }
-
-// scratch keeps buffers for bodies that are encoded.
-var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
 // Post sends m one way: nobody will say what became of it. It returns when m is
 // queued, waiting for room until ctx ends. Its errors: those of the message
@@ -61,18 +57,19 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 	m.defaults()
 	data := m.Body.data
 	if !m.checked {
-		buf := scratch.Get().(*[]byte)
 		var err error
-		if data, err = p.hub.payload((*buf)[:0], &m.Body); err != nil {
-			scratch.Put(buf)
+		if !m.Body.encoded && m.Body.format == FormatValue {
+			buf := getBuffer()
+			defer func() { putBuffer(buf) }()
+			if data, err = p.hub.payload(buf, &m.Body); err == nil {
+				buf = data
+			}
+		} else {
+			data, err = p.hub.payload(nil, &m.Body)
+		}
+		if err != nil {
 			return nil, err
 		}
-		defer func() {
-			if !m.Body.encoded && m.Body.format == FormatValue && cap(data) <= keepBuffer {
-				*buf = data
-			}
-			scratch.Put(buf)
-		}()
 	}
 	if p.wire != nil {
 		return nil, p.overWire(ctx, m, data, acked)

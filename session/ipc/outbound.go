@@ -8,9 +8,6 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
-// keepBuffer is how large a buffer may be that is kept for the next message.
-const keepBuffer = 256 << 10
-
 // mostPassed is how many messages with descriptors may be on their way, not yet
 // acknowledged: with MaxFiles each they are all that a receiver holds.
 const mostPassed = 4
@@ -46,6 +43,7 @@ type outbound struct {
 	passing   map[uint64]struct{} // messages with descriptors that are not acknowledged
 	passers   int                 // queued messages with descriptors
 	room      chan struct{}       // closed when half the queue is free; nil if nobody waits
+	drained   chan struct{}       // closed when the queue is empty; nil if nobody waits
 	troubles  []error             // to be told once mu is free
 	age       *time.Timer         // runs while messages wait for the peer to be ready
 }
@@ -127,6 +125,9 @@ func (o *outbound) add(m *Message, data []byte, a *Ack) (wait <-chan struct{}, e
 		if o.age == nil {
 			o.age = time.AfterFunc(h.QueueAge, o.expireOld)
 		}
+	}
+	if o.buf == nil {
+		o.buf = getBuffer()
 	}
 	o.tidyLocked(size)
 	o.buf = appendRecord(o.buf, &r)
@@ -262,10 +263,12 @@ func (o *outbound) advanceLocked() {
 	if o.off < len(o.buf) {
 		return
 	}
-	o.base, o.off, o.buf = at, 0, o.buf[:0]
+	putBuffer(o.buf)
+	o.base, o.off, o.buf = at, 0, nil
 	o.recs, o.first = o.recs[:0], 0
-	if cap(o.buf) > keepBuffer {
-		o.buf = nil
+	if o.drained != nil {
+		close(o.drained)
+		o.drained = nil
 	}
 }
 

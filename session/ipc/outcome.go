@@ -28,6 +28,19 @@ func (o *outbound) giveUp(a *Ack, err error) {
 	o.roomLocked()
 }
 
+// empty returns a channel that is closed when nothing is queued, nil if it is so.
+func (o *outbound) empty() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.retired || len(o.recs) == 0 {
+		return nil
+	}
+	if o.drained == nil {
+		o.drained = make(chan struct{})
+	}
+	return o.drained
+}
+
 // removeLocked takes a queued message out that has not begun to leave.
 func (o *outbound) removeLocked(i int) {
 	from := o.startLocked(i)
@@ -40,6 +53,7 @@ func (o *outbound) removeLocked(i int) {
 		o.recs[j].end -= n
 	}
 	o.recs = append(o.recs[:i], o.recs[i+1:]...)
+	o.advanceLocked()
 }
 
 // expireOld drops the messages that have waited too long for the peer to be ready.
@@ -96,6 +110,10 @@ func (o *outbound) retire(err error) {
 		a.finishLocked(Reply{}, o.p.ended(o.ns, a.topic, a.seq, err))
 	}
 	o.buf, o.recs, o.off, o.first = nil, nil, 0, 0
+	if o.drained != nil {
+		close(o.drained)
+		o.drained = nil
+	}
 	o.roomLocked()
 	s := o.s
 	o.mu.Unlock()

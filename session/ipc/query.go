@@ -17,7 +17,7 @@ type Query struct {
 	Namespace string // "" is DefaultNamespace
 	Topic     string // "" becomes NoTopic
 	Body      Body
-	Files     []any // as in Message
+	Files     []any // as in Message; closed here once the range has begun and they were found good
 
 	First      time.Duration // until the first reply, or the end; 0: the hub's; negative: none
 	Gap        time.Duration // from one reply to the next, or the end; likewise

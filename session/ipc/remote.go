@@ -1,9 +1,12 @@
 package ipc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -132,6 +135,25 @@ func (p *Peer) Close(err error) {
 	if wire != nil {
 		wire.Close(err)
 	}
+}
+
+// Flush waits until what was sent before is on its way: in the channel's outbox,
+// which closing the channel in order delivers. It returns ctx's cause if that ends
+// first; what waits for the peer to be ready is waited for, too.
+func (p *Peer) Flush(ctx context.Context) error {
+	p.mu.RLock()
+	outs := slices.Collect(maps.Values(p.outs))
+	p.mu.RUnlock()
+	for _, o := range outs {
+		if c := o.empty(); c != nil {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
 }
 
 // End says that the channel has ended: all that waits fails, at once. For whoever

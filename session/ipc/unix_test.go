@@ -22,7 +22,13 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		child(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // newLoop gives a loop that runs until the test's end.
 func newLoop(t *testing.T) *loop.Loop {
