@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,21 +31,29 @@ func TestConnector(t *testing.T) {
 		there := NewHub(HubOptions{})
 		var book notebook
 		there.Default().Handle("t", book.handler)
-		var changes []Change
+		var mu sync.Mutex
+		var all []Change
 		var times []time.Duration
+		history := func() []Change {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}
 		begun := time.Now()
 		refused := errors.New("refused")
-		up := false
+		var up atomic.Bool
 		var cur *fakeClient
 		var wire *side
 		o := ConnectorOptions{DialOptions: DialOptions{Hub: hub}, ReconnectMin: 100 * time.Millisecond, ReconnectMax: 300 * time.Millisecond, OnChange: func(c Change) {
-			changes = append(changes, c)
+			mu.Lock()
+			all = append(all, c)
 			times = append(times, time.Since(begun))
+			mu.Unlock()
 		}}
 		ctx, end := context.WithCancel(t.Context())
 		c := &Connector{o: o.withDefaults(), end: end, done: make(chan struct{})}
 		go c.run(ctx, func(context.Context) (client, error) {
-			if !up {
+			if !up.Load() {
 				return nil, refused
 			}
 			cur = &fakeClient{peer: newPeer(t, hub, PeerInfo{}), done: make(chan struct{})}
@@ -63,8 +73,9 @@ func TestConnector(t *testing.T) {
 			}
 		}
 		time.Sleep(2500 * time.Millisecond)
-		up = true
+		up.Store(true)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if err := c.Post(t.Context(), say("t", "1")); err != nil {
 			t.Error(err)
 		}
@@ -77,12 +88,14 @@ func TestConnector(t *testing.T) {
 			if err := c.Post(t.Context(), say("t", "lost")); err != ErrDown {
 				t.Errorf("while down again: got %v", err)
 			}
+			changes := history()
 			last := changes[len(changes)-1]
 			if last.Kind != Disconnected {
 				t.Fatalf("got %+v", last)
 			}
 			gaps = append(gaps, last.Wait)
 			time.Sleep(time.Second)
+			synctest.Wait()
 		}
 		a, err := c.Send(t.Context(), say("t", "2"))
 		if err != nil {
@@ -98,6 +111,7 @@ func TestConnector(t *testing.T) {
 			t.Errorf("after Close: got %v", err)
 		}
 		book.want(t, "1", "2")
+		changes := history()
 		for i, want := range []ChangeKind{Failed, Failed, Failed, Connected, Disconnected, Reconnected} {
 			if changes[i].Kind != want || (want == Failed) != (changes[i].Err == refused) {
 				t.Errorf("change %d: got %+v, want kind %d", i, changes[i], want)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -206,11 +207,11 @@ func TestStoppedAndContinued(t *testing.T) {
 // and empty in turn, and other namespaces and peers do not wait.
 func TestSlowHandlerHoldsNobodyUp(t *testing.T) {
 	hub, path, _ := open(t, HubOptions{})
-	var got []string
+	var book notebook
 	release := make(chan struct{})
 	space(t, hub, "slow").Handle("t", func(_ context.Context, r *Received) error {
 		<-release
-		got = append(got, strings.TrimRight(string(r.Payload), "x"))
+		book.note("%s", strings.TrimRight(string(r.Payload), "x"))
 		return nil
 	})
 	hub.Default().Handle("t", func(context.Context, *Received) error { return nil })
@@ -242,6 +243,7 @@ func TestSlowHandlerHoldsNobodyUp(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
+	got := book.all()
 	if len(got) != n+1 {
 		t.Fatalf("%d messages", len(got))
 	}
@@ -255,10 +257,10 @@ func TestSlowHandlerHoldsNobodyUp(t *testing.T) {
 // C21: a million messages that nobody acknowledges leave no memory behind.
 func TestUnmonitoredLeavesNothing(t *testing.T) {
 	hub, path, _ := open(t, HubOptions{})
-	var n int
-	hub.Default().Handle("t", func(context.Context, *Received) error { n++; return nil })
+	var n atomic.Int64
+	hub.Default().Handle("t", func(context.Context, *Received) error { n.Add(1); return nil })
 	p := meet(t, path, DialOptions{}).Peer()
-	sum := 0
+	var sum int64
 	round := func(k int) uint64 {
 		for range k {
 			post(t, p, say("t", "payload"))
@@ -266,8 +268,8 @@ func TestUnmonitoredLeavesNothing(t *testing.T) {
 		if _, err := p.Ask(t.Context(), say("t", "")); err != nil {
 			t.Fatal(err)
 		}
-		if sum += k + 1; n != sum {
-			t.Errorf("%d of %d were handled", n, sum)
+		if sum += int64(k) + 1; n.Load() != sum {
+			t.Errorf("%d of %d were handled", n.Load(), sum)
 		}
 		runtime.GC()
 		runtime.GC() // pools are emptied by the second

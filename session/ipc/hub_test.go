@@ -77,6 +77,30 @@ func join(t testing.TB, here, there *Hub) (sa, sb *side) {
 	return plug(t, newPeer(t, here, PeerInfo{Kind: "there", Files: true}), newPeer(t, there, PeerInfo{Kind: "here", Files: true}))
 }
 
+// A chronicle keeps a hub's events.
+type chronicle struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (c *chronicle) on(e Event) {
+	c.mu.Lock()
+	c.events = append(c.events, e)
+	c.mu.Unlock()
+}
+
+// troubles are the errors of that kind.
+func (c *chronicle) troubles() (errs []error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.events {
+		if e.Kind == Trouble {
+			errs = append(errs, e.Err)
+		}
+	}
+	return errs
+}
+
 // A notebook notes what handlers got.
 type notebook struct {
 	mu    sync.Mutex
@@ -338,12 +362,8 @@ func TestReadyPerNamespace(t *testing.T) {
 // The queue is bounded by count, by bytes and by age.
 func TestQueueBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var events []error
-		h := NewHub(HubOptions{QueueMessages: 10, QueueBytes: 1000, QueueAge: 5 * time.Second, OnEvent: func(e Event) {
-			if e.Kind == Trouble {
-				events = append(events, e.Err)
-			}
-		}})
+		var c chronicle
+		h := NewHub(HubOptions{QueueMessages: 10, QueueBytes: 1000, QueueAge: 5 * time.Second, OnEvent: c.on})
 		p := newPeer(t, h, PeerInfo{Waits: true})
 		defer p.End(nil)
 		for range 10 {
@@ -373,6 +393,8 @@ func TestQueueBounds(t *testing.T) {
 		if err := p.Post(t.Context(), say("t", "late")); err != nil || time.Since(begun) < 4*time.Second {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
+		synctest.Wait()
+		events := c.troubles()
 		if n := h.Counters().Expired; n != 11 || len(events) != 2 || !errors.Is(events[0], ErrExpired) {
 			t.Errorf("%d expired, events %v", n, events)
 		}

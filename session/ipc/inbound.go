@@ -44,6 +44,7 @@ type inbound struct {
 	headCame  bool   // the first chunk has come, which costs none
 	files     []*os.File
 	ended     bool
+	failed    error  // what the peer did wrong; whatever comes then is dropped
 	tx        []byte // acknowledgements to be sent
 	txOff     int
 	scheduled bool
@@ -75,6 +76,11 @@ func (p *Peer) acceptMessages(s *session.Session, name string) error {
 // OnMessage takes in what the peer sent.
 func (in *inbound) OnMessage(s *session.Session, m session.Message) {
 	in.mu.Lock()
+	if in.failed != nil {
+		in.mu.Unlock()
+		m.Drop()
+		return
+	}
 	switch m.Kind {
 	case session.Chunk:
 		if in.rx == nil {
@@ -112,13 +118,13 @@ func (in *inbound) OnEnd(*session.Session, error) {
 	in.mu.Unlock()
 }
 
-// stop ends the stream because of the peer.
+// stop ends the stream because of the peer, who is told when the goroutine has
+// ended: then there may be another.
 func (in *inbound) stop(err error) {
 	in.mu.Lock()
-	in.ended, in.rx = true, nil
+	in.ended, in.failed, in.rx = true, err, nil
 	in.wake.Broadcast()
 	in.mu.Unlock()
-	in.s.Abort(err)
 }
 
 // run handles the messages.
@@ -144,7 +150,7 @@ func (in *inbound) run() {
 		}
 	}
 	in.mu.Lock()
-	files := in.files
+	files, failed := in.files, in.failed
 	in.files = nil
 	in.mu.Unlock()
 	in.unclaimed(files)
@@ -152,7 +158,11 @@ func (in *inbound) run() {
 	delete(in.p.ins, in.ns.name)
 	in.p.mu.Unlock()
 	in.flush()
-	_ = in.s.Close() // fails only of a channel that has ended
+	if failed != nil {
+		in.s.Abort(failed)
+	} else {
+		_ = in.s.Close() // fails only of a channel that has ended
+	}
 	in.p.streams.Add(-1)
 	in.p.hub.running.Add(-1)
 }
