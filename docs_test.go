@@ -122,3 +122,41 @@ func hasTest(t *testing.T, dir, name string) bool {
 	}
 	return false
 }
+
+var messagingRow = regexp.MustCompile(`(?m)^\| ([CS])(\d+)( \*)? \|(.*)\|$`)
+
+// TestMessagingPromises wants a row for each promise of clusterphone and
+// socket-ipc, and that the tests which it names exist.
+func TestMessagingPromises(t *testing.T) {
+	const page = "docs/messaging.md"
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, m := range messagingRow.FindAllStringSubmatch(string(b), -1) {
+		row := m[1] + m[2]
+		if seen[row] {
+			t.Errorf("row %s is there twice", row)
+		}
+		seen[row] = true
+		shown(t, row, m[4])
+	}
+	for kind, most := range map[string]int{"C": 21, "S": 23} {
+		for n := 1; n <= most; n++ {
+			row := kind + strconv.Itoa(n)
+			if !seen[row] {
+				t.Errorf("row %s is missing", row)
+			}
+			delete(seen, row)
+		}
+	}
+	for row := range seen {
+		t.Errorf("row %s: there is no such promise", row)
+	}
+	for _, m := range namedTest.FindAllStringSubmatch(string(b), -1) {
+		if !hasTest(t, m[1], m[2]) {
+			t.Errorf("%s names %s.%s, which is not there", page, m[1], m[2])
+		}
+	}
+}

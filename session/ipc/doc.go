@@ -1,5 +1,16 @@
-// Package ipc carries requests between processes of one user on one machine,
-// over a unix socket: a [Server] answers topics, a [Client] asks.
+// Package ipc carries messages and requests between processes of one user on one
+// machine, over a unix socket.
+//
+// A [Hub] has the handlers, by namespace and topic, and knows the other ends, each a
+// [Peer]: to it go messages (Post, and Send with an acknowledgement) and requests
+// with streams of replies, with descriptors if need be. A [Server] with a Hub and a
+// [Client] give it peers on sockets; a [Connector] is a client that connects again;
+// Hub.Attach takes any session.Mux. docs/messaging.md says how to use it,
+// docs/ipc.md what is on the wire.
+//
+// Beside that a [Server] answers bare topics with [Server.Handle], which
+// [Client.Request] asks: the daemon's own words, which nothing that goes through a
+// hub can reach.
 //
 // # On the wire
 //

@@ -8,15 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	heddle "github.com/heddle-go/heddle"
-	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
@@ -110,7 +107,10 @@ func TestOneAllAndBack(t *testing.T) {
 	if p, err := hub.Peer(first.ID()); err != nil || p != first {
 		t.Errorf("got %v, %v", p, err)
 	}
-	if _, err := first.Ask(t.Context(), say("t", "one")); err != nil {
+	if err := hub.PostTo(t.Context(), first.ID(), say("t", "one")); err != nil {
+		t.Error(err)
+	}
+	if err := first.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if n, err := hub.Broadcast(say("t", "all")); n != 3 || err != nil {
@@ -131,6 +131,9 @@ func TestOneAllAndBack(t *testing.T) {
 	var unknown *UnknownPeerError
 	if _, err := hub.Peer(id); !errors.As(err, &unknown) || unknown.ID != id {
 		t.Errorf("a client that left: got %v", err)
+	}
+	if err := hub.PostTo(t.Context(), id, say("late", "")); !errors.As(err, &unknown) || unknown.Topic != "late" {
+		t.Errorf("a message to it: got %v", err)
 	}
 	if _, err := hub.Peer("forged"); !errors.As(err, &unknown) {
 		t.Errorf("a forged id: got %v", err)
@@ -317,197 +320,6 @@ func TestClientCloseFlushes(t *testing.T) {
 	}
 	c.Close()
 	eventually(t, "all messages", func() bool { return len(book.all()) == 5000 })
-}
-
-// S12: data that are no message end that stream with a typed event, and nothing else.
-func TestBadData(t *testing.T) {
-	hub, path, c := open(t, HubOptions{})
-	var book notebook
-	hub.Default().Handle("t", book.handler)
-	for i, bad := range []string{"\xc1", "null", "42", "\x95\x00", "\x95\xc0\xa1t\x00\x09\xa0", "\x95\xc0\xa1t\x11\x00\xa0",
-		"\x95\xc0\xdb\xff\xff\xff\xff", "\x95\xc0\xa1t\x00\x01\xdb\x7f\xff\xff\xff", "\x95\xc0\xa1t\x01\x01\xa0", "{\"a\":1}\n"} {
-		cl := meet(t, path, DialOptions{})
-		s, err := cl.mux.Open(session.OpenOptions{Event: eventMessages + "_"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		good := appendRecord(nil, &record{topic: []byte("t"), format: FormatBytes, payload: fmt.Append(nil, i)})
-		if err := s.WriteChunk(append(good, bad...)); err != nil {
-			t.Fatal(err)
-		}
-		var e *session.Error
-		if _, err := s.Recv(); !errors.As(err, &e) || !e.Remote {
-			t.Errorf("%q: got %v", bad, err)
-		}
-		ev := c.await(t, "the event", func(e Event) bool {
-			var d *DataError
-			return errors.As(e.Err, &d) && string(d.Data) == bad
-		})
-		if ev.Peer == nil || ev.Kind != Trouble {
-			t.Errorf("%q: got %+v", bad, ev)
-		}
-		if l := book.all(); len(l) != i+1 {
-			t.Errorf("%q: what came before was not handled: %q", bad, l)
-		}
-		// The same connection still carries messages.
-		if _, err := cl.Peer().Ask(t.Context(), Message{Topic: "unknown"}); !errors.Is(err, ErrUnknownTopic) {
-			t.Errorf("%q: afterwards: %v", bad, err)
-		}
-	}
-}
-
-// S20: a client that resets with unread data is an event, and the server lives.
-func TestPeerReset(t *testing.T) {
-	hub, path, c := open(t, HubOptions{})
-	hub.Default().Handle("t", func(_ context.Context, r *Received) error { return nil })
-	cl := meet(t, path, DialOptions{})
-	eventually(t, "the peer", func() bool { return len(hub.Peers()) == 1 })
-	p := hub.Peers()[0]
-	post(t, cl.Peer(), say("t", "x"))
-	cl.mux.Link().Do(func() { cl.mux.Link().Pause() }) // so it reads nothing any more
-	for range 100 {
-		if err := p.Post(t.Context(), Message{Topic: "t", Body: Bytes(make([]byte, 10_000)), NoWait: true}); err != nil {
-			break
-		}
-	}
-	cl.mux.Abort(nil)
-	c.await(t, "its going", func(e Event) bool { return e.Kind == PeerGone && e.Peer == p })
-	if r, err := meet(t, path, DialOptions{}).Peer().Ask(t.Context(), say("t", "")); err != nil {
-		t.Errorf("afterwards: %v, %v", r, err)
-	}
-}
-
-// S18: a reader that is too slow for a broadcast is dropped, with an error, and the
-// others get everything.
-func TestBroadcastSlowReader(t *testing.T) {
-	hub, path, c := open(t, HubOptions{})
-	own, slow := NewHub(HubOptions{}), NewHub(HubOptions{})
-	var n atomic.Int64
-	own.Default().Handle("t", func(context.Context, *Received) error { n.Add(1); return nil })
-	release := make(chan struct{})
-	slow.Default().Handle("t", func(context.Context, *Received) error { <-release; return nil })
-	defer close(release)
-	good := meet(t, path, DialOptions{Hub: own, Name: "good"})
-	meet(t, path, DialOptions{Hub: slow, Name: "slow"})
-	eventually(t, "both", func() bool { return len(hub.Peers()) == 2 })
-	m := Message{Topic: "t", Body: Bytes(make([]byte, 64<<10))}
-	sent := 0
-	for len(hub.Peers()) == 2 && sent < 1000 {
-		if _, err := hub.Broadcast(m); err != nil {
-			t.Fatal(err)
-		}
-		sent++
-		for _, p := range hub.Peers() {
-			if p.Info().Name == "good" { // this one keeps pace
-				if err := p.Flush(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
-	e := c.await(t, "the drop", func(e Event) bool { return e.Kind == PeerGone })
-	if e.Peer.Info().Name != "slow" || !errors.Is(e.Err, ErrSlow) {
-		t.Errorf("got %s, %v", e.Peer.Info().Name, e.Err)
-	}
-	if held := sent * (64 << 10); held > 16<<20 {
-		t.Errorf("%d bytes were kept for a client that reads nothing", held)
-	}
-	if _, err := hub.Peers()[0].Ask(t.Context(), m); err != nil {
-		t.Error(err)
-	}
-	good.Close()
-	if got := n.Load(); got != int64(sent)+1 {
-		t.Errorf("%d of %d broadcasts", got, sent+1)
-	}
-}
-
-// A flood of namespaces and topics that nobody knows leaves nothing behind.
-func TestFloodOfNames(t *testing.T) {
-	hub, path, _ := open(t, HubOptions{})
-	cl := meet(t, path, DialOptions{})
-	p := cl.Peer()
-	for i := range 2000 {
-		if err := p.Post(t.Context(), Message{Namespace: fmt.Sprint("ns", i), Topic: "t"}); err != nil {
-			t.Fatal(err)
-		}
-		post(t, p, say(fmt.Sprint("topic", i), ""))
-	}
-	eventually(t, "the end of the streams", func() bool {
-		p.mu.RLock()
-		defer p.mu.RUnlock()
-		return len(p.outs) <= 1
-	})
-	if _, err := p.Ask(t.Context(), say("last", "")); !errors.Is(err, ErrUnknownTopic) {
-		t.Errorf("got %v", err)
-	}
-	srv := hub.Peers()[0]
-	srv.mu.RLock()
-	ins := len(srv.ins)
-	srv.mu.RUnlock()
-	if ins != 1 || hub.running.Load() != 1 || cl.mux.Sessions() != 1 {
-		t.Errorf("%d streams, %d goroutines, %d sessions", ins, hub.running.Load(), cl.mux.Sessions())
-	}
-}
-
-// S23: a conversation cut at every byte is the same conversation.
-func TestCutAtEveryByte(t *testing.T) {
-	hub, path, _ := open(t, HubOptions{})
-	hub.Default().Handle("t", func(_ context.Context, r *Received) error { return r.Reply(Bytes(r.Payload)) })
-	var wire []byte
-	for i, text := range []string{"grün", "", "dritte"} {
-		wire = appendRecord(wire, &record{seq: uint64(i + 1), topic: []byte("t"), format: FormatBytes, payload: []byte(text)})
-	}
-	talk := codec.AppendInvoke(nil, heddle.V1, 3, eventMessages+"_", -1)
-	talk = append(talk, codec.AppendChunk(nil, heddle.V1, 3, wire[:20])...)
-	talk = append(talk, codec.AppendChunk(nil, heddle.V1, 3, wire[20:])...)
-	hello := appendOffer(nil, "raw", "", 0)
-	var want []byte
-	for i, text := range []string{"grün", "", "dritte"} {
-		want = appendAck(want, &ackRecord{seq: uint64(i + 1), format: FormatBytes, data: []byte(text)})
-	}
-	for cut := range talk {
-		c, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := codec.NewDecoder(heddle.V1, codec.Limits{})
-		var buf, got []byte
-		next := func() codec.Frame {
-			for {
-				f, n, err := d.Next(buf)
-				if err == nil {
-					buf = buf[n:]
-					return f
-				}
-				p := make([]byte, 4096)
-				n, err = c.Read(p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				buf = append(buf, p[:n]...)
-			}
-		}
-		c.Write(hello)
-		next()
-		c.Write(talk[:cut])
-		time.Sleep(200 * time.Microsecond) // so that the pieces mostly arrive apart; either way is right
-		c.Write(talk[cut:])
-		for len(got) < len(want) {
-			f := next()
-			if f.Session != 3 || f.Type != heddle.MsgWrite {
-				t.Fatalf("cut at %d: frame %+v", cut, f)
-			}
-			var chunk heddle.Chunk
-			if err := codec.DecodeArgs(&chunk, f.Args, 1); err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, chunk.Data...)
-		}
-		if string(got) != string(want) {
-			t.Fatalf("cut at %d: got %x, want %x", cut, got, want)
-		}
-		c.Close()
-	}
 }
 
 // Examples of a server that comes and goes are in example_test.go; here is what the

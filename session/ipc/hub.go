@@ -148,6 +148,16 @@ func (h *Hub) Peer(id string) (*Peer, error) {
 	return p, nil
 }
 
+// PostTo posts m to the peer with this id, or fails with an *UnknownPeerError that
+// names the topic.
+func (h *Hub) PostTo(ctx context.Context, id string, m Message) error {
+	p, err := h.Peer(id)
+	if err != nil {
+		return &UnknownPeerError{ID: id, Topic: m.Topic}
+	}
+	return p.Post(ctx, m)
+}
+
 // Broadcast posts m to every peer that is there, without waiting, and returns how
 // many that were. A peer that reads too slowly for its queue is dropped, which its
 // PeerGone event says with ErrSlow. The error is that of the message itself.

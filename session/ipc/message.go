@@ -33,7 +33,7 @@ type Message struct {
 // ErrQueueFull, ErrNotReady, ErrPeerDied, ErrUnknownNamespace never.
 func (p *Peer) Post(ctx context.Context, m Message) error {
 	if m.Body.encoded && m.Body.format <= FormatBytes && m.Files == nil && p.wire == nil {
-		return p.queue(ctx, &m, m.Body.data, nil, nil) // the path of most
+		return p.queue(ctx, &m, m.Body.data, nil, time.Time{}) // the path of most
 	}
 	_, err := p.send(ctx, &m, false)
 	return err
@@ -86,26 +86,16 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 		// It is acknowledged too: so is known how many descriptors wait there.
 		a = &Ack{p: p, ns: m.Namespace, topic: m.Topic, files: files, passes: true}
 	}
-	var deadline <-chan time.Time
+	var deadline time.Time
 	if d := p.ackTimeout(m); acked && d > 0 {
-		begun := time.Now()
-		if m.NoWait {
-			err = p.queue(ctx, m, data, a, nil)
-		} else {
-			t := time.NewTimer(d)
-			deadline = t.C
-			err = p.queue(ctx, m, data, a, deadline)
-			t.Stop()
-		}
-		if err == nil {
-			a.arm(d - time.Since(begun))
-		}
-	} else {
-		err = p.queue(ctx, m, data, a, nil)
+		deadline = time.Now().Add(d)
 	}
-	if err != nil {
+	if err := p.queue(ctx, m, data, a, deadline); err != nil {
 		closeFiles(files)
 		return nil, err
+	}
+	if !deadline.IsZero() {
+		a.arm(deadline)
 	}
 	closeGiven(m.Files)
 	return a, nil
@@ -128,7 +118,7 @@ func (m *Message) defaults() {
 }
 
 // queue hands the message to its stream, waiting for room.
-func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadline <-chan time.Time) error {
+func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadline time.Time) error {
 	m.defaults()
 	switch {
 	case len(data) > p.hub.o.MaxMessage:
@@ -136,6 +126,7 @@ func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadl
 	case len(m.Topic) > MaxName:
 		return fmt.Errorf("%w: a topic of %d bytes", ErrName, len(m.Topic))
 	}
+	var late <-chan time.Time
 	for {
 		o, err := p.stream(m.Namespace)
 		if err != nil {
@@ -149,12 +140,16 @@ func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadl
 			return err
 		case m.NoWait:
 			return ErrQueueFull
+		case late == nil && !deadline.IsZero():
+			t := time.NewTimer(time.Until(deadline))
+			defer t.Stop()
+			late = t.C
 		}
 		select {
 		case <-room:
 		case <-ctx.Done():
 			return fmt.Errorf("ipc: %s: %w", where(p.id, m.Namespace, m.Topic, 0), context.Cause(ctx))
-		case <-deadline:
+		case <-late:
 			return &TimeoutError{Peer: p.id, Namespace: m.Namespace, Topic: m.Topic}
 		}
 	}
@@ -203,11 +198,11 @@ func (a *Ack) Wait(ctx context.Context) (Reply, error) {
 }
 
 // arm begins the time-out.
-func (a *Ack) arm(d time.Duration) {
+func (a *Ack) arm(deadline time.Time) {
 	a.o.mu.Lock()
 	defer a.o.mu.Unlock()
 	if a.o.pending[a.seq] == a {
-		a.timer = time.AfterFunc(d, a.expire)
+		a.timer = time.AfterFunc(time.Until(deadline), a.expire)
 	}
 }
 
