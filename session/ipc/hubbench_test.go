@@ -70,10 +70,7 @@ func benchHub(b *testing.B, mode string, size int) {
 	for range workers {
 		dial(work, "worker")
 	}
-	var ws []*Peer
-	for _, p := range hub.Peers() {
-		ws = append(ws, p)
-	}
+	ws := hub.Peers()
 	var turn atomic.Uint64
 	hub.Default().Handle("work", count)
 	hub.Default().Handle("relay", func(ctx context.Context, r *Received) error {

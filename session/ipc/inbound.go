@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -248,7 +249,7 @@ func (in *inbound) handle(w *record) {
 	r.files = nil
 	switch {
 	case r.seq == 0 || r.settled:
-		if err != nil {
+		if err != nil && !errors.As(err, new(panicError)) {
 			in.p.hub.trouble(in.p, fmt.Errorf("ipc: message: %s: %w", where(in.p.id, in.ns.name, topic, r.seq), err))
 		}
 	default:
@@ -278,8 +279,13 @@ func (p *Peer) run(ctx context.Context, r *Received, generic, own MessageHandler
 func (p *Peer) panicked(what, ns, topic string, v any) error {
 	p.hub.log.Error("handler panicked", "what", what, "namespace", ns, "topic", topic, "peer", p.id, "panic", v, "stack", string(debug.Stack()))
 	p.hub.trouble(p, fmt.Errorf("ipc: %s: the handler panicked: %v", where(p.id, ns, topic, 0), v))
-	return refusal(heddle.CodeException, "the handler panicked: %v", v)
+	return panicError{refusal(heddle.CodeException, "the handler panicked: %v", v)}
 }
+
+// A panicError is of a handler that panicked, which was told where it happened.
+type panicError struct{ error }
+
+func (e panicError) Unwrap() error { return e.error }
 
 // settle acknowledges a message: with a failure, or with body.
 func (in *inbound) settle(seq uint64, body *Body, failed error) error {

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 )
@@ -48,7 +49,8 @@ func (r *Received) Reply(b Body) error {
 	return err
 }
 
-// Fail acknowledges the message with an error, like returning it.
+// Fail acknowledges the message with an error, like returning it; of a message that
+// asks for no acknowledgement it is a Trouble.
 func (r *Received) Fail(err error) error {
 	if r.settled {
 		return ErrAcked
@@ -56,6 +58,7 @@ func (r *Received) Fail(err error) error {
 	r.settled = true
 	switch {
 	case r.seq == 0:
+		r.Peer.hub.trouble(r.Peer, fmt.Errorf("ipc: message: %s: %w", where(r.Peer.id, r.Namespace, r.Topic, 0), err))
 		return nil
 	case r.reply != nil:
 		r.failed = err
