@@ -4,7 +4,9 @@ package ipc
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -133,4 +135,75 @@ func benchHub(b *testing.B, mode string, size int) {
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(cpu()-begun)/float64(b.N), "cpu-ns/msg")
+}
+
+// BenchmarkPlainJSON is what the same messages cost with package net and
+// encoding/json alone: lines of JSON from 64 clients to one server, unbuffered as
+// they are sent.
+func BenchmarkPlainJSON(b *testing.B) {
+	const clients = 64
+	type message struct {
+		Topic string `json:"topic"`
+		Data  []byte `json:"data"`
+	}
+	for _, size := range []int{128, 16 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			ln, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for range clients {
+					c, err := ln.Accept()
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					wg.Go(func() {
+						defer c.Close()
+						for d := json.NewDecoder(c); ; {
+							var m message
+							if err := d.Decode(&m); err != nil {
+								return // the client has closed
+							}
+						}
+					})
+				}
+				ln.Close()
+			})
+			var conns []net.Conn
+			for range clients {
+				c, err := net.Dial("unix", ln.Addr().String())
+				if err != nil {
+					b.Fatal(err)
+				}
+				conns = append(conns, c)
+			}
+			payload := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			runtime.GC()
+			begun := cpu()
+			b.ResetTimer()
+			for i, c := range conns {
+				n := b.N / clients
+				if i < b.N%clients {
+					n++
+				}
+				wg.Go(func() {
+					defer c.Close()
+					for e := json.NewEncoder(c); n > 0; n-- {
+						if err := e.Encode(message{"work", payload}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(cpu()-begun)/float64(b.N), "cpu-ns/msg")
+		})
+	}
 }
