@@ -3,6 +3,7 @@ package ipc
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
@@ -50,4 +51,134 @@ func failure(err error) *session.Error {
 		e = &session.Error{Category: heddle.CategoryUser, Code: codeFailed, Msg: err.Error()}
 	}
 	return e
+}
+
+var (
+	// ErrName refuses the name of a namespace or a topic.
+	ErrName = errors.New("ipc: not a name")
+
+	// ErrUnknownNamespace reports that the peer has no such namespace, and
+	// ErrUnknownTopic that nobody handles this topic in it.
+	ErrUnknownNamespace = errors.New("ipc: unknown namespace")
+	ErrUnknownTopic     = errors.New("ipc: unknown topic")
+
+	// ErrPeerDied reports that the peer went before it acknowledged or
+	// answered, or that it is gone already.
+	ErrPeerDied = errors.New("ipc: the peer died")
+
+	// ErrNotReady refuses descriptors for a peer that is not ready.
+	ErrNotReady = errors.New("ipc: the peer is not ready")
+
+	// ErrQueueFull reports a message that may not wait and finds the queue full.
+	ErrQueueFull = errors.New("ipc: the queue for this peer is full")
+
+	// ErrExpired reports a message that waited too long for its peer to be ready.
+	ErrExpired = errors.New("ipc: the peer was not ready in time")
+
+	// ErrAcked refuses a second acknowledgement.
+	ErrAcked = errors.New("ipc: acknowledged already")
+
+	// ErrSlow is why a peer was dropped that reads too slowly for a Broadcast.
+	ErrSlow = errors.New("ipc: peer reads too slowly")
+
+	// ErrDown reports a Connector that is not connected now.
+	ErrDown = errors.New("ipc: not connected")
+
+	// ErrListening refuses a second Listen.
+	ErrListening = errors.New("ipc: listening already")
+
+	// ErrNoAcks reports a Send or Request to a peer whose protocol has neither.
+	ErrNoAcks = errors.New("ipc: this peer's protocol has no acknowledgements")
+)
+
+// Codes of error messages, of heddle.CategoryFramework; CodeNoHandler is an unknown topic.
+const codeNoNamespace = 201
+
+// An UnknownPeerError reports an id that no peer has, or has any more.
+type UnknownPeerError struct {
+	ID    string
+	Topic string // of the message that was to be sent, if any
+}
+
+func (e *UnknownPeerError) Error() string {
+	if e.Topic == "" {
+		return fmt.Sprintf("ipc: no peer %.64q", e.ID)
+	}
+	return fmt.Sprintf("ipc: no peer %.64q for a message of topic %q", e.ID, e.Topic)
+}
+
+// A RemoteError is what the peer's handler failed with, or why the peer refused.
+// errors.Is tells ErrUnknownNamespace and ErrUnknownTopic.
+type RemoteError struct {
+	Peer, Namespace, Topic string
+	Seq                    uint64 // of a message
+	Category, Code         int64
+	Msg                    string // as the handler said it
+}
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("ipc: %s: [%d,%d] %s", where(e.Peer, e.Namespace, e.Topic, e.Seq), e.Category, e.Code, e.Msg)
+}
+
+// Is makes errors.Is tell the two refusals.
+func (e *RemoteError) Is(target error) bool {
+	return e.Category == heddle.CategoryFramework &&
+		(target == ErrUnknownTopic && e.Code == heddle.CodeNoHandler || target == ErrUnknownNamespace && e.Code == codeNoNamespace)
+}
+
+// A TimeoutError reports that no acknowledgement or reply came in time. errors.Is
+// tells os.ErrDeadlineExceeded.
+type TimeoutError struct {
+	Peer, Namespace, Topic string
+	Seq                    uint64 // of a message
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("ipc: %s: no answer in time", where(e.Peer, e.Namespace, e.Topic, e.Seq))
+}
+
+// Timeout makes it a net.Error's kind of time-out.
+func (e *TimeoutError) Timeout() bool { return true }
+
+// Is makes errors.Is tell os.ErrDeadlineExceeded.
+func (e *TimeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// A DataError reports that a peer sent what is no message.
+type DataError struct {
+	Peer, Namespace string
+	Data            []byte // the first bytes of it, at most 256
+	Err             error
+}
+
+func (e *DataError) Error() string {
+	return fmt.Sprintf("ipc: peer %s, namespace %q: %v: %.32x", e.Peer, e.Namespace, e.Err, e.Data)
+}
+
+// Unwrap gives what was wrong.
+func (e *DataError) Unwrap() error { return e.Err }
+
+func where(peer, ns, topic string, seq uint64) string {
+	if seq == 0 {
+		return fmt.Sprintf("topic %q to peer %s, namespace %q", topic, peer, ns)
+	}
+	return fmt.Sprintf("topic %q, sequence %d to peer %s, namespace %q", topic, seq, peer, ns)
+}
+
+// refusal is what a stream or a request is ended with.
+func refusal(code int64, format string, args ...any) *session.Error {
+	return &session.Error{Category: heddle.CategoryFramework, Code: code, Msg: fmt.Sprintf(format, args...)}
+}
+
+// ended is what an end of a session means for who waits on a message of it.
+func (p *Peer) ended(ns, topic string, seq uint64, err error) error {
+	var e *session.Error
+	switch {
+	case errors.As(err, &e) && e.Remote:
+		return &RemoteError{p.id, ns, topic, seq, e.Category, e.Code, e.Msg}
+	case err == nil:
+		return fmt.Errorf("%w: %s", ErrPeerDied, where(p.id, ns, topic, seq))
+	case errors.Is(err, ErrPeerDied), !errors.Is(err, session.ErrLost) && !errors.Is(err, session.ErrDraining):
+		return fmt.Errorf("%w: %s", err, where(p.id, ns, topic, seq))
+	}
+	return fmt.Errorf("%w before it answered: %s: %w", ErrPeerDied, where(p.id, ns, topic, seq), err)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"unicode/utf8"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
@@ -287,6 +288,16 @@ type panicError struct{ error }
 
 func (e panicError) Unwrap() error { return e.error }
 
+// clip cuts a text as those of error messages are, before the character that would
+// not fit whole.
+func clip(text string) []byte {
+	n := min(len(text), session.MaxText)
+	for n < len(text) && n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return []byte(text[:n])
+}
+
 // settle acknowledges a message: with a failure, or with body.
 func (in *inbound) settle(seq uint64, body *Body, failed error) error {
 	a := ackRecord{seq: seq}
@@ -294,7 +305,7 @@ func (in *inbound) settle(seq uint64, body *Body, failed error) error {
 	case failed != nil:
 		e := failure(failed)
 		a.failed, a.category, a.code = true, e.Category, e.Code
-		a.data = []byte(e.Msg[:min(len(e.Msg), in.p.hub.o.MaxMessage, session.MaxHead)])
+		a.data = clip(e.Msg)
 	case body != nil:
 		data, err := in.p.hub.payload(nil, body)
 		if err != nil {
