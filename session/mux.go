@@ -241,10 +241,12 @@ func (m *Mux) Dialect() heddle.Dialect { return m.dialect() }
 
 func (m *Mux) dialect() heddle.Dialect { return m.ch.Dialect() }
 
-// Load is how many sessions that we opened have not ended. Any goroutine.
+// Load is how many sessions that we opened have not ended, those aside not counted.
+// Any goroutine.
 func (m *Mux) Load() int { return int(m.load.Load()) }
 
-// Sessions is how many sessions are open, of either side. Any goroutine.
+// Sessions is how many sessions are open, of either side, those aside not counted.
+// Any goroutine.
 func (m *Mux) Sessions() int { return int(m.active.Load()) }
 
 // Counters returns what the channel has seen. Any goroutine.
@@ -418,11 +420,11 @@ func (m *Mux) finish(s *Session) {
 func (m *Mux) ended(s *Session) {
 	s.ctx.cancel(ErrEnded)
 	s.uncharge()
-	if s.ours {
-		m.load.Add(-1)
-	}
-	if m.active.Add(-1) == 0 && m.idle != nil {
-		m.idle()
+	if !s.aside {
+		if s.ours {
+			m.load.Add(-1)
+		}
+		m.leave()
 	}
 	if m.end != nil {
 		m.end(s)

@@ -23,6 +23,10 @@ type OpenOptions struct {
 	// read grants (a request that expects 100-continue).
 	NoCredit bool
 
+	// Aside keeps the session out of Load, Sessions and OnIdle: for one that lasts
+	// as long as the channel and is no work. Whoever opens those bounds them.
+	Aside bool
+
 	// Handler uses the session on the loop. Off the loop it may be called before
 	// Open has returned.
 	Handler Handler
@@ -83,8 +87,10 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	}
 	s.opened, s.invoked = end, end-int64(len(buf)-invoke)
 	m.next += m.step
-	m.active.Add(1)
-	m.load.Add(1)
+	if s.aside = o.Aside; !s.aside {
+		m.active.Add(1)
+		m.load.Add(1)
+	}
 	m.counters.opened.Add(1)
 	m.fresh = append(m.fresh, s)
 	return s, nil

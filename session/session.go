@@ -44,6 +44,7 @@ type Session struct {
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released
 	released bool    // by its handler: to be opened again once it is over
+	aside    bool    // not counted; written before it is given to anybody else
 
 	// The reader's.
 	readHead bool  // the peer's first chunk was read

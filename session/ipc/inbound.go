@@ -69,6 +69,7 @@ func (p *Peer) acceptMessages(s *session.Session, name string) error {
 	p.ins[name] = in
 	p.mu.Unlock()
 	s.SetHandler(in)
+	s.SetAside() // one for each namespace there is
 	p.streams.Add(1)
 	p.hub.running.Add(1)
 	go in.run() // ends with the session, which ends with the channel at the latest

@@ -179,7 +179,7 @@ func (o *outbound) flushLocked() error {
 	}
 	for o.off < len(o.buf) {
 		if o.s == nil {
-			s, err := o.mux.Open(session.OpenOptions{Event: eventMessages + o.ns, Handler: o})
+			s, err := o.mux.Open(session.OpenOptions{Event: eventMessages + o.ns, Handler: o, Aside: true})
 			if err != nil {
 				return err
 			}
