@@ -18,7 +18,7 @@ import (
 // Another user's program must reach the two paths that it is told of, and only
 // these: it may write where its own socket is to be, so what is there is asked who
 // listens. The socket of descriptor 3 is dialled by us alone.
-func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(string)) (_ *doors, err error) {
+func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(*doors, string)) (_ *doors, err error) {
 	base := filepath.Join(e.opt.RuntimeDir, "h"+strconv.FormatUint(n, 10))
 	d := &doors{socket: base + ".s", notify: base + ".n", ready: make(chan struct{})}
 	given := base + ".l"
@@ -83,7 +83,7 @@ func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(string)) (_ *door
 			if err != nil {
 				return
 			}
-			heard(string(b[:n]))
+			heard(d, string(b[:n]))
 		}
 	})
 	if port, err = ports.take(); err != nil {

@@ -21,16 +21,17 @@ import (
 // A fakeWorld has processes that are goroutines and channels that are pipes,
 // so that time can be a bubble's.
 type fakeWorld struct {
-	e      *Engine
-	born   func(p *fakeProcess)                         // plays the process; nil: a good worker
-	delay  time.Duration                                // that start takes
-	fail   func(n int) error                            // what the n-th start (from 1) fails with
-	cred   func(p *fakeProcess) (int, int)              // of its connections; nil: its own
-	quits  bool                                         // processes obey SIGQUIT
-	size   func(pid int) int64                          // bytes resident; nil: 1
-	knocks func(told string, since time.Duration) error // what a plain process's doors say; nil: PORT answers at once
-	doored []*fakeDoors
-	loops  bool // lanes have loops, though no channel lives there; never in a bubble
+	e        *Engine
+	born     func(p *fakeProcess)                         // plays the process; nil: a good worker
+	delay    time.Duration                                // that start takes
+	fail     func(n int) error                            // what the n-th start (from 1) fails with
+	cred     func(p *fakeProcess) (int, int)              // of its connections; nil: its own
+	quits    bool                                         // processes obey SIGQUIT
+	size     func(pid int) int64                          // bytes resident; nil: 1
+	knocks   func(told string, since time.Duration) error // what a plain process's doors say; nil: PORT answers at once
+	doored   []*fakeDoors
+	foretold string // what is written to a plain process's NOTIFY_SOCKET before it is told of it
+	loops    bool   // lanes have loops, though no channel lives there; never in a bubble
 
 	playing sync.WaitGroup
 
@@ -82,18 +83,21 @@ func (w *fakeWorld) listen(e *Engine, l *lane) error {
 // fakeDoors are a plain process's.
 type fakeDoors struct {
 	*doors
-	made  time.Time
-	heard func(string)
+	made time.Time
+	tell func(*doors, string)
 
 	mu     sync.Mutex
 	closed bool
 	tries  map[string]int // by told
 }
 
+// heard has the engine hear what a process writes to its NOTIFY_SOCKET.
+func (d *fakeDoors) heard(words string) { d.tell(d.doors, words) }
+
 func (w *fakeWorld) gate(*Engine, *User) (*gate, error) { return nil, errors.ErrUnsupported }
 
-func (w *fakeWorld) doors(_ *Engine, n uint64, _ *gate, heard func(string)) (*doors, error) {
-	d := &fakeDoors{made: time.Now(), heard: heard, tries: make(map[string]int)}
+func (w *fakeWorld) doors(_ *Engine, n uint64, _ *gate, heard func(*doors, string)) (*doors, error) {
+	d := &fakeDoors{made: time.Now(), tell: heard, tries: make(map[string]int)}
 	d.doors = &doors{port: fmt.Sprint(n), socket: fmt.Sprintf("/run/%d.s", n), notify: fmt.Sprintf("/run/%d.n", n), ready: make(chan struct{})}
 	for _, told := range []string{"LISTEN_FDS", "PORT", "HEDDLE_SOCKET"} {
 		d.list = append(d.list, &door{told: told, network: "fake", address: fmt.Sprintf("%s/%d", told, n)})
@@ -106,6 +110,9 @@ func (w *fakeWorld) doors(_ *Engine, n uint64, _ *gate, heard func(string)) (*do
 	w.mu.Lock()
 	w.doored = append(w.doored, d)
 	w.mu.Unlock()
+	if w.foretold != "" {
+		d.heard(w.foretold)
+	}
 	return d.doors, nil
 }
 

@@ -136,12 +136,13 @@ func plainEnvironment(p *Program, w identity, d *doors) []string {
 	return append(env, envPort+"="+d.port, envSocket+"="+d.socket, envListenFDs+"=1", envListenNames+"=http", envNotify+"="+d.notify)
 }
 
-// heard is told what the program wrote to its NOTIFY_SOCKET. Any goroutine.
-func (c *child) heard(words string) {
+// heard is told what was written to the NOTIFY_SOCKET of d, which may not be the
+// child's yet. Any goroutine.
+func (c *child) heard(d *doors, words string) {
 	for line := range strings.SplitSeq(words, "\n") {
 		switch strings.TrimSpace(line) {
 		case "READY=1":
-			c.plain.doors.hurry()
+			d.hurry()
 		case "STOPPING=1":
 			c.tell(func(f *facts) {
 				f.leaving = true

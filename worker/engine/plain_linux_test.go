@@ -199,6 +199,19 @@ func TestPlainKnocks(t *testing.T) {
 	})
 }
 
+// TestPlainForetold: who is of the workers' user can write to a NOTIFY_SOCKET as
+// soon as that is there, before the program is.
+func TestPlainForetold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{foretold: "READY=1"}
+		e := newPlain(t, w, Options{})
+		start(t, e)
+		if got := e.Status().Workers[0].State; got != "online" {
+			t.Errorf("state %s, want online", got)
+		}
+	})
+}
+
 // TestPlainCrash: whose answer broke off a moment before its worker's death, and
 // who still waits for one, are lost; others are not.
 func TestPlainCrash(t *testing.T) {

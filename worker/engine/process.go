@@ -27,8 +27,9 @@ type world interface {
 	memory(pid int) (int64, error)
 
 	// doors makes the addresses that the n-th plain process is told of, and tells
-	// what that writes to its NOTIFY_SOCKET.
-	doors(e *Engine, n uint64, at *gate, heard func(words string)) (*doors, error)
+	// what is written to its NOTIFY_SOCKET, by whomever of the process's user, also
+	// before it returns.
+	doors(e *Engine, n uint64, at *gate, heard func(d *doors, words string)) (*doors, error)
 
 	// gate makes the place where workers of another user find the engine.
 	gate(e *Engine, u *User) (*gate, error)

@@ -20,7 +20,7 @@ func (osWorld) prepare(*Engine) error                      { return ErrUnsupport
 func (osWorld) descends(int, int) bool                     { return false }
 func (osWorld) groupMemory(int) (int64, error)             { return 0, ErrUnsupported }
 func (osWorld) knock(context.Context, *door, string) error { return ErrUnsupported }
-func (osWorld) doors(*Engine, uint64, *gate, func(string)) (*doors, error) {
+func (osWorld) doors(*Engine, uint64, *gate, func(*doors, string)) (*doors, error) {
 	return nil, ErrUnsupported
 }
 func (osWorld) gate(*Engine, *User) (*gate, error) { return nil, ErrUnsupported }
