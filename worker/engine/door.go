@@ -20,7 +20,7 @@ type door struct {
 	told    string // how the program knows of it: "PORT=20123"
 	network string
 	address string
-	owner   *User // whose process must listen at a unix socket's path; nil: nobody else can
+	owner   *User // whose process must listen at a unix socket's path; nil: that is not asked, for our own directory keeps others out and a port lets everybody in
 
 	mu   sync.Mutex
 	last string // why it was not the one, the last time

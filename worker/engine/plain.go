@@ -60,8 +60,9 @@ func (h PlainHTTP) Check() error {
 
 // A plainChild is what a child has that is no session worker.
 type plainChild struct {
+	doors *doors // written before the child has a process
+
 	// Goroutine run only.
-	doors *doors
 	stop  context.CancelFunc // of the search for a door
 	found chan struct{}      // closed when that has ended
 

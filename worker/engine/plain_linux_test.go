@@ -323,6 +323,10 @@ func TestPlainQueue(t *testing.T) {
 			t.Errorf("served %s, then %s, after %v", first, second, time.Since(began))
 		}
 		time.Sleep(2 * time.Second)
+		st := e.Stats()
+		if n := st.Waits.Count(); n != 3 { // aged, a, b; the others were turned away at once
+			t.Errorf("%d waits were measured, want 3", n)
+		}
 		if _, err := e.Deploy(t.Context(), Program{Path: "/bin/worker"}, DeployOptions{}); !errors.Is(err, ErrPlain) {
 			t.Errorf("a deploy of a session worker: %v", err)
 		}

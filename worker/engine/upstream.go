@@ -97,6 +97,9 @@ func (e *Engine) Acquire(ctx context.Context, label string) (*Upstream, error) {
 		return u != nil
 	}}
 	_, err := e.queue.wait(ctx, w)
+	if err != errFull {
+		e.waits.Observe(time.Since(begun))
+	}
 	switch err {
 	case nil:
 		return u, nil
@@ -118,10 +121,13 @@ type leases struct {
 	last    uint64
 }
 
-// join has c chosen from now on.
+// join has c chosen from now on, if its program has not ended.
 func (l *leases) join(c *child) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !c.plain.ended.IsZero() {
+		return
+	}
 	l.serving = append(slices.Clone(l.serving), c)
 }
 
@@ -134,10 +140,10 @@ func (l *leases) leave(c *child) {
 
 // over is told that c's program has ended.
 func (l *leases) over(c *child) {
-	l.leave(c)
 	l.mu.Lock()
 	c.plain.ended = time.Now()
 	l.mu.Unlock()
+	l.leave(c)
 }
 
 // dismissed notes that c is asked to leave.
