@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,8 +24,12 @@ const (
 	busyPause = 10 * time.Millisecond
 )
 
-// killPause is between two looks for children that are still there.
-const killPause = 2 * time.Millisecond
+// Pauses between two looks for children that are still there: some take long, or
+// are in the kernel's hands, and each look goes through all of /proc.
+const (
+	leastPause = 2 * time.Millisecond
+	mostPause  = 100 * time.Millisecond
+)
 
 // This runs on the main thread, which init has to itself and which lives as long
 // as the process: the program's parent-death signal comes with the end of the
@@ -186,13 +191,20 @@ func (g *guardian) hold() {
 // killAll kills the children, and theirs as they become ours, until there are
 // none; then the process ends.
 func (g *guardian) killAll() {
+	var last []int
+	pause := leastPause
 	for {
 		g.mu.Lock()
-		for _, pid := range childrenOf(os.Getpid()) {
+		pids := childrenOf(os.Getpid())
+		for _, pid := range pids {
 			_ = unix.Kill(pid, unix.SIGKILL) // it was not waited for: the number is its own
 		}
 		g.mu.Unlock()
-		time.Sleep(killPause)
+		time.Sleep(pause)
+		if pause = min(2*pause, mostPause); !slices.Equal(pids, last) {
+			pause = leastPause // it goes on: those of the dead are next
+		}
+		last = pids
 	}
 }
 
