@@ -143,6 +143,7 @@ func leave() {
 // a parent, PORT.
 func given() (net.Listener, error) {
 	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
+		_ = os.Unsetenv("LISTEN_PID") // whoever serves next has no descriptor 3, and must not close another's
 		f := os.NewFile(firstDescriptor, "LISTEN_FDS")
 		defer f.Close()
 		return net.FileListener(f)

@@ -30,6 +30,8 @@ func serveItself() {
 		switch r.URL.Path {
 		case "/shutdown":
 			go srv.Shutdown(context.Background()) // ends with Serve
+		case "/again":
+			fmt.Println("again:", httpcompat.Serve(&http.Server{}))
 		case "/close":
 			go srv.Close() // ends with Serve
 		}
@@ -210,4 +212,13 @@ func TestItselfClosed(t *testing.T) {
 	defer c.Close()
 	fmt.Fprint(c, "GET /close HTTP/1.1\r\nHost: h\r\n\r\n")
 	p.ends()
+}
+
+// TestItselfTwice: descriptor 3 is taken once; whatever has its number later is not
+// touched.
+func TestItselfTwice(t *testing.T) {
+	p := startItself(t, false)
+	p.ask("/again")
+	p.says("again: httpcompat: neither LISTEN_FDS nor PORT says where to serve")
+	p.ask("/")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
+	"github.com/heddle-go/heddle/httpcompat/upstream"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/worker/engine"
 )
@@ -34,6 +35,7 @@ type app struct {
 	mu      sync.Mutex
 	engine  *engine.Engine  // nil until it starts
 	limited front.AppLimits // of an app of several
+	plain   *upstream.Proxy // nil before one is asked for
 }
 
 // newApp returns an app without workers. Its files are under home and release,
@@ -80,7 +82,12 @@ func (a *app) start(sig signals, t target, loops []*loop.Loop) error {
 func (a *app) proxy() http.Handler {
 	late := max(a.limits().ResponseHeaderTimeout, 0)
 	if a.o.plain.http {
-		return plainProxy(a.engine, a.log, late)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.plain == nil || a.plain.HeadTimeout != late { // another one keeps what it has of workers as long as they live
+			a.plain = plainProxy(a.engine, a.log, late)
+		}
+		return a.plain
 	}
 	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,7 +16,7 @@ import (
 )
 
 // plainProxy asks an engine's plain workers for answers.
-func plainProxy(e *engine.Engine, log *slog.Logger, late time.Duration) http.Handler {
+func plainProxy(e *engine.Engine, log *slog.Logger, late time.Duration) *upstream.Proxy {
 	return &upstream.Proxy{Logger: log, HeadTimeout: late, Backend: func(ctx context.Context, label string) (upstream.Target, error) {
 		u, err := e.Acquire(ctx, label)
 		if err != nil {
@@ -122,8 +121,10 @@ func (r *release) changed() string {
 		return fmt.Sprintf("%s has gone since %s was made", r.Program, r.Name)
 	case err != nil:
 		return fmt.Sprintf("%s: %v", r.Program, err)
-	case fi.Size() == r.Size && fi.ModTime().Equal(r.Modified) && inodeOf(fi) == r.Inode:
+	case fi.Mode().IsRegular() && fi.Size() == r.Size && fi.ModTime().Equal(r.Modified) && inodeOf(fi) == r.Inode:
 		return ""
+	case !fi.Mode().IsRegular() || fi.Size() != r.Size:
+		return fmt.Sprintf("%s has changed since %s was made", r.Program, r.Name)
 	}
 	sum, _, err := hashFile(r.Program)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/heddle-go/heddle/httpcompat/front"
 )
 
 const plainGo = `package main
@@ -301,5 +304,51 @@ func TestPlainDirectory(t *testing.T) {
 	}
 	if got := get(); got != "two" {
 		t.Errorf("after the link was moved and a deploy: got %q", got)
+	}
+}
+
+// TestInPlaceChanged: what stands in the program's place by now is told without
+// waiting for it.
+func TestInPlaceChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t.TempDir())
+	r := &release{Name: s.reserve(), InPlace: true, Program: path, Args: []string{}}
+	if err := s.takeInPlace(r); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, want string
+		do         func() error
+	}{
+		{"as it was", "", func() error { return nil }},
+		{"touched", "", func() error { return os.Chtimes(path, time.Time{}, time.Unix(1, 0)) }},
+		{"other bytes", "has changed", func() error { return os.WriteFile(path, []byte("two"), 0o700) }},
+		{"longer", "has changed", func() error { return os.WriteFile(path, []byte("three"), 0o700) }},
+		{"gone", "has gone", func() error { return os.Remove(path) }},
+		{"a pipe", "has changed", func() error { return syscall.Mkfifo(path, 0o700) }},
+	} {
+		if err := c.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.changed(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want %q in it", c.name, got, c.want)
+		}
+	}
+}
+
+// TestPlainProxyKept: a reload that leaves the time-out as it is leaves the proxy.
+func TestPlainProxyKept(t *testing.T) {
+	o := &appOptions{name: "shop", plain: plainFlags{http: true}}
+	a := &app{d: &daemon{o: &runOptions{apps: []*appOptions{o}}}, o: o, log: slog.New(slog.DiscardHandler)}
+	first := a.proxy()
+	if a.proxy() != first {
+		t.Error("another proxy for the same limits")
+	}
+	a.limit(front.AppLimits{ResponseHeaderTimeout: time.Second})
+	if a.proxy() == first {
+		t.Error("the same proxy for another time-out")
 	}
 }

@@ -125,12 +125,19 @@ func copyFailure(given, path string, err error) error {
 	return f
 }
 
+// hashFile reads a regular file. One of others that is a pipe by now has nobody
+// wait.
 func hashFile(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", 0, err
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err != nil {
+		return "", 0, err
+	} else if !fi.Mode().IsRegular() {
+		return "", 0, fmt.Errorf("%s is not a regular file (%v)", path, fi.Mode())
+	}
 	h := sha256.New()
 	if size, err = io.Copy(h, f); err != nil {
 		return "", 0, err

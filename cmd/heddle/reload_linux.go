@@ -172,6 +172,7 @@ func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	if err != nil {
 		return err
 	}
+	defer f.Close() // it was copied, or is of no use
 	if err := a.open(o.user); err != nil {
 		return err
 	}
@@ -182,7 +183,6 @@ func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	}
 	silent := &asker{gone: true, files: []*os.File{f}, order: order{Pid: os.Getpid(), Target: t.given, Source: t.source(), Program: t.name(), Built: t.pkg != "", Args: args}}
 	_, err = a.life.deploy(ctx, silent)
-	_ = f.Close() // it was copied, or is of no use
 	if err != nil {
 		undo()
 	}
