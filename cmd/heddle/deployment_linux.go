@@ -75,8 +75,10 @@ func (lc *lifecycle) rollback(ctx context.Context, a *asker) (*result, error) {
 	}
 	f, err := lc.releases.open(from.Name)
 	if err != nil && from.InPlace {
-		_, err = lc.again(from, new(release), nil)
-		return nil, err
+		if _, changed := lc.again(from, new(release), nil); changed != nil {
+			return nil, changed
+		}
+		return nil, &failure{code: exitError, err: fmt.Errorf("%s cannot be read: %w", from.Program, cause(err)), fine: lc.still(), try: "try: ls -l " + from.Program}
 	}
 	if err != nil {
 		return nil, lc.noRelease(from.Name, from)

@@ -316,7 +316,7 @@ func TestInPlaceChanged(t *testing.T) {
 	}
 	s := newStore(t.TempDir())
 	r := &release{Name: s.reserve(), InPlace: true, Program: path, Args: []string{}}
-	if err := s.takeInPlace(r); err != nil {
+	if err := s.add(t.Context(), r, "program", func(context.Context, string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -337,6 +337,11 @@ func TestInPlaceChanged(t *testing.T) {
 			t.Errorf("%s: got %q, want %q in it", c.name, got, c.want)
 		}
 	}
+	f, err := s.open(r.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
 }
 
 // TestPlainProxyKept: a reload that leaves the time-out as it is leaves the proxy.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/heddle-go/heddle/worker/engine"
@@ -242,7 +243,7 @@ func (s *store) open(name string) (*os.File, error) {
 	defer s.mu.Unlock()
 	for _, r := range s.list {
 		if r.Name == name && r.has() {
-			return os.Open(r.Program)
+			return os.OpenFile(r.Program, os.O_RDONLY|syscall.O_NONBLOCK, 0) // one that is run in place may be a pipe by now
 		}
 	}
 	return nil, os.ErrNotExist
