@@ -48,12 +48,14 @@ type Options struct {
 	Backoff          BackoffOptions
 
 	// RuntimeDir holds the sockets that workers dial, NAME.w0 and so on. It is
-	// made with mode 0700 if it does not exist. Default: a new temporary
-	// directory, removed in the end.
+	// made with mode 0700 if it does not exist. Engines of different Names may
+	// share it, but not with one of HTTP, whose sockets are h1.l and so on.
+	// Default: a new temporary directory, removed in the end.
 	RuntimeDir string
 
 	// UserDir holds what workers of another User have to reach: below it each
-	// such user finds sockets of its own. It is given the mode 0711, and the
+	// such user finds sockets of its own. It is this engine's alone: what it finds
+	// there of a user it removes. It is given the mode 0711, and the
 	// directories on the way to it must let those users pass. Default: a new
 	// temporary directory, removed in the end.
 	UserDir string
