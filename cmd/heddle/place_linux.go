@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,9 @@ type place struct {
 
 	lockPath string
 	lock     *os.File
+
+	mu   sync.Mutex
+	kept map[string]*os.File // directories that are locked against systemd-tmpfiles, by path
 }
 
 // errHeld reports a lock that a living daemon holds.
@@ -68,7 +72,33 @@ func takePlace(name, control string) (*place, error) {
 		p.leave()
 		return nil, err
 	}
+	p.keep(base)
+	p.keep(filepath.Dir(p.release))
 	return p, nil
+}
+
+// keep has systemd-tmpfiles leave what is below dir alone while we live. It removes
+// what nobody has used for days below /tmp, such as a release's program, but
+// nothing below a directory that is locked (tmpfiles.d(5), Age). Daemons share the
+// lock.
+func (p *place) keep(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept[dir] != nil {
+		return
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return // it is as before
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil { // it is being cleaned just now, or cannot be locked
+		_ = f.Close()
+		return
+	}
+	if p.kept == nil {
+		p.kept = make(map[string]*os.File)
+	}
+	p.kept[dir] = f
 }
 
 func makeStateDir(base string) error {
@@ -180,6 +210,7 @@ func (p *place) openUsers() error {
 			try:  "try: mount /tmp without noexec; or run the daemon itself as that user",
 		}
 	}
+	p.keep(filepath.Dir(dir))
 	return nil
 }
 
@@ -234,4 +265,10 @@ func (p *place) leave() {
 	_ = p.clear() // what cannot be removed the next daemon of this name tries again
 	_ = os.Remove(p.lockPath)
 	_ = p.lock.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.kept {
+		_ = f.Close()
+	}
+	p.kept = nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestPlaceIsOnes: of many who want a name one has it, also in the moments in
@@ -44,6 +46,34 @@ func TestPlaceIsOnes(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(stateDir(), "*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestPlaceKept: while daemons live systemd-tmpfiles, which wants such a lock, stays
+// away.
+func TestPlaceKept(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	var places []*place
+	for _, name := range []string{"a", "b"} {
+		p, err := takePlace(name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		places = append(places, p)
+	}
+	f, err := os.Open(stateDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range places {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+			t.Errorf("a lock while %s lives: %v", p.name, err)
+		}
+		p.leave()
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Errorf("a lock when nobody lives: %v", err)
 	}
 }
 
