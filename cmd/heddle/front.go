@@ -69,13 +69,13 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	if err != nil || mode == 0 || mode > 0o777 {
 		return o, usage("run", "--listen-mode %s: want octal digits such as 0660", f.mode)
 	}
-	gid := 0
+	var gid *int
 	if f.group != "" {
 		u, err := engine.LookupUser("", f.group)
 		if err != nil {
 			return o, usage("run", "--listen-group: %s", err)
 		}
-		gid = u.GID
+		gid = &u.GID
 	}
 	for _, a := range f.listen {
 		l, err := front.ParseListener(a)

@@ -17,7 +17,7 @@ type Listener struct {
 
 	// Of the file of unix:/path.
 	Mode os.FileMode // permissions; default 0600
-	GID  int         // group; default this process's
+	GID  *int        // group; nil: this process's
 
 	// With fd:NAME, else nil: the listening stream socket, made by somebody else,
 	// such as systemd. It is duplicated and stays the caller's; it is neither shut
@@ -95,14 +95,14 @@ func (l Listener) listen() (net.Listener, error) {
 
 // listenUnix lets nobody in before the file is whose it should be.
 func (l Listener) listenUnix(path string) (net.Listener, error) {
-	if l.GID == 0 || strings.HasPrefix(path, "@") {
+	if l.GID == nil || strings.HasPrefix(path, "@") {
 		return loop.ListenUnix(path, l.Mode)
 	}
 	ln, err := loop.ListenUnix(path, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Lchown(path, -1, l.GID); err == nil && l.Mode != 0 {
+	if err = os.Lchown(path, -1, *l.GID); err == nil && l.Mode != 0 {
 		err = os.Chmod(path, l.Mode)
 	}
 	if err != nil {

@@ -215,7 +215,9 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 			t.Unreachable()
 		}
 		if !x.touched && !last && x.ctx.Err() == nil {
+			x.mu.Lock()
 			x.headed, broken = false, false
+			x.mu.Unlock()
 			x.p.log().Info("upstream: asking another worker, since the last could not be connected to", "request", x.id, "method", x.r.Method, "uri", x.r.RequestURI, "err", err)
 			return false
 		}

@@ -71,6 +71,8 @@ func (x *exchange) tunnel(resp *http.Response) (broken bool) {
 	} else if h, ok := conn.(half); ok {
 		_ = h.CloseWrite()
 		_ = conn.SetReadDeadline(time.Now().Add(farewell))
+		// The worker may take no more, so that its connection must end, too.
+		defer time.AfterFunc(farewell, func() { _ = back.Close() }).Stop()
 	} else {
 		_ = conn.Close()
 	}

@@ -74,11 +74,15 @@ func (c *child) isAttached() bool {
 	return false
 }
 
-// detached is told that a plain program's channel has ended. That is logged if the
-// program outlives it and does not attach again soon.
+// detached is told that a plain program's channel has ended. If the program outlives
+// it and does not attach again soon, that is logged, and nothing waits for its word.
 func (c *child) detached(err error) {
 	time.AfterFunc(leaveGrace, func() {
-		if !c.isOut() && !c.isAttached() {
+		if c.isAttached() {
+			return
+		}
+		c.tell(func(f *facts) { f.waits = false })
+		if !c.isOut() {
 			c.logger().Warn("engine: program's channel has ended; it serves on, and hears of no suspension or drain", "pid", c.shown(), "err", err)
 		}
 	})

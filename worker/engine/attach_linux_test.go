@@ -104,6 +104,26 @@ func TestAttachReady(t *testing.T) {
 	}
 }
 
+// TestAttachGone: one that attached, and whose channel ended before it said that it
+// is online, is ready when it answers, as one is that never attaches.
+func TestAttachGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{}
+		minis := attaching(w, badOffline)
+		e := newPlain(t, w, Options{})
+		go func() {
+			m := minis(1)
+			time.Sleep(2 * time.Second)
+			m.hangUp()
+		}()
+		began := time.Now()
+		start(t, e)
+		if took, want := time.Since(began), 2*time.Second+leaveGrace; took < want || took > want+mostPause {
+			t.Errorf("ready after %v, want %v", took, want)
+		}
+	})
+}
+
 // TestAttachNotReady: what a person reads of those that never are.
 func TestAttachNotReady(t *testing.T) {
 	for bad, want := range map[string]string{

@@ -58,7 +58,7 @@ type child struct {
 	forget   func() // undoes the note of its process
 	drained  bool   // drain was sent
 	asked    bool   // the engine wanted it to leave
-	stopped  bool   // we sent SIGTERM or SIGKILL: something was wrong, or a time-out passed
+	stopped  bool   // we sent SIGTERM or SIGKILL
 	unborn   error  // why it could not be started
 	reason   string // why it has to end, if it is not for its own doing
 	death    Death

@@ -45,19 +45,17 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 		}
 		_ = os.RemoveAll(g.dir)
 	}
+	taken := false // the directory is ours, and not a running engine's
 	defer func() {
-		if err != nil {
+		switch {
+		case err != nil && taken:
 			g.close()
+		case err != nil:
+			_ = os.Remove(g.dir) // if there is nothing in it
 		}
 	}()
 	if err := MakeUserDir(g.dir); err != nil {
 		return nil, err
-	}
-	if err := os.RemoveAll(g.own); err != nil {
-		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
-	}
-	if err := errors.Join(os.Mkdir(g.own, 0o700), os.Lchown(g.own, u.UID, u.GID)); err != nil {
-		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
 	}
 	for _, l := range e.lanes {
 		path := filepath.Join(g.dir, fmt.Sprintf("%s.w%d", e.opt.Name, l.index))
@@ -65,11 +63,17 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 		if err != nil {
 			return nil, err
 		}
-		ends = append(ends, end)
+		ends, taken = append(ends, end), true
 		if err := os.Lchown(path, u.UID, u.GID); err != nil {
 			return nil, fmt.Errorf("engine: socket for user %s: %w", u, err)
 		}
 		g.endpoints = append(g.endpoints, "unix:"+path)
+	}
+	if err := os.RemoveAll(g.own); err != nil {
+		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
+	}
+	if err := errors.Join(os.Mkdir(g.own, 0o700), os.Lchown(g.own, u.UID, u.GID)); err != nil {
+		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
 	}
 	return g, nil
 }

@@ -25,6 +25,8 @@ func (c *child) advance() bool {
 		switch {
 		case f.drain && c.plain != nil:
 			return c.dismiss()
+		case f.leaving && c.plain != nil:
+			return c.stop(stopsEarly)
 		case f.drain:
 			return c.stop("")
 		case f.greeted > 0 || f.answers:
@@ -36,6 +38,8 @@ func (c *child) advance() bool {
 			return c.leave(leaveGrace, f)
 		case f.drain && c.plain != nil:
 			return c.dismiss()
+		case f.leaving && c.plain != nil:
+			return c.stop(stopsEarly)
 		case f.drain:
 			return c.terminate("the engine is shutting down")
 		case f.ended != "":
@@ -555,7 +559,7 @@ func (c *child) record(x exit) {
 	f := c.told()
 	// A worker that was asked to leave and crashed, or was killed by somebody
 	// else, took its sessions with it all the same.
-	asked := c.asked && (x.signal == "" || c.stopped)
+	asked := c.asked && (x.signal == "" || c.stopped && (x.signal == "SIGTERM" || x.signal == "SIGKILL"))
 	c.death = Death{
 		Index: c.place(), ID: c.id, Pid: c.shown(), Release: c.release(),
 		ExitCode: x.code, Signal: x.signal, Err: c.unborn, Reason: c.reason, Greeted: f.greeted > 0 || f.answers, Expected: asked || f.leaving && x.code == 0 && !c.stopped,

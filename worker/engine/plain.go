@@ -181,6 +181,9 @@ func (c *child) answering() *door {
 	return c.plain.door
 }
 
+// stopsEarly is of a plain program that is not ready and has said STOPPING=1.
+const stopsEarly = "said that it is stopping before it was online"
+
 // dismiss has a plain program leave in order: SIGTERM to its group.
 func (c *child) dismiss() bool {
 	c.serveNoMore()

@@ -212,6 +212,48 @@ func TestPlainForetold(t *testing.T) {
 	})
 }
 
+// TestPlainStopsEarly: who says that it is stopping before it was ready is not waited for.
+func TestPlainStopsEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWorld{knocks: func(string, time.Duration) error { return syscall.ECONNREFUSED }}
+		e := newPlain(t, w, Options{})
+		time.AfterFunc(time.Second, func() { w.doorsOf(0).heard("STOPPING=1") })
+		began := time.Now()
+		err := e.Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), stopsEarly) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// TestPlainCrashLeaving: who crashes when it is asked to leave has not left as
+// expected.
+func TestPlainCrashLeaving(t *testing.T) {
+	for signal, want := range map[string]bool{"SIGTERM": true, "SIGSEGV": false} {
+		synctest.Test(t, func(t *testing.T) {
+			var deaths deathsOf
+			w := &fakeWorld{born: func(p *fakeProcess) {
+				select {
+				case <-p.term:
+					p.die(exit{code: -1, signal: signal})
+				case <-p.gone:
+				}
+			}}
+			e := newPlain(t, w, Options{OnDeath: deaths.on})
+			start(t, e)
+			if err := e.Restart(t.Context(), Selector{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if d := deaths.wait(t, 1)[0]; d.Expected != want {
+				t.Errorf("%+v, want expected %v", d, want)
+			}
+		})
+	}
+}
+
 // TestPlainCrash: whose answer broke off a moment before its worker's death, and
 // who still waits for one, are lost; others are not.
 func TestPlainCrash(t *testing.T) {

@@ -161,6 +161,37 @@ func TestUserSessions(t *testing.T) {
 	}
 }
 
+// TestUserDirTaken: an engine that finds another one's sockets in its UserDir leaves
+// them, and what that one's workers have there, alone.
+func TestUserDirTaken(t *testing.T) {
+	u, program := nobody(t), openProgram(t)
+	shared, err := os.MkdirTemp("", "hu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(shared) })
+	o := Options{Path: program, User: u, Workers: 1, Loops: 1, Dir: "/", UserDir: shared}
+	e := newReal(t, "good", o)
+	start(t, e)
+	mark := filepath.Join(shared, fmt.Sprintf("%d-%d", u.UID, u.GID), "own", "mark")
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := newReal(t, "good", o)
+	if err := second.Start(t.Context()); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("the second engine: %v", err)
+	}
+	if _, err := os.Stat(mark); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(t, e, "pid"); err != nil {
+		t.Error(err)
+	}
+	if err := e.Restart(t.Context(), Selector{}, nil); err != nil {
+		t.Errorf("no worker of the first can connect any more: %v", err)
+	}
+}
+
 // TestUserReach: where the workers of one user connect, no other's processes do,
 // nor do they where ours do. A user who opens its socket to all gains nothing.
 func TestUserReach(t *testing.T) {
