@@ -29,6 +29,7 @@ type herald struct {
 	mu     sync.Mutex
 	last   string // status told last
 	leaves bool   // stops was called
+	owes   bool   // that the daemon is ready could not be told yet
 }
 
 // newHerald takes what the environment has of a manager.
@@ -50,6 +51,10 @@ func (h *herald) check(err error) {
 func (h *herald) says(status string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.owes && !h.leaves {
+		h.readyLocked(status)
+		return
+	}
 	if status != h.last && !h.leaves {
 		h.last = status
 		h.check(h.manager.Status(status))
@@ -85,8 +90,17 @@ func (h *herald) serves(summary func() string, loops []*loop.Loop) {
 func (h *herald) ready(status string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = status
-	h.check(h.manager.Ready(status))
+	h.readyLocked(status)
+}
+
+// readyLocked tells that the daemon serves. If that cannot be told says tries again:
+// whoever waits for it would give the daemon up.
+func (h *herald) readyLocked(status string) {
+	err := h.manager.Ready(status)
+	if !h.owes || err == nil {
+		h.check(err)
+	}
+	h.last, h.owes = status, err != nil
 }
 
 // reloads tells that the configuration is being read anew, until done is called

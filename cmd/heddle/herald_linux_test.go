@@ -402,3 +402,27 @@ func TestSocketActivate(t *testing.T) {
 	}
 	ended(t, c)
 }
+
+// TestNotifyLate: a manager whose queue is full when the daemon is ready hears it
+// when there is room.
+func TestNotifyLate(t *testing.T) {
+	m := newManager(t)
+	fill, err := net.DialUnix("unixgram", nil, m.conn.LocalAddr().(*net.UnixAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fill.Close()
+	for err == nil {
+		_ = fill.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, err = fill.Write([]byte("X=1"))
+	}
+	c := m.start("", nil, "run", "--workers", "1", "--listen", "127.0.0.1:0", "app")
+	c.await(t, `^ready (http://\S+)`)
+	c.await(t, `service manager.*timeout`)
+	m.await(`^READY=1\nSTATUS=r1 serves, 1/1 workers$`, "")
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	m.await(`^STOPPING=1`, "")
+	ended(t, c)
+}

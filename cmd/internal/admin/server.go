@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"sync"
 	"time"
 
@@ -88,6 +87,7 @@ func Open(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.ln = limit(ln, maxConns)
+	s.srv.ConnState = s.ln.note
 	s.wg.Go(func() { // ends when Close closes the listener
 		if err := s.srv.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
 			o.Logger.Error("admin: nobody can be answered any more", "url", s.URL(), "err", err)
@@ -140,11 +140,7 @@ func (s *Server) pages(metrics http.Handler) http.Handler {
 	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.Handle("/debug/pprof/", profiles())
 	return mux
 }
 

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -284,4 +285,62 @@ func TestPlaces(t *testing.T) {
 		t.Error("a third one was accepted")
 	}
 	second.Close()
+}
+
+// TestHealthInACrowd: whoever opens all connections, and sends half a head or
+// nothing, keeps nobody from the health page.
+func TestHealthInACrowd(t *testing.T) {
+	src, _, _ := source()
+	src.Control = newLoop(t)
+	s := open(t, "127.0.0.1:0", false, src)
+	var crowd []net.Conn
+	for i := range maxConns {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			if _, err := io.WriteString(c, "GET /healthz HT"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crowd = append(crowd, c)
+	}
+	began := time.Now()
+	if code, _ := get(t, s.URL()+"/healthz"); code != 200 {
+		t.Errorf("status %d", code)
+	}
+	if took := time.Since(began); took < headTimeout { // or they may all have been ended by that
+		_ = crowd[0].SetReadDeadline(time.Now().Add(patience))
+		if _, err := crowd[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the oldest that rests: %v", err)
+		}
+	} else {
+		t.Errorf("the page took %v", took)
+	}
+}
+
+// TestProfiles: few at once, and none for ever.
+func TestProfiles(t *testing.T) {
+	src, _, _ := source()
+	src.Control = newLoop(t)
+	s := open(t, "127.0.0.1:0", false, src)
+	for _, seconds := range []string{"3600", "1e9", "-1", "NaN", "x"} {
+		if code, body := get(t, s.URL()+"/debug/pprof/goroutine?seconds="+seconds); code != 400 || !strings.Contains(body, "from 0 to 300") {
+			t.Errorf("%s seconds: %d %q", seconds, code, body)
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range maxProfiles {
+		wg.Go(func() { get(t, s.URL()+"/debug/pprof/goroutine?seconds=2") })
+	}
+	until(t, "one too many is refused", func() bool {
+		code, _ := get(t, s.URL()+"/debug/pprof/cmdline")
+		return code == 503
+	})
+	if code, _ := get(t, s.URL()+"/healthz"); code != 200 {
+		t.Errorf("status %d", code)
+	}
 }
