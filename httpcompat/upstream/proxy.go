@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -210,6 +211,10 @@ func (x *exchange) ask(t Target, last bool) (done bool) {
 	x.mu.Lock()
 	x.headed = true
 	x.mu.Unlock()
+	if err == nil && resp.StatusCode < 100 {
+		_ = resp.Body.Close()
+		err = fmt.Errorf("status %03d, which there is none of", resp.StatusCode)
+	}
 	if err != nil {
 		if !x.touched && x.ctx.Err() == nil && isDial(err) {
 			t.Unreachable()
@@ -294,6 +299,11 @@ func (x *exchange) outgoing() *http.Request {
 	}
 	trailers := httpcompat.HasToken(r.Header["Te"], "trailers")
 	dropHops(out.Header)
+	for _, name := range facts {
+		if vv, ok := r.Header[name]; ok {
+			out.Header[name] = vv
+		}
+	}
 	if trailers {
 		out.Header["Te"] = []string{"trailers"}
 	}
@@ -321,6 +331,10 @@ func (x *exchange) finishBody() {
 		x.body.finish()
 	}
 }
+
+// facts are the fields that the front says of each request. A client has no say in
+// whether the worker gets them, as it would by naming them in Connection.
+var facts = [...]string{"X-Request-Id", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"}
 
 // dropHops removes the fields that concern one connection only, RFC 9110 7.6.1.
 func dropHops(h http.Header) {

@@ -182,7 +182,7 @@ func TestAsItCame(t *testing.T) {
 		send string
 		want []string
 	}{
-		{"GET /a%2fb/../c;x?q=a;b&%zz HTTP/1.1\r\nHost: Shop.example:80\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: X-Drop, keep-alive\r\nX-Drop: 1\r\nTE: trailers, gzip\r\nUpgrade: h2c\r\nX-Keep: a\r\nX-Keep: b\r\n\r\n",
+		{"GET /a%2fb/../c;x?q=a;b&%zz HTTP/1.1\r\nHost: Shop.example:80\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: X-Drop, keep-alive, x-forwarded-for, Forwarded\r\nX-Drop: 1\r\nTE: trailers, gzip\r\nUpgrade: h2c\r\nX-Keep: a\r\nX-Keep: b\r\n\r\n",
 			[]string{"GET /a%2fb/../c;x?q=a;b&%zz HTTP/1.1", "Host: Shop.example:80", "Te: trailers", "X-Forwarded-For: 1.2.3.4", "X-Keep: a", "X-Keep: b"}},
 		{"GET //other.example/x HTTP/1.1\r\nHost: h\r\nUser-Agent: me\r\n\r\n", []string{"GET //other.example/x HTTP/1.1", "Host: h", "User-Agent: me"}},
 		{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", []string{"Host: h", "OPTIONS * HTTP/1.1"}},
@@ -353,6 +353,7 @@ func TestFailures(t *testing.T) {
 		{"silent", "wait", 504},
 		{"closed", "", 502},
 		{"rubbish", "SSH-2.0\r\n\r\n", 502},
+		{"odd status", "HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", 502},
 		{"switches", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", 502},
 		{"short", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 0},
 		{"cut chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf", 0},

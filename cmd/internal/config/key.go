@@ -152,6 +152,9 @@ func (k *Key) convert(p, value any) error {
 		if err != nil {
 			return fmt.Errorf("%q is no duration; want numbers with the units ms, s, m or h, such as %s", s, examples[Duration])
 		}
+		if d == 0 && strings.ContainsAny(s, "123456789") {
+			return fmt.Errorf("%q is less than a nanosecond", s)
+		}
 		*p = d
 		return nil
 	case *int:

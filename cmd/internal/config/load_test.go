@@ -42,6 +42,7 @@ func TestRefused(t *testing.T) {
 		{app("recycle-memory = '5 parsecs'"), `^f:3: app.shop.recycle-memory: "5 parsecs" is no number of bytes`},
 		{app("queue-age = 10"), `^f:3: app.shop.queue-age: 10 has no unit; want a duration, such as "30s"$`},
 		{app("queue-age = '10 lightyears'"), `^f:3: app.shop.queue-age: "10 lightyears" is no duration; want numbers with the units`},
+		{app("queue-age = '0.0000000001s'"), `^f:3: app.shop.queue-age: "0.0000000001s" is less than a nanosecond`},
 		{app("queue-age = '0s'"), `^f:3: app.shop.queue-age: 0s: want a duration above zero`},
 		{app("recycle-age = '-1h'"), `^f:3: app.shop.recycle-age: -1h0m0s: want a duration such as "30s", or "0s"$`},
 		{app("heartbeat-timeout = '9s'"), `^f:3: app.shop.heartbeat-timeout: 9s: want at least 10s$`},
