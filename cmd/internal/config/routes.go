@@ -167,6 +167,42 @@ func longest[T []byte | string](list []route, path T) int {
 	return -1
 }
 
+// Settle is for apps of which some could not become what their file says, and stayed
+// as they are in old: where two would have one route by now, all that are in old keep
+// their old routes. It returns the apps as they can be, and who does not have the
+// routes of apps: those that keep old ones, and new ones for which there is no place,
+// which are not among the apps returned.
+func Settle(apps, old []App) (settled []App, kept, refused []string) {
+	if len(clashes(apps)) == 0 {
+		return apps, nil, nil
+	}
+	byName := make(map[string]*App)
+	for i := range old {
+		byName[old[i].Name] = &old[i]
+	}
+	var added []App
+	for _, a := range apps {
+		o := byName[a.Name]
+		if o == nil {
+			added = append(added, a)
+			continue
+		}
+		if !slices.Equal(a.Hosts, o.Hosts) || !slices.Equal(a.Paths, o.Paths) {
+			kept = append(kept, a.Name)
+			a.Hosts, a.Paths = o.Hosts, o.Paths
+		}
+		settled = append(settled, a)
+	}
+	for _, a := range added {
+		if with := append(slices.Clone(settled), a); len(clashes(with)) == 0 {
+			settled = with
+		} else {
+			refused = append(refused, a.Name)
+		}
+	}
+	return settled, kept, refused
+}
+
 // A clash is a route that two apps have, or one of them twice.
 type clash struct{ first, second, route string }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -160,5 +162,29 @@ func BenchmarkPick(b *testing.B) {
 				r.Pick(host, path)
 			}
 		})
+	}
+}
+
+// TestSettle: after a reload that failed in part no two apps have one route, and
+// nobody who had one has none.
+func TestSettle(t *testing.T) {
+	app := func(name string, hosts ...string) App { return App{Name: name, Hosts: hosts} }
+	old := []App{app("a", "a.example"), app("b", "b.example"), app("c", "c.example")}
+	for _, tt := range []struct {
+		apps, want    []App
+		kept, refused []string
+	}{
+		{[]App{app("a", "x.example"), app("b", "b.example")}, []App{app("a", "x.example"), app("b", "b.example")}, nil, nil},
+		// a was to have b's host, and failed.
+		{[]App{app("a", "a.example"), app("b", "a.example"), app("c", "d.example")}, old, []string{"b", "c"}, nil},
+		{[]App{app("a", "a.example"), app("n", "a.example"), app("m", "m.example")}, []App{app("a", "a.example"), app("m", "m.example")}, nil, []string{"n"}},
+	} {
+		got, kept, refused := Settle(tt.apps, old)
+		if !reflect.DeepEqual(got, tt.want) || !slices.Equal(kept, tt.kept) || !slices.Equal(refused, tt.refused) {
+			t.Errorf("%v: got %v, kept %q, refused %q", tt.apps, got, kept, refused)
+		}
+		if len(clashes(got)) > 0 {
+			t.Errorf("%v: clashes", got)
+		}
 	}
 }
