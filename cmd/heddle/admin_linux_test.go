@@ -147,6 +147,12 @@ func (w *watched) traffic(release string) {
 	}
 	wg.Wait()
 	w.leave(release, "GET /slow?d=1m HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+// leaveBody leaves behind a request with a body, which a net/http server that has
+// not read it does not notice.
+func (w *watched) leaveBody(release string) {
+	w.t.Helper()
 	w.leave(release, "GET /slow?d=1m HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 }
 
@@ -264,6 +270,7 @@ func TestMetricsAgree(t *testing.T) {
 	defer cancel()
 	w.saysReady(200, `{"ok":true}`)
 	w.traffic("r1")
+	w.leaveBody("r1")
 	w.agree()
 
 	// Two releases, and the time between them.
@@ -289,6 +296,7 @@ func TestMetricsAgree(t *testing.T) {
 	close(stop)
 	meanwhile.Wait()
 	w.traffic("r2")
+	w.leaveBody("r2")
 	w.agree()
 	if exec.Command("heddle", "deploy", "fails").Run() == nil {
 		t.Error("a program that fails was deployed")
@@ -439,6 +447,13 @@ args = ["-say", "two"]
 workers = 1
 hosts = ["127.0.0.1"]
 paths = ["/say"]
+[app.page]
+target = "app"
+args = ["-plain", "-addr", "127.0.0.1:{port}"]
+http = true
+workers = 1
+hosts = ["127.0.0.1"]
+paths = ["/tea"]
 `
 	bin, err := exec.LookPath("app")
 	if err != nil {
@@ -462,8 +477,13 @@ paths = ["/say"]
 	if code := w.ask("", "GET", "/nobody's", nil); code != 404 {
 		t.Errorf("got %d, want 404", code)
 	}
+	if code := w.ask("", "GET", "/tea", nil); code != 418 {
+		t.Errorf("got %d, want 418", code)
+	}
 	mustHeddle(t, "deploy", "--app", "blog", "app", "--", "-say", "three")
 	w.has(map[string]float64{
+		`heddle_requests_total{app="page",code="418",method="GET",release="r1"}`:  1,
+		`heddle_request_duration_seconds_count{app="page",release="r1"}`:          1,
 		`heddle_requests_total{app="shop",code="200",method="POST",release="r1"}`: 4,
 		`heddle_requests_total{app="blog",code="200",method="POST",release="r1"}`: 2,
 		`heddle_requests_total{app="",code="404",method="GET",release=""}`:        1,
@@ -481,4 +501,27 @@ paths = ["/say"]
 	w.saysReady(503, "shop is suspended: its requests wait; heddle resume --app shop lets them in")
 	mustHeddle(t, "resume", "--app", "shop")
 	w.saysReady(200, `{"ok":true}`)
+}
+
+// TestMetricsOfPlain: so it is with a program that serves plain HTTP, whose requests
+// are all by net/http.
+func TestMetricsOfPlain(t *testing.T) {
+	w := runWatched(t, true, "--workers", "2", "--loops", "2", "--queue", "1", "--http", "--health", "/say", "app", "--", "-plain", "-addr", "127.0.0.1:{port}", "-say", "one")
+	w.traffic("r1")
+	w.agree()
+	mustHeddle(t, "deploy", "app", "--", "-plain", "-addr", "127.0.0.1:{port}", "-say", "two")
+	w.traffic("r2")
+	w.agree()
+	mustHeddle(t, "suspend")
+	waiter := make(chan int, 1)
+	go func() { waiter <- w.ask("", "GET", "/say", nil) }()
+	w.has(map[string]float64{`heddle_queue_length{app="w"}`: 1})
+	if code := w.ask("", "GET", "/say", nil); code != 503 {
+		t.Errorf("got %d, want 503: nobody had it", code)
+	}
+	mustHeddle(t, "resume")
+	if code := <-waiter; code != 200 {
+		t.Errorf("who waited got %d", code)
+	}
+	w.agree()
 }

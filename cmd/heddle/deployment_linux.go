@@ -245,7 +245,11 @@ func (p *deployment) copy(put func(ctx context.Context, path string) error) erro
 		return p.failed(err)
 	}
 	p.res.SHA256 = p.r.SHA256
-	lc.log.Info(p.verb+": program copied", "release", p.r.Name, "bytes", p.r.Size, "sha256", p.r.SHA256)
+	what := ": program copied"
+	if p.r.InPlace {
+		what = ": program found"
+	}
+	lc.log.Info(p.verb+what, "release", p.r.Name, "bytes", p.r.Size, "sha256", p.r.SHA256)
 	p.a.say(event{Event: eventCopied, Release: p.r.Name})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,13 +34,40 @@ func newEdits(a *app, t target) (*edits, error) {
 	e.t.verb = topicDeploy // as whose failures those of a build are told
 	find := func(ctx context.Context) (watch.Sources, error) { return watch.Package(ctx, t.pkg) }
 	if t.pkg == "" {
-		find = func(context.Context) (watch.Sources, error) { return watch.File(t.path), nil }
+		find = func(context.Context) (watch.Sources, error) { return watch.Files(e.files()...), nil }
 	}
 	var err error
 	if e.watcher, err = watch.New(a.life.base, find, watch.Options{Logger: a.log}); err != nil {
 		return nil, &failure{code: exitError, err: fmt.Errorf("%s cannot be watched: %w", t.given, err), fine: "nothing was started.", try: "try: cd " + t.pkg + " && go list -deps .; or heddle run without --watch"}
 	}
 	return e, nil
+}
+
+// files are what an executable target is made of: itself, and of a program that is
+// run in place the files that its arguments name, as server.js is one of node's.
+func (e *edits) files() []string {
+	files := []string{e.t.path}
+	if e.a.life.kind.plain == nil {
+		return files
+	}
+	args := e.a.o.args
+	if r := e.a.life.releases.serving(); r.Name != "" {
+		args = r.Args
+	}
+	for _, arg := range args {
+		path := arg
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(e.a.o.dir, path)
+		}
+		path, err := filepath.Abs(path)
+		if err != nil {
+			continue
+		}
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() {
+			files = append(files, path)
+		}
+	}
+	return files
 }
 
 // begin acts on changes, until the lifecycle ends.
@@ -78,8 +106,10 @@ func (e *edits) bring(ctx context.Context, paths []string) {
 	if !suspended {
 		e.hold(ctx)
 	}
-	d.progress("building %s", e.t.given)
-	why, err := e.deploy(ctx, suspended, began)
+	if e.t.pkg != "" {
+		d.progress("building %s", e.t.given)
+	}
+	why, err := e.deploy(ctx, paths, suspended, began)
 	d.progress("")
 	if ctx.Err() != nil {
 		return
@@ -139,7 +169,7 @@ func (e *edits) release(ctx context.Context) {
 
 // deploy builds what there is now and brings it into service, by the ways of
 // heddle deploy. Why says what has kept it from that without being an error.
-func (e *edits) deploy(ctx context.Context, suspended bool, began time.Time) (why string, err error) {
+func (e *edits) deploy(ctx context.Context, paths []string, suspended bool, began time.Time) (why string, err error) {
 	f, err := e.program(ctx)
 	if err != nil {
 		return "", err
@@ -161,10 +191,10 @@ func (e *edits) deploy(ctx context.Context, suspended bool, began time.Time) (wh
 	a.files = []*os.File{f}
 	defer f.Close()
 	sum, _, err := hashFile(f.Name())
-	if err == nil && sum == e.a.life.releases.serving().SHA256 {
+	if only := slices.Equal(paths, []string{e.t.path}); err == nil && sum == e.a.life.releases.serving().SHA256 && (e.t.pkg != "" || only) {
 		return "the program is the same as before", nil
 	}
-	a.order.Target, a.order.Source, a.order.Program = e.t.given, e.t.source(), e.t.name()
+	a.order.Target, a.order.Source, a.order.Program, a.order.Built = e.t.given, e.t.source(), e.t.name(), e.t.pkg != ""
 	a.order.Suspended, a.order.Supersede = suspended, true
 	_, err = e.a.life.deploy(ctx, a)
 	return "", err

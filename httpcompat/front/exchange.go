@@ -111,8 +111,8 @@ func (x *exchange) count() {
 	}
 }
 
-// AskedOf is told by httpcompat.Proxy whose session the request was given to, or
-// who had none for it.
+// AskedOf is told by httpcompat.Proxy and upstream.Proxy whose session or place the
+// request was given to, or who had none for it.
 func (x *exchange) AskedOf(tag any) { x.tag = tag }
 
 // Unwrap is for http.ResponseController.

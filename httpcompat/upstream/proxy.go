@@ -23,6 +23,7 @@ type Target interface {
 	Dial(ctx context.Context) (net.Conn, error)
 
 	ID() string // of the process; a new one answers elsewhere
+	Tag() any   // of who had the request, for who counts by it; may be nil
 
 	// Retired is closed when the worker will be given no request any more.
 	Retired() <-chan struct{}
@@ -147,6 +148,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	for attempt := 1; ; attempt++ {
 		t, err := p.Backend(x.ctx, x.id)
+		tell(w, t, err)
 		if err != nil {
 			x.refused(err)
 			return
@@ -154,6 +156,22 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if x.ask(t, attempt == maxAttempts) {
 			return
 		}
+	}
+}
+
+// tell says whose place it is, or who had none, to a w with a method AskedOf: the
+// tag of the Target, or what the error has for one.
+func tell(w http.ResponseWriter, t Target, err error) {
+	to, ok := w.(interface{ AskedOf(tag any) })
+	if !ok {
+		return
+	}
+	var tagged interface{ Tag() any }
+	switch {
+	case err == nil:
+		to.AskedOf(t.Tag())
+	case errors.As(err, &tagged):
+		to.AskedOf(tagged.Tag())
 	}
 }
 

@@ -36,6 +36,7 @@ func (p *place) Dial(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, p.network, p.address)
 }
 func (p *place) ID() string               { return p.id }
+func (p *place) Tag() any                 { return p.id }
 func (p *place) Retired() <-chan struct{} { return p.retired }
 
 // A lease is a place for one request.
@@ -642,5 +643,31 @@ func TestLongBodies(t *testing.T) {
 		if resp, got := readResponse(t, br, "POST"); got != fmt.Sprint(len(body)) || resp.Close {
 			t.Fatalf("request %d: got %v, %q", i, resp, got)
 		}
+	}
+}
+
+// A counter is a ResponseWriter that hears whose the request was.
+type counter struct {
+	*httptest.ResponseRecorder
+	asked []any
+}
+
+func (c *counter) AskedOf(tag any) { c.asked = append(c.asked, tag) }
+
+// A nobody is a Backend's error that says whom it is of.
+type nobody struct{ error }
+
+func (nobody) Tag() any { return "app" }
+
+// TestAskedOf: who counts is told who has the request, or which app had nobody.
+func TestAskedOf(t *testing.T) {
+	r := newRig(t, func(http.ResponseWriter, *http.Request) {})
+	c := &counter{ResponseRecorder: httptest.NewRecorder()}
+	r.proxy.ServeHTTP(c, httptest.NewRequest("GET", "/", nil))
+	r.broken(t)
+	r.proxy.Backend = func(context.Context, string) (Target, error) { return nil, nobody{errors.New("nobody")} }
+	r.proxy.ServeHTTP(c, httptest.NewRequest("GET", "/", nil))
+	if want := []any{"one", "app"}; !slices.Equal(c.asked, want) {
+		t.Errorf("got %q, want %q", c.asked, want)
 	}
 }

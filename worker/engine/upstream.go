@@ -47,6 +47,10 @@ func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
 // ID is the worker's uuid. A new process has a new one, and new addresses.
 func (u *Upstream) ID() string { return u.c.id }
 
+// Tag says whose the worker is: its release's *Origin, as the channels of workers
+// with sessions have it.
+func (u *Upstream) Tag() any { return u.c.g.origin }
+
 // Retired is closed when the worker will be given no request any more: then
 // connections to it that are idle should be closed, for it may wait for that.
 func (u *Upstream) Retired() <-chan struct{} { return u.c.out }

@@ -21,8 +21,14 @@ const (
 	Every                  // every file and directory that is not hidden: something there is embedded
 )
 
-// File is the Sources of one file alone.
-func File(path string) Sources { return Sources{Files: map[string]bool{path: true}} }
+// Files are the Sources of these files alone.
+func Files(paths ...string) Sources {
+	s := Sources{Files: make(map[string]bool)}
+	for _, path := range paths {
+		s.Files[path] = true
+	}
+	return s
+}
 
 // dirs are the directories in which anything can happen.
 func (s Sources) dirs() map[string]bool {

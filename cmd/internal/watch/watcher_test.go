@@ -254,7 +254,7 @@ func TestEndless(t *testing.T) {
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app")
 	write(t, path, "one")
-	told := running(t, Options{}, func(context.Context) (Sources, error) { return File(path), nil })
+	told := running(t, Options{}, func(context.Context) (Sources, error) { return Files(path), nil })
 	for what, do := range []func() error{
 		func() error { return os.WriteFile(path, []byte("other"), 0o644) },
 		func() error { return os.Chmod(path, 0o755) },
@@ -289,7 +289,7 @@ func TestFindFails(t *testing.T) {
 		if asked++; asked > 1 {
 			return Sources{}, broken
 		}
-		return File(path), nil
+		return Files(path), nil
 	})
 	for _, text := range []string{"two 2", "three"} {
 		write(t, path, text+text)
