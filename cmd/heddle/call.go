@@ -48,7 +48,11 @@ type call struct {
 }
 
 func (c *call) add(cmd *cobra.Command) {
-	c.control.add(cmd)
+	if wholesale[cmd.Name()] {
+		c.control.addWhole(cmd)
+	} else {
+		c.control.add(cmd)
+	}
 	cmd.Flags().BoolVar(&c.asJSON, "json", false, "print the result as JSON")
 }
 
@@ -63,13 +67,15 @@ func (c *call) run(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
 	switch {
 	case res != nil && c.asJSON:
-		if werr := json.NewEncoder(out).Encode(res); err == nil {
+		if werr := json.NewEncoder(out).Encode(res.of(c.verb)); err == nil {
 			err = werr
 		}
 	case err == nil && res != nil:
 		_, err = fmt.Fprintln(out, c.done(*res))
+	case res != nil && len(res.Changes) > 0: // what was done all the same
+		_, _ = fmt.Fprintln(out, c.done(*res))
 	}
-	return err
+	return c.control.hinted(err)
 }
 
 // errLeft is the cause of a command that leaves after the switch.

@@ -50,7 +50,7 @@ func TestStatusTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := printStatus(&b, raw, false, now); err != nil {
+	if err := printStatus(&b, controlFlags{}, raw, false, now); err != nil {
 		t.Fatal(err)
 	}
 	want := `shop r1, serving, up 2d2h, pid 7, http://127.0.0.1:8080 unix:/s
@@ -63,10 +63,10 @@ INDEX  ID        PID     STATE     SINCE  SESSIONS  RESTARTS
 		t.Errorf("got\n%s\nwant\n%s", &b, want)
 	}
 	b.Reset()
-	if err := printStatus(&b, raw, true, now); err != nil || b.String() != string(raw)+"\n" {
+	if err := printStatus(&b, controlFlags{}, raw, true, now); err != nil || b.String() != string(raw)+"\n" {
 		t.Errorf("--json: got %s, %v, want what the daemon said", &b, err)
 	}
-	if err := printStatus(&b, []byte("no JSON"), true, now); err == nil {
+	if err := printStatus(&b, controlFlags{}, []byte("no JSON"), true, now); err == nil {
 		t.Error("an answer that is no JSON is passed on")
 	}
 }
@@ -87,7 +87,7 @@ func TestStatusOfMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := printStatus(&b, raw, false, now); err != nil {
+	if err := printStatus(&b, controlFlags{}, raw, false, now); err != nil {
 		t.Fatal(err)
 	}
 	want := `shop r2, serving, up 1m0s, pid 7

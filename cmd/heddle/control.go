@@ -7,8 +7,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +29,75 @@ type controlFlags struct {
 	name string // --name
 	path string // --control
 	app  string // --app
+}
+
+// asking are the verbs that ask a daemon, as hints have them; those below ask one
+// of its apps.
+var (
+	asking    = regexp.MustCompile(`\bheddle (status|ps|top|logs|deploy|rollback|releases|scale|restart|suspend|resume|reload|stop)\b( --(?:name|control|app|help)\b)?`)
+	wholesale = map[string]bool{topicReload: true, topicStop: true}
+)
+
+// hint has the commands that text names ask the daemon and the app that the flags
+// mean, unless it says whom itself.
+func (c *controlFlags) hint(text string) string {
+	return asking.ReplaceAllStringFunc(text, func(cmd string) string {
+		m := asking.FindStringSubmatch(cmd)
+		if m[2] != "" {
+			return cmd
+		}
+		switch {
+		case c.name != "":
+			cmd += " --name " + c.name
+		case c.path != "":
+			cmd += " --control " + quoted(c.path)
+		}
+		if c.app != "" && !wholesale[m[1]] {
+			cmd += " --app " + c.app
+		}
+		return cmd
+	})
+}
+
+// hinted is err with what it has to try as hint has it.
+func (c *controlFlags) hinted(err error) error {
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	g := *f
+	g.try = c.hint(f.try)
+	return &g
+}
+
+// quoted is a word as a shell takes it for itself.
+func quoted(word string) string {
+	if word != "" && strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@%+") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// quotedWords are words as a shell takes them for themselves.
+func quotedWords(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = quoted(w)
+	}
+	return strings.Join(out, " ")
+}
+
+// addWhole is add for a verb that concerns all of the daemon's apps, and refuses
+// one rather than to do more than was asked.
+func (c *controlFlags) addWhole(cmd *cobra.Command) {
+	c.add(cmd)
+	_ = cmd.Flags().MarkHidden("app") // it is there
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("app") {
+			return usage(cmd.Name(), "%s concerns the whole daemon, with all its apps; it takes no --app", cmd.Name())
+		}
+		return nil
+	}
 }
 
 func (c *controlFlags) add(cmd *cobra.Command) {
@@ -159,14 +230,22 @@ func (c *controlFlags) dial(ctx context.Context, verb string) (*ipc.Client, erro
 	if !errors.Is(err, ipc.ErrUnreachable) {
 		return nil, err
 	}
-	f := &failure{code: exitUnreachable, err: fmt.Errorf("no daemon answers on %s: %w", path, err), try: "try: heddle run TARGET"}
-	if name != "" {
-		f.err = fmt.Errorf("no daemon named %s answers: %w", name, err)
-		f.try = "try: heddle run --name " + name + " TARGET"
-		if others, err := running(ctx); err == nil && len(others) > 0 {
-			f.fine = "running: " + strings.Join(others, ", ") + "."
-			f.try = fmt.Sprintf("try: heddle %s --name %s", verb, others[0])
-		}
+	why := err
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		why = errno // what was asked is said before it
+	}
+	f := &failure{code: exitUnreachable, err: fmt.Errorf("no daemon answers on %s: %w", path, why), try: "try: heddle run TARGET"}
+	if name == "" {
+		return nil, f
+	}
+	f.err, f.try = fmt.Errorf("no daemon named %s answers: %w", name, why), "try: heddle run --name "+name+" TARGET"
+	if errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
+		f.err = fmt.Errorf("no daemon named %s is running", name)
+	}
+	if others, err := running(ctx); err == nil && len(others) > 0 {
+		f.fine = "running: " + strings.Join(others, ", ") + "."
+		f.try = "try: heddle status --name " + others[0] + ", to see what it is" // not what was asked: of another daemon it may be wrong
 	}
 	return nil, f
 }

@@ -277,6 +277,9 @@ func (d *daemon) status(asked *app) statusReply {
 	if asked != nil {
 		of := asked.status()
 		st.AppStatus = &of
+		if len(d.o.apps) > 0 {
+			st.App = asked.name
+		}
 		return st
 	}
 	for _, a := range all {

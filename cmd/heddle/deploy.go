@@ -109,7 +109,7 @@ func (d *deployFlags) prepare(verb string) error {
 	d.verb, d.withdraws = verb, true
 	d.order.Suspended, d.order.Supersede, d.order.NoWait, d.order.Timeout = d.suspended, d.supersede, d.noWait, d.timeout
 	d.progress = deployProgress
-	d.done = deployDone
+	d.done = func(r result) string { return d.control.hint(deployDone(r)) }
 	return nil
 }
 

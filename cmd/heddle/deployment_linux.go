@@ -406,18 +406,22 @@ func slow(err error) string {
 	if !errors.As(err, &w) || w.Slow == nil {
 		return ""
 	}
-	return fmt.Sprintf("; %s was %s%s", w.Slow.Worker(), w.Slow.Death.Reason, lastWords(w.Slow.Death))
+	return fmt.Sprintf("; %s was %s%s", w.Slow.Worker(), w.Slow.Death.Reason, lastWords(w.Slow.Death, w.Slow.Plain))
 }
 
 // lastWords are a worker's last lines, and where its main goroutine was if that is
 // known, as they are shown behind a first line.
-func lastWords(d engine.Death) string {
+func lastWords(d engine.Death, plainHTTP bool) string {
 	var b strings.Builder
+	on := " on standard error"
+	if plainHTTP {
+		on = "" // wherever
+	}
 	switch {
 	case len(d.Stderr) > 0:
-		b.WriteString("\nits last words on standard error:")
+		b.WriteString("\nits last words" + on + ":")
 	case d.Pid != 0:
-		b.WriteString("\nit wrote nothing on standard error")
+		b.WriteString("\nit wrote nothing" + on)
 	}
 	for _, line := range d.Stderr {
 		b.WriteString("\n  " + plain(line))
@@ -466,6 +470,34 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
+// What a plain program is told of when it is tried alone.
+const (
+	alonePort   = "8080"
+	aloneSocket = "/tmp/try.sock"
+)
+
+// alone is how a person starts the release's program by hand, as a shell takes it.
+func (r *release) alone(plain bool) string {
+	program := r.Source
+	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {
+		program = r.Target
+	}
+	words := []string{quoted(program)}
+	if fi, err := os.Stat(r.Source); err == nil && fi.IsDir() {
+		words = []string{"go", "run", quoted(program)}
+	}
+	for _, arg := range r.Args {
+		if plain {
+			arg = strings.NewReplacer("{port}", alonePort, "{socket}", aloneSocket).Replace(arg)
+		}
+		words = append(words, quoted(arg))
+	}
+	if plain {
+		words = append([]string{"PORT=" + alonePort, "HEDDLE_SOCKET=" + aloneSocket}, words...)
+	}
+	return strings.Join(words, " ")
+}
+
 // startFailure is what a person reads when workers did not get ready.
 func startFailure(se *engine.StartError, r *release, code int, fine string) error {
 	var b strings.Builder
@@ -473,19 +505,8 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 		fmt.Fprintf(&b, "%s: ", r.Name)
 	}
 	fmt.Fprintf(&b, "%s of %s did not get ready: %s", se.Worker(), r.Target, se.Death.Reason)
-	b.WriteString(lastWords(se.Death))
-	alone := r.Source
-	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {
-		alone = r.Target
-	}
-	by := alone
-	if fi, err := os.Stat(r.Source); err == nil && fi.IsDir() {
-		by = "go run " + alone
-	}
-	if len(r.Args) > 0 {
-		by += " " + strings.Join(r.Args, " ")
-	}
-	f := &failure{code: code, err: errors.New(b.String()), fine: fine, try: "try: " + by + ", to see what it does alone"}
+	b.WriteString(lastWords(se.Death, se.Plain))
+	f := &failure{code: code, err: errors.New(b.String()), fine: fine, try: "try: " + r.alone(se.Plain) + ", to see what it does alone"}
 	switch err := se.Death.Err; {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		f.try = "try: ulimit -n, and heddle run with more: it is the daemon that may have no more descriptors"
@@ -497,13 +518,16 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 	// Whatever leaves in order, or stays silent until it is asked what it does,
 	// is likely no worker at all.
 	if se.Plain {
-		if se.Death.Pid != 0 {
+		if d := se.Death; d.Pid != 0 {
 			f.try = "a program under heddle run --http must serve HTTP on descriptor 3 (LISTEN_FDS), on $PORT, or on the unix socket $HEDDLE_SOCKET; {port} and {socket} in its arguments are theirs.\n" + f.try
+			if strings.HasPrefix(d.Reason, "no answer") {
+				f.try = "it may listen elsewhere: its own words, or ss -lptn, say where.\n" + f.try
+			}
 		}
 		return f
 	}
 	if d := se.Death; d.Pid != 0 && !d.Greeted && (d.ExitCode == 0 || d.Signal != "" || len(d.Dump) > 0) {
-		f.try = "a program under heddle must call httpcompat.ListenAndServe(addr, handler), in place of http.ListenAndServe.\n" + f.try
+		f.try = "a program under heddle must call httpcompat.ListenAndServe(addr, handler), in place of http.ListenAndServe; one that serves plain HTTP, in any language, goes with heddle run --http (http = true in heddle.toml).\n" + f.try
 	}
 	return f
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -73,21 +76,58 @@ type event struct {
 // A result is what became of an order, and the shape of --json.
 type result struct {
 	Name     string  `json:"name"`               // of the daemon
-	Release  string  `json:"release"`            // deploy: the new one, even if it failed
+	Release  string  `json:"release,omitempty"`  // deploy: the new one, even if it failed
 	Previous string  `json:"previous,omitempty"` // deploy: what served before
 	From     string  `json:"from,omitempty"`     // rollback: whose program it is
 	State    string  `json:"state"`              // see the verb's help
 	SHA256   string  `json:"sha256,omitempty"`   // deploy: of the program, hexadecimal
-	Workers  int     `json:"workers"`            // wanted
+	Workers  int     `json:"workers,omitempty"`  // wanted
 	Standbys int     `json:"standbys"`           // wanted
-	Replaced int     `json:"replaced,omitempty"` // restart: workers
+	Replaced int     `json:"replaced"`           // restart: workers
 	Seconds  float64 `json:"seconds"`            // since the daemon had the order
 	Drained  bool    `json:"drained"`            // deploy: the old workers have left
 	Draining int     `json:"draining"`           // deploy: old workers that have not
 	Lost     int     `json:"lost,omitempty"`     // deploy: requests that old workers had when they ended, not having finished in time
 	Error    string  `json:"error,omitempty"`
 
-	Changes []string `json:"changes,omitempty"` // reload: what was changed
+	Changes []string `json:"changes"` // reload: what was changed
+}
+
+// of is what a verb's --json has of it: the fields that its help lists, those of
+// them that are known.
+func (r *result) of(verb string) any {
+	fields := []string{"name", "release", "state", "seconds", "error"}
+	switch verb {
+	case topicDeploy, topicRollback:
+		fields = []string{"name", "release", "previous", "from", "state", "sha256", "workers", "standbys", "seconds", "drained", "draining", "lost", "error"}
+	case topicScale:
+		fields = []string{"name", "release", "state", "workers", "standbys", "seconds", "error"}
+	case topicRestart:
+		fields = []string{"name", "release", "state", "replaced", "seconds", "error"}
+	case topicReload:
+		fields = []string{"name", "state", "changes", "seconds", "error"}
+		if r.Changes == nil {
+			r.Changes = []string{}
+		}
+	}
+	b, err := json.Marshal(r)
+	var all map[string]json.RawMessage
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		return r // never: it has nothing that cannot be JSON
+	}
+	var out bytes.Buffer
+	for _, name := range fields {
+		value, ok := all[name]
+		if !ok || name == "standbys" && r.Workers == 0 { // of nobody's workers
+			continue
+		}
+		fmt.Fprintf(&out, ",%q:%s", name, value)
+	}
+	out.WriteByte('}')
+	return json.RawMessage(append([]byte{'{'}, out.Bytes()[1:]...))
 }
 
 // States of a result, beside those that a release has.

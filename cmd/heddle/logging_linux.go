@@ -42,7 +42,7 @@ func accessStats(l *logs.Access) *logs.SinkStats {
 func (d *daemon) answerLogs(ctx context.Context, r *ipc.Request) error {
 	of, err := d.appOf(r.Payload)
 	if err != nil {
-		return err
+		return refuse(r, err)
 	}
 	var q logs.Query
 	if err := json.Unmarshal(r.Payload, &q); err != nil {

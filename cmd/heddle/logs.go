@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,12 +115,15 @@ func showLogs(ctx context.Context, control *controlFlags, q logs.Query, asJSON b
 	}
 	w := bufio.NewWriter(out)
 	for p, err := range client.Stream(listen, topicLogs, order) {
+		var no refusal
 		switch {
+		case err == nil && bytes.HasPrefix(p, []byte(`{"failure":`)) && json.Unmarshal(p, &no) == nil: // no record begins so
+			return control.hinted(no.Failure.failure())
 		case err == nil:
 		case listen.Err() != nil && ctx.Err() == nil:
 			return nil // Ctrl-C is how one leaves
 		case errors.Is(err, session.ErrLost):
-			return daemonGone(fmt.Errorf("the daemon has ended: %w", err))
+			return control.hinted(daemonGone(fmt.Errorf("the daemon has ended: %w", err)))
 		default:
 			return err
 		}
@@ -145,7 +149,7 @@ func showLogs(ctx context.Context, control *controlFlags, q logs.Query, asJSON b
 		}
 	}
 	if q.Follow && listen.Err() == nil {
-		return daemonGone(errors.New("the daemon has ended"))
+		return control.hinted(daemonGone(errors.New("the daemon has ended")))
 	}
 	return nil
 }

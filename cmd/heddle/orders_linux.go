@@ -19,7 +19,7 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 			a := &asker{reply: r.Reply, files: r.TakeFiles()}
 			of, err := d.appOf(r.Payload)
 			if err != nil {
-				a.end(&result{State: stateRefused}, err)
+				a.end(&result{Name: d.title(), State: stateRefused}, err)
 				return nil
 			}
 			return of.life.answer(ctx, a, r.Payload, of.life.topics()[topic])

@@ -71,7 +71,7 @@ func (lc *lifecycle) again(from release, r *release, file *os.File) (put func(co
 			code: exitRefused,
 			err:  fmt.Errorf("%s cannot be brought back: %s, and --http runs programs where they are, without a copy", from.Name, why),
 			fine: lc.still(),
-			try:  "try: put the old file back, or heddle deploy " + from.Target,
+			try:  "try: put the old file back, or heddle deploy " + quoted(from.Target),
 		}
 	}
 	return lc.kind.inPlace(r, from.Program, file), nil

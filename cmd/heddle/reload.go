@@ -17,7 +17,9 @@ deploy of that app; an app that is new is started, one that is gone finishes wha
 has. A file that is wrong, or asks for what takes a restart (docs/configuration.md),
 changes nothing. kill -HUP does the same, and the daemon's log says what came of it.
 
-With --json: {"name","state","changes","seconds","error"}, the state being reloaded.
+With --json: {"name","state","changes","seconds","error"}, the state being reloaded,
+or refused where nothing was changed; changes are those that were made, also where
+something else could not be done, and error is left out where everything was.
 Exit codes: 0 done, 2 the file is wrong, 3 refused, or done but for an app that could
 not be deployed or started, 4 no daemon.`,
 		Example: `  heddle reload

@@ -18,8 +18,13 @@ const farewell = 20 * time.Second
 
 // answerReload answers the topic reload.
 func (d *daemon) answerReload(ctx context.Context, a *asker) (*result, error) {
+	began := time.Now()
 	done, err := d.reload(ctx, a.order.Pid)
-	return &result{Name: d.title(), State: stateReloaded, Changes: done}, err
+	res := &result{Name: d.title(), State: stateReloaded, Changes: done, Seconds: time.Since(began).Seconds()}
+	if err != nil && len(done) == 0 {
+		res.State = stateRefused
+	}
+	return res, err
 }
 
 // reload has the daemon do what its file says by now, and returns what was
@@ -59,7 +64,11 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 			kept = append(kept, *app)
 			continue
 		}
-		if err := d.change(ctx, app, changes); err != nil {
+		made, err := d.change(ctx, app, changes)
+		for _, x := range made {
+			done = append(done, x.String())
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("app %s: %w", app.Name, err))
 			if o := old.App(app.Name); o != nil {
 				kept = append(kept, *o)
@@ -67,9 +76,6 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 			continue
 		}
 		kept = append(kept, *app)
-		for _, x := range changes {
-			done = append(done, x.String())
-		}
 	}
 	c.Apps = kept
 	gone := d.leaving(c)
@@ -111,43 +117,57 @@ func (d *daemon) refuses(c *config.Config, all config.Changes) error {
 // ofFront are the keys of an app whose requests the front looks at by its routes.
 var ofFront = map[string]bool{"response-header-timeout": true, "write-timeout": true, "max-body-bytes": true}
 
-// change does what concerns one app: it is started, or deployed, tuned, scaled.
-func (d *daemon) change(ctx context.Context, c *config.App, changes config.Changes) error {
+// change does what concerns one app: it is started, or tuned, deployed, scaled.
+// Made are the changes that were, also if another fails then.
+func (d *daemon) change(ctx context.Context, c *config.App, changes config.Changes) (made config.Changes, err error) {
 	o := optionsOf(c)
 	if err := o.findUser(); err != nil {
-		return err
+		return nil, err
 	}
 	i := slices.IndexFunc(d.running(), func(a *app) bool { return a.name == c.Name || len(d.o.apps) == 0 })
 	if i < 0 {
-		return d.add(o)
+		if err := d.add(o); err != nil {
+			return nil, err
+		}
+		return changes, nil
 	}
 	a := d.running()[i]
 	e := a.supervised()
 	if e == nil {
-		return errors.New("it has not started")
+		return nil, errors.New("it has not started")
 	}
 	if err := e.Tune(engine.Tuning{
 		Queue: engine.QueueOptions{Len: o.queue, Age: o.queueAge}, StartTimeout: o.startTimeout, HeartbeatTimeout: o.heartbeatTimeout, DrainTimeout: o.drainTimeout,
 		ShutdownTimeout: o.shutdownTimeout, KillDelay: o.killDelay,
 		Recycle: engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	if slices.ContainsFunc(changes, func(x config.Change) bool { return x.Key == "user" }) {
 		o.warnRoot(a.log)
 	}
 	a.limit(o.limits)
+	later := map[string]bool{"workers": true, "standbys": true, "hosts": true, "paths": true} // the last two with everything else
+	for _, x := range changes.Need(config.Live) {
+		if !later[x.Key] {
+			made = append(made, x)
+		}
+	}
 	if len(changes.Need(config.Deploy)) > 0 {
 		if err := d.redeploy(ctx, a, o); err != nil {
-			return err
+			return made, err
 		}
+		made = append(changes.Need(config.Deploy), made...)
 	}
 	for _, x := range changes {
 		if x.Key == "workers" || x.Key == "standbys" {
-			return e.Scale(ctx, o.workers, o.standbys)
+			if err := e.Scale(ctx, o.workers, o.standbys); err != nil {
+				return made, err
+			}
+			break
 		}
 	}
-	return nil
+	return changes, nil
 }
 
 // redeploy makes a release of what the options name by now.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/heddle-go/heddle/cmd/internal/config"
 )
 
 // newRoot makes the command tree; one file per verb.
@@ -36,11 +40,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		verb := ""
-		if cmd.HasParent() {
-			verb = cmd.Name()
-		}
-		return usage(verb, "%s", err)
+		return wrongFlag(cmd, err)
 	})
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(newRun(), newStatus(), newPs(), newTop(), newLogs(), newConfig(), newVersion())
@@ -49,6 +49,32 @@ reachable, 5 threshold failed, 6 timed out.`,
 	root.AddCommand(newCompletion(), newMan())
 	completeNoFiles(root)
 	return root
+}
+
+// wrongFlag is what a person reads of a flag that is none, or has no such value.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	f := &failure{code: exitUsage, err: err, try: "try: " + cmd.CommandPath() + " --help"}
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if unknown {
+		if near := nearestFlag(cmd, name); near != "" {
+			f.err = fmt.Errorf("%w; did you mean --%s?", err, near)
+		}
+	}
+	if cmd.Name() == "run" && (unknown || strings.HasPrefix(err.Error(), "unknown shorthand flag")) {
+		f.try += "; the program's own arguments go behind --, as in heddle run --http -- node --inspect server.js"
+	}
+	return f
+}
+
+// nearestFlag is the flag that name is a slip of; "": none.
+func nearestFlag(cmd *cobra.Command, name string) (near string) {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return config.Nearest(name, names)
 }
 
 // noArgs refuses arguments of a verb that takes none.

@@ -122,8 +122,8 @@ A daemon of root runs the workers as the user that --user names, and warns witho
 
 With --watch it looks after what TARGET is built of: the Go files of the package and of
 those that it imports from its own module, what they embed, go.mod and go.sum; or the
-executable, and with --http the files that ARGS name. On a change requests wait, for --queue-age (here one minute) at most,
-while it is built and deployed. If it does not build, or does not get ready, the
+executable, and with --http the files that ARGS name. On a change requests wait, for
+--queue-age (here one minute) at most, while it is built and deployed. If it does not build, or does not get ready, the
 compiler's or the worker's words are shown and the release before serves on. This is
 for one app; of a file that names several, it is refused.
 
@@ -204,6 +204,9 @@ func (o *runOptions) take(args []string, dash int) error {
 	}
 	switch len(before) {
 	case 0:
+		if len(o.args) > 0 {
+			return usage("run", "run needs a TARGET before --; behind it are the program's own arguments. A program that serves plain HTTP goes with --http: heddle run --http -- %s", quotedWords(o.args))
+		}
 		return usage("run", "run needs a TARGET: a Go package such as ./examples/hello, or an executable; or a heddle.toml here that names one")
 	case 1:
 		o.target = before[0]

@@ -50,6 +50,7 @@ type statusReply struct {
 
 	Access *logs.SinkStats `json:"access_log,omitempty"` // absent: there is none
 
+	App string `json:"app,omitempty"` // the one asked for, of several
 	*AppStatus
 
 	Apps []namedStatus `json:"apps,omitempty"` // in the file's order
@@ -58,14 +59,17 @@ type statusReply struct {
 // each are the apps that it tells of. One alone has no name here.
 func (st *statusReply) each() []namedStatus {
 	if st.AppStatus != nil {
-		return []namedStatus{{"", *st.AppStatus}}
+		return []namedStatus{{st.App, *st.AppStatus}}
 	}
 	return st.Apps
 }
 
 // what it runs: a release, or so many apps.
 func (st *statusReply) what() string {
-	if st.AppStatus != nil {
+	switch {
+	case st.AppStatus != nil && st.App != "":
+		return st.App + " " + st.Release
+	case st.AppStatus != nil:
 		return st.Release
 	}
 	return noun(len(st.Apps), "app")
@@ -129,7 +133,8 @@ With --json: {"name","release","state","pid","started","listen","front","memory"
 "cpu","workers":[{"index","id","pid","state","since","release","sessions",
 "sessions_total","restarts","memory","cpu"}…],…}; memory is in bytes and cpu in
 seconds, and each is left out where it is unknown or none. Of several apps, release,
-workers and what else is an app's stand in "apps":[{"name",…}…]; --app shows one.`,
+workers and what else is an app's stand in "apps":[{"name",…}…]; --app
+shows one, with its name in "app".`,
 		Example: `  heddle status
   heddle status --json | jq '.workers[].pid'
   heddle status --name shop --watch --interval 5s`,
@@ -140,7 +145,7 @@ workers and what else is an app's stand in "apps":[{"name",…}…]; --app shows
 				if err != nil {
 					return err
 				}
-				return printStatus(w, raw, asJSON, time.Now())
+				return printStatus(w, control, raw, asJSON, time.Now())
 			})
 		},
 	}
@@ -175,18 +180,18 @@ func askOnce(ctx context.Context, control *controlFlags, verb, topic string) ([]
 	case err == nil:
 		var no refusal
 		if json.Unmarshal(raw, &no) == nil && no.Failure != nil {
-			return nil, no.Failure.failure()
+			return nil, control.hinted(no.Failure.failure())
 		}
 		return raw, nil
 	case errors.Is(err, session.ErrLost):
-		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon ended before it answered: %w", err), try: "try: heddle status"}
+		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon ended before it answered: %w", err), try: control.hint("try: heddle status")}
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, &failure{code: exitTimeout, err: fmt.Errorf("the daemon did not answer within %v", statusTimeout), try: "try: heddle status; a daemon that stays silent is stopped by kill -INT and its pid"}
+		return nil, &failure{code: exitTimeout, err: fmt.Errorf("the daemon did not answer within %v", statusTimeout), try: control.hint("try: heddle status; a daemon that stays silent is stopped by kill -INT and its pid")}
 	}
 	return nil, err
 }
 
-func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
+func printStatus(w io.Writer, control controlFlags, raw []byte, asJSON bool, now time.Time) error {
 	var st statusReply
 	if err := json.Unmarshal(raw, &st); err != nil {
 		return fmt.Errorf("the daemon's answer is not the JSON of a status: %w", err)
@@ -202,20 +207,21 @@ func printStatus(w io.Writer, raw []byte, asJSON bool, now time.Time) error {
 	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, st.what(), st.State, span(now.Sub(st.Started)), st.Pid, where)
 	fmt.Fprintf(w, "%d requests, %d of them now; %d clients gone early, %d requests refused\n", st.Front.Requests, st.Front.Active, st.Front.Gone, st.Front.Refused)
 	if st.AppStatus != nil {
-		return printApp(w, *st.AppStatus, now)
+		return printApp(w, &control, *st.AppStatus, now)
 	}
 	for _, a := range st.Apps {
+		control.app = a.Name
 		fmt.Fprintf(w, "\n%s %s\n", a.Name, a.Release)
-		if err := printApp(w, a.AppStatus, now); err != nil {
+		if err := printApp(w, &control, a.AppStatus, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printApp(w io.Writer, st AppStatus, now time.Time) error {
+func printApp(w io.Writer, control *controlFlags, st AppStatus, now time.Time) error {
 	if st.Changed != "" {
-		fmt.Fprintf(w, "%s; a worker that is started from now on runs what is there; heddle deploy makes it a release\n", st.Changed)
+		fmt.Fprintf(w, "%s; a worker that is started from now on runs what is there; %s makes it a release\n", st.Changed, control.hint("heddle deploy"))
 	}
 	if len(st.Workers) == 0 {
 		_, err := fmt.Fprintln(w, "no workers yet")
@@ -225,7 +231,7 @@ func printApp(w io.Writer, st AppStatus, now time.Time) error {
 		fmt.Fprintln(w, st.Operation.line(now))
 	}
 	if st.Suspended {
-		fmt.Fprintln(w, "suspended: requests wait; heddle resume lets them in")
+		fmt.Fprintln(w, control.hint("suspended: requests wait; heddle resume lets them in"))
 	}
 	idle := func(wk engine.WorkerStatus) bool {
 		return wk.State == "dead" || wk.State == "starting" && wk.Restarts > 0

@@ -16,7 +16,8 @@ With --json: {"name","release","state","seconds"}, the state being suspended.`,
 
 // newGate makes a verb that takes no arguments and says one word.
 func newGate(verb string, cmd *cobra.Command, done func(result) string) *cobra.Command {
-	c := call{verb: verb, progress: func(event) string { return "" }, done: done}
+	c := call{verb: verb, progress: func(event) string { return "" }}
+	c.done = func(r result) string { return c.control.hint(done(r)) }
 	cmd.Use, cmd.Args = verb, noArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.run(cmd) }
 	c.add(cmd)

@@ -44,12 +44,13 @@ next one of that name.`,
 			if err != nil {
 				return err
 			}
+			given := control
 			control = controlFlags{path: path, app: control.app}
 			first, err := currentStatus(ctx, &control)
 			if err != nil {
 				return err
 			}
-			return top(cmd.Context(), &control, interval, first)
+			return top(cmd.Context(), &control, given, interval, first)
 		},
 	}
 	control.add(cmd)

@@ -14,7 +14,7 @@ import (
 )
 
 // top shows samples until somebody has seen enough.
-func top(parent context.Context, control *controlFlags, interval time.Duration, first statusReply) error {
+func top(parent context.Context, control *controlFlags, given controlFlags, interval time.Duration, first statusReply) error {
 	s, err := openScreen()
 	if err != nil {
 		return fmt.Errorf("top: %w", err)
@@ -35,7 +35,7 @@ func top(parent context.Context, control *controlFlags, interval time.Duration, 
 	defer cancel()
 	wg.Go(func() { takeSamples(ctx, control, interval, now, samples) }) // ends with ctx
 
-	v := &topView{colour: os.Getenv("NO_COLOR") == ""}
+	v := &topView{colour: os.Getenv("NO_COLOR") == "", control: given}
 	v.add(sample{at: time.Now(), st: first})
 	for {
 		v.width, v.height = s.size()

@@ -22,6 +22,7 @@ type sample struct {
 type topView struct {
 	width, height int // of the terminal, in cells; 0: no limit
 	colour        bool
+	control       controlFlags // as they were given
 
 	last, before sample // before: what last is compared with
 }
@@ -86,15 +87,15 @@ func (v *topView) lines() []string {
 	}
 	all = append(all, styled{text: fmt.Sprintf("%d workers wanted, %d standbys; the daemon: %s CPU, %s", wanted, standbys, v.rate(100*v.before.st.CPU, 100*st.CPU, "%.0f%%"), bytesOf(st.Memory))})
 	for _, a := range st.each() {
-		name, resume := "", "heddle resume"
+		name, of := "", v.control
 		if a.Name != "" {
-			name, resume = a.Name+": ", "heddle resume --app "+a.Name
+			name, of.app = a.Name+": ", a.Name
 		}
 		if a.Operation != nil {
 			all = append(all, styled{name + a.Operation.line(v.last.at), styleYellow})
 		}
 		if a.Suspended {
-			all = append(all, styled{name + "suspended: requests wait; " + resume + " lets them in", styleYellow})
+			all = append(all, styled{name + of.hint("suspended: requests wait; heddle resume lets them in"), styleYellow})
 		}
 	}
 	all = append(all, styled{})

@@ -340,7 +340,7 @@ func (c *child) identity() identity {
 
 // output takes a line that the worker wrote.
 func (c *child) output(s Stream, text string, more bool) {
-	if s == Stderr {
+	if s == Stderr || c.plain != nil { // other programs say where they listen, and why not, wherever they like
 		c.tail.add(text)
 	}
 	if c.e.opt.Output != nil {

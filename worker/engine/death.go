@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ type Death struct {
 	Reason   string        // one line: what happened, as far as the engine knows
 	Greeted  bool          // it shook hands, so it is a worker
 	Expected bool          // the engine had asked it to leave, and it did
-	Stderr   []string      // its last lines
+	Stderr   []string      // its last lines; of a plain worker those of standard output, too
 	Dump     []string      // what it wrote when it was asked for its goroutines, at most 1 MiB
 	Lost     []LostSession // without those that ended with an answer
 	Uptime   time.Duration // since exec
@@ -33,6 +34,15 @@ type LostSession struct {
 	Event     string
 	RequestID string // the session's Label
 	Untouched bool   // the worker never had it: whoever asked may have asked another
+}
+
+// String is how logs have it.
+func (l LostSession) String() string {
+	s := fmt.Sprintf("(%s request=%s session=%d loop=%d", l.Event, l.RequestID, l.ID, l.Loop)
+	if l.Untouched {
+		s += " untouched"
+	}
+	return s + ")"
 }
 
 // Stuck is where the main goroutine of a worker was that was asked for its

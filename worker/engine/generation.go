@@ -128,7 +128,7 @@ func (g *generation) activate() error {
 		if c := s.current(); c.isOut() {
 			g.mu.Unlock()
 			<-c.dead
-			return &StartError{Index: c.death.Index, Death: c.death, path: g.program.Path}
+			return &StartError{Index: c.death.Index, Death: c.death, path: g.program.Path, Plain: g.program.HTTP != nil}
 		}
 	}
 	close(g.active)

@@ -38,6 +38,15 @@ func TestDeathLog(t *testing.T) {
 	}
 }
 
+// In text the lost sessions are to be read, too.
+func TestDeathText(t *testing.T) {
+	var b bytes.Buffer
+	slog.New(slog.NewTextHandler(&b, nil)).Warn("x", "death", Death{Lost: []LostSession{{Loop: 1, ID: 12, Event: "http", RequestID: "r1"}, {ID: 3, Event: "http", RequestID: "r2", Untouched: true}}})
+	if want := `death.sessions="[(http request=r1 session=12 loop=1) (http request=r2 session=3 loop=0 untouched)]"`; !strings.Contains(b.String(), want) {
+		t.Errorf("log has no %s: %s", want, &b)
+	}
+}
+
 func TestStuck(t *testing.T) {
 	d := Death{Dump: []string{"SIGQUIT: quit", "", "goroutine 1 gp=0x1 [sleep]:", "main.main()", "\t/a.go:3", "", "goroutine 2 [running]:"}}
 	if got := strings.Join(d.Stuck(), "|"); got != "goroutine 1 gp=0x1 [sleep]:|main.main()|\t/a.go:3" {

@@ -90,7 +90,7 @@ type Lost struct {
 
 var (
 	deathLine = regexp.MustCompile(`msg="engine: worker (?:died|left)"`)
-	inSession = regexp.MustCompile(`RequestID:([^\s}"\]]+) Untouched:false`)
+	inSession = regexp.MustCompile(` request=(\S+) session=\d+ loop=\d+\)`)
 	brokenOff = regexp.MustCompile(`msg="(?:front|httpcompat): (?:answer broke off|no session for a request)" request=(\S+)`)
 )
 

@@ -39,13 +39,13 @@ func TestLog(t *testing.T) {
 
 func TestReadLost(t *testing.T) {
 	lost := ReadLost([]string{
-		`time=x level=WARN msg="engine: worker died" death.index=0 death.lost=3 death.sessions="[{Loop:0 ID:4 Event:http RequestID:get.kept-1-7 Untouched:false} {Loop:0 ID:6 Event:http RequestID:upload-1-9 Untouched:false} {Loop:0 ID:8 Event:http RequestID:upload-1-10 Untouched:true}]" death.stderr=[]`,
-		`time=x level=WARN msg="engine: worker died" death.index=1 death.lost=1 death.sessions="[{Loop:0 ID:4 Event:http RequestID: Untouched:false}]" death.stderr=[]`,
+		`time=x level=WARN msg="engine: worker died" death.index=0 death.lost=3 death.sessions="[(http request=get.kept-1-7 session=4 loop=0) (http request=upload-1-9 session=6 loop=0) (http request=upload-1-10 session=8 loop=0 untouched)]" death.stderr=[]`,
+		`time=x level=WARN msg="engine: worker died" death.index=1 death.lost=1 death.sessions="[(http request= session=4 loop=0)]" death.stderr=[]`,
 		`time=x level=INFO msg="engine: worker left" worker=1 lost=0`,
 		`time=x level=ERROR msg="front: answer broke off" request=download-1-3 method=GET uri="/download?n=1" session=8 head=true err="x"`,
 		`time=x level=ERROR msg="httpcompat: answer broke off" request=upload-1-9 method=POST`,
 		`time=x level=INFO msg="front: the client has gone" status=499 request=get.kept-1-8`,
-		`0 r1 | RequestID:not-1-1`,
+		`0 r1 | request=not-1-1 session=1 loop=0)`,
 	})
 	got := slices.Sorted(maps.Keys(lost.Requests))
 	if want := []string{"download-1-3", "get.kept-1-7", "upload-1-9"}; !slices.Equal(got, want) || lost.Deaths != 2 {

@@ -54,6 +54,17 @@ func nearest(name string, app bool) *Key {
 	return best
 }
 
+// Nearest is the one of names that name is a slip of; "": none.
+func Nearest(name string, names []string) (best string) {
+	least := 3 // edits; fewer for short names
+	for _, other := range names {
+		if d := distance(name, other); d < least && 2*d < len(other) {
+			best, least = other, d
+		}
+	}
+	return best
+}
+
 // distance is how many bytes must be put in, taken out, replaced or swapped with
 // their neighbour to make b of a.
 func distance(a, b string) int {
