@@ -26,7 +26,7 @@ func (d *daemon) findTargets(sig signals) (targets []target, err error) {
 	for _, o := range d.o.wanted() {
 		t, err := findTarget(sig.ctx, "run", o.target)
 		if err != nil {
-			return nil, o.named(err)
+			return nil, d.o.misplaced(o, err)
 		}
 		targets = append(targets, t)
 	}
@@ -67,6 +67,9 @@ func (d *daemon) makeApps() (apps []*app, err error) {
 }
 
 func (d *daemon) makeApp(o *appOptions) (*app, error) {
+	if err := o.logs.makeDirs(); err != nil {
+		return nil, o.named(err)
+	}
 	home, release := filepath.Join(d.place.home, o.name), filepath.Join(d.place.release, o.name)
 	for _, dir := range []string{home, release} {
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {

@@ -140,6 +140,9 @@ func (d *daemon) start(sig signals) error {
 	if d.place, err = takePlace(d.title(), d.o.control); err != nil {
 		return err
 	}
+	if err := d.o.logs.makeDirs(); err != nil {
+		return err
+	}
 	access := newAccess(&d.o.logs, d.o.loops, d.log)
 	d.mu.Lock()
 	d.access = access

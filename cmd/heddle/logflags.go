@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +60,7 @@ func (f *logFlags) check() error {
 	case f.ring < leastRing || f.ring > 1<<30:
 		return usage("run", "--log-memory %s: want a number of bytes from 64Ki to 1Gi", &f.ring)
 	case f.rotateSize < 0 || f.rotateSize > 0 && f.rotateSize < leastRotate:
-		return usage("run", "--log-rotate-size %s: want at least 1Ki, or 0 for never", &f.rotateSize)
+		return usage("run", "--log-rotate-size %s: want at least 1024 bytes (1Ki; 1K is 1000), or 0 for never", &f.rotateSize)
 	case f.rotateAge < 0 || f.rotateAge > 0 && f.rotateAge < time.Second:
 		return usage("run", "--log-rotate-age %v: want at least 1s, or 0 for never", f.rotateAge)
 	case f.keep < 1 || f.keep > 10000:
@@ -66,6 +69,20 @@ func (f *logFlags) check() error {
 		return usage("run", "--log-stdout and --log-stderr want a file; what workers write is on standard error anyway")
 	case f.access != "" && f.access != "-" && (f.access == f.stdout || f.access == f.stderr):
 		return usage("run", "--access-log %s: want a file of its own", f.access)
+	}
+	return nil
+}
+
+// makeDirs makes the directories of the files that are not there.
+func (f *logFlags) makeDirs() error {
+	for _, path := range []string{f.stdout, f.stderr, f.access} {
+		if path == "" || path == "-" {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return &failure{code: exitError, err: fmt.Errorf("directory of the log file %s: %w", path, err), fine: "nothing was started.", try: "try: ls -ld " + quoted(dir) + "; or another path"}
+		}
 	}
 	return nil
 }

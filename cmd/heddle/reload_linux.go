@@ -53,7 +53,11 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 	}
 	all := config.Compare(old, c)
 	if err := d.refuses(c, all); err != nil {
-		return nil, &failure{code: exitRefused, err: err, fine: "nothing was changed.", try: "try: heddle stop and heddle run; or take these changes back"}
+		f := &failure{code: exitRefused, err: err, fine: "nothing was changed.", try: "try: correct these lines, and heddle reload"}
+		if errors.Is(err, errNeedsRestart) {
+			f.try = "try: take these changes back; or heddle stop, which ends the service, and heddle run"
+		}
+		return nil, f
 	}
 	var failed []error
 	var kept []config.App // as they are from now on
@@ -95,10 +99,21 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 	return done, &failure{code: exitRefused, err: err, fine: "what was there serves on as it was.", try: "try: heddle status; heddle reload, when it is mended"}
 }
 
+// errNeedsRestart reports a change that only a daemon started anew can have.
+var errNeedsRestart = errors.New("needs a restart")
+
+// A restartError says so in its own words.
+type restartError struct{ error }
+
+func (restartError) Is(target error) bool { return target == errNeedsRestart }
+
 // refuses says what of the changes takes a restart.
 func (d *daemon) refuses(c *config.Config, all config.Changes) error {
-	err := all.Refused()
 	var lines []error
+	err := all.Refused()
+	if err != nil {
+		err = restartError{err}
+	}
 	asked := make(map[string]bool)
 	for _, x := range all {
 		switch {
@@ -108,7 +123,7 @@ func (d *daemon) refuses(c *config.Config, all config.Changes) error {
 				lines = append(lines, err)
 			}
 		case len(d.o.apps) == 0 && (x.Added() || x.Removed() || x.Key == "hosts" || x.Key == "paths" || ofFront[x.Key] && x.App != ""):
-			lines = append(lines, fmt.Errorf("%s: %s needs a restart of the daemon, which runs one app without routes", x.At, x))
+			lines = append(lines, restartError{fmt.Errorf("%s: %s needs a restart of the daemon, which runs one app without routes", x.At, x)})
 		}
 	}
 	return errors.Join(append(lines, err)...)
@@ -174,7 +189,7 @@ func (d *daemon) change(ctx context.Context, c *config.App, changes config.Chang
 func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	t, err := findTarget(ctx, topicReload, o.target)
 	if err != nil {
-		return err
+		return whyOf(err)
 	}
 	path := t.path
 	if t.pkg != "" {
@@ -209,11 +224,19 @@ func (d *daemon) redeploy(ctx context.Context, a *app, o *appOptions) error {
 	return err
 }
 
+// whyOf is a failure without what it says to try, which is for a command line.
+func whyOf(err error) error {
+	if f := (*failure)(nil); errors.As(err, &f) {
+		return f.err
+	}
+	return err
+}
+
 // add starts an app that is new.
 func (d *daemon) add(o *appOptions) error {
 	t, err := findTarget(d.sig.ctx, topicReload, o.target)
 	if err != nil {
-		return err
+		return whyOf(err)
 	}
 	a, err := d.makeApp(o)
 	if err != nil {

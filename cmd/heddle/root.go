@@ -96,7 +96,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage("", "there is no help on %q", args)
+				return usage("", "there is no help on %s", quotedWords(args))
 			}
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()

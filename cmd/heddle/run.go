@@ -123,9 +123,10 @@ A daemon of root runs the workers as the user that --user names, and warns witho
 With --watch it looks after what TARGET is built of: the Go files of the package and of
 those that it imports from its own module, what they embed, go.mod and go.sum; or the
 executable, and with --http the files that ARGS name. On a change requests wait, for
---queue-age (here one minute) at most, while it is built and deployed. If it does not build, or does not get ready, the
-compiler's or the worker's words are shown and the release before serves on. This is
-for one app; of a file that names several, it is refused.
+--queue-age (here one minute) at most, while it is built and deployed. If it does not
+build, or does not get ready, the compiler's or the worker's words are shown and the
+release before serves on. This is for one app; of a file that names several, it is
+refused.
 
 What changes while it runs: deploy, rollback, scale, restart, suspend, resume, stop.`,
 		Example: `  heddle run ./examples/hello

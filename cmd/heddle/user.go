@@ -63,16 +63,35 @@ func (o *runOptions) whereUser(a *appOptions) string {
 	if a.userName == "" {
 		key = "group"
 	}
-	if o.config != nil {
-		name := a.name
-		if name == "" {
-			name = o.config.Apps[0].Name
-		}
-		if at := o.config.Origin(name, key); at.From == config.FromFile {
-			return fmt.Sprintf("%s: app.%s.%s", at, name, key)
-		}
+	if at := o.where(a, key); at != "" {
+		return at
 	}
 	return "--" + key
+}
+
+// where is the place of the file that says a key of a's; "": none does.
+func (o *runOptions) where(a *appOptions, key string) string {
+	if o.config == nil {
+		return ""
+	}
+	name := a.name
+	if name == "" {
+		name = o.config.Apps[0].Name
+	}
+	if at := o.config.Origin(name, key); at.From == config.FromFile {
+		return fmt.Sprintf("%s: app.%s.%s", at, name, key)
+	}
+	return ""
+}
+
+// misplaced is err, of a's target, with the place where the file says it.
+func (o *runOptions) misplaced(a *appOptions, err error) error {
+	var f *failure
+	at := o.where(a, "target")
+	if at == "" || !errors.As(err, &f) {
+		return a.named(err)
+	}
+	return &failure{code: f.code, err: fmt.Errorf("%s: %w", at, f.err), fine: f.fine, try: "try: heddle config check " + quoted(o.file) + ", when it is corrected"}
 }
 
 // warnRoot says that an app's workers may do whatever root may, if nobody wanted that.

@@ -52,6 +52,16 @@ func newCertificates(files TLSFiles, log *slog.Logger) (*certificates, error) {
 	return c, nil
 }
 
+// Check says why a server could not begin with these files, if it could not; nil
+// without any.
+func (f TLSFiles) Check() error {
+	if f.Cert == "" {
+		return nil
+	}
+	_, err := newCertificates(f, slog.Default())
+	return err
+}
+
 // get is a tls.Config.GetConfigForClient. A client that connects while another
 // one's handshake reads new files is served with the old ones.
 func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Config, error) {

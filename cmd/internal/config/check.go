@@ -17,15 +17,29 @@ func onText(f func(string) error) checkFunc {
 	return func(v any) error { return f(v.(string)) }
 }
 
-// each refuses a list for its first bad text.
+// A several is all that is wrong with a value, in its order.
+type several []error
+
+func (s several) Error() string { return errors.Join(s...).Error() }
+
+// orNil is an error only if there is one.
+func (s several) orNil() error {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+// each refuses a list for its bad texts.
 func each(f func(string) error) checkFunc {
 	return func(v any) error {
+		var all several
 		for _, s := range v.([]string) {
 			if err := f(s); err != nil {
-				return err
+				all = append(all, err)
 			}
 		}
-		return nil
+		return all.orNil()
 	}
 }
 
@@ -95,15 +109,17 @@ func checkListen(v any) error {
 	if len(list) == 0 {
 		return errors.New("it is empty; want host:port, unix:/path or fd:NAME")
 	}
+	var all several
 	for i, s := range list {
-		if _, err := front.ParseListener(s); err != nil {
-			return fmt.Errorf("%q: %w", s, err)
-		}
-		if slices.Contains(list[:i], s) {
-			return fmt.Errorf("%q is there twice", s)
+		_, err := front.ParseListener(s)
+		switch {
+		case err != nil:
+			all = append(all, fmt.Errorf("%q: %w", s, err))
+		case slices.Contains(list[:i], s):
+			all = append(all, fmt.Errorf("%q is there twice", s))
 		}
 	}
-	return nil
+	return all.orNil()
 }
 
 func checkAdmin(s string) error {
@@ -130,8 +146,8 @@ func checkSocket(path string) error {
 	return nil
 }
 
-func checkTrusted(v any) error {
-	_, err := front.ParseTrusted(v.([]string))
+func checkTrusted(network string) error {
+	_, err := front.ParseTrusted([]string{network})
 	return err
 }
 

@@ -52,6 +52,14 @@ var examples = map[Type]string{
 	Text: `"text"`, Path: `"a/file"`, List: `["a", "b"]`, Bool: "true", Number: "4", Duration: `"30s"`, Bytes: `"512Mi"`, Table: `{NAME = "value"}`,
 }
 
+// one is a value of the type, in a sentence.
+func (t Type) one() string {
+	if t == Bool {
+		return string(t)
+	}
+	return "a " + string(t)
+}
+
 // path is how errors and config show name a key.
 func (k *Key) path(app string) string {
 	if k.App {
@@ -166,7 +174,7 @@ func (k *Key) convert(p, value any) error {
 	case *Size:
 		return k.number(value, func(n int64) bool { *p = Size(n); return true })
 	}
-	return fmt.Errorf("got %s; want a %s, such as %s", kind(value), k.Type, examples[k.Type])
+	return fmt.Errorf("got %s; want %s, such as %s", kind(value), k.Type.one(), examples[k.Type])
 }
 
 // number takes a whole number, or text with a unit where a size is wanted.
@@ -181,7 +189,7 @@ func (k *Key) number(value any, set func(int64) bool) error {
 	}
 	switch {
 	case !ok:
-		return fmt.Errorf("got %s; want a %s, such as %s", kind(value), k.Type, examples[k.Type])
+		return fmt.Errorf("got %s; want %s, such as %s", kind(value), k.Type.one(), examples[k.Type])
 	case !set(n):
 		return fmt.Errorf("%d: %s", n, k.range_())
 	}

@@ -58,7 +58,7 @@ var keys = []Key{
 		at:    func(c *Config, _ *App) any { return &c.TLS.Optional },
 		Means: "let clients without a certificate in, too"},
 	{Name: "trusted-proxies", Type: List, Default: "none", When: Restart,
-		at: func(c *Config, _ *App) any { return &c.Trusted }, check: checkTrusted,
+		at: func(c *Config, _ *App) any { return &c.Trusted }, check: each(checkTrusted),
 		Means: "whose `X-Forwarded-*` and `Forwarded` are believed: networks such as `10.0.0.0/8`, addresses, or `unix`"},
 	{Name: "read-header-timeout", Type: Duration, Default: "10s", def: front.DefaultReadHeaderTimeout, max: most, When: Restart,
 		at:    func(c *Config, _ *App) any { return &c.Limits.ReadHeaderTimeout },

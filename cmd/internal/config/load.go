@@ -244,7 +244,13 @@ func (l *loader) set(s source, n *node, a *App, app, name string) {
 	}
 	l.c.origins[place{app, name}] = Origin{From: FromFile, File: s.name, Line: n.line}
 	if err := k.take(k.at(l.c, a), n.value, l.c.dir); err != nil {
-		l.fail(s.name, n.line, "%s: %s", k.path(app), err)
+		all, ok := err.(several)
+		if !ok {
+			all = several{err}
+		}
+		for _, err := range all {
+			l.fail(s.name, n.line, "%s: %s", k.path(app), err)
+		}
 	}
 }
 
