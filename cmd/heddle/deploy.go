@@ -51,7 +51,8 @@ func newDeploy() *cobra.Command {
 		Use:   "deploy [flags] [TARGET] [-- ARGS]",
 		Short: "Bring a new version of the program into service",
 		Long: `Deploy builds TARGET (a Go package) or takes it (an executable) as a new release:
-a private copy, with a number of its own. The daemon starts the release's workers
+a private copy, with a number of its own; an executable under run --http stays where it
+is, and is not copied. The daemon starts the release's workers
 beside those that serve. When all of them are ready they get the work; the old ones
 finish what they have, for --drain-timeout of run at most, and leave. No request is
 lost. If a new worker does not get ready, nothing has changed, and its last words

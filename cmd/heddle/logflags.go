@@ -39,6 +39,7 @@ func (f *logFlags) add(cmd *cobra.Command) {
 	fs.Var(&f.ring, "log-memory", "bytes of workers' lines that are kept for heddle logs")
 	fs.StringVar(&f.access, "access-log", "", "file that gets a line for each request, or - for standard output")
 	fs.StringVar(&f.accessFormat, "access-log-format", formatCommon, "common or json")
+	completeFlag(cmd, "access-log-format", cobra.FixedCompletions([]string{formatCommon, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 	fs.Var(&f.rotateSize, "log-rotate-size", "bytes after which a log file is rotated; 0: never")
 	fs.DurationVar(&f.rotateAge, "log-rotate-age", 0, "age after which a log file is rotated; 0: never")
 	fs.IntVar(&f.keep, "log-keep", logs.DefaultKeep, "rotated log files that are kept, of each")

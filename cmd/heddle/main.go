@@ -1,7 +1,9 @@
-// Heddle runs Go web programs as supervised worker processes behind one fast
+// Heddle runs web programs as supervised worker processes behind one fast
 // front, and talks to the daemon that does.
 //
 //	heddle run ./examples/hello     build, start workers, serve; Ctrl-C drains
+//	heddle run --http -- node x.js  the same for any program that serves plain HTTP
+//	heddle run                      the apps that heddle.toml names
 //	heddle status                   what the daemon and its workers do
 //	heddle deploy                   build it anew and switch, without losing a request
 //	heddle version

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,14 +15,18 @@ import (
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "heddle",
-		Short: "Run Go web programs as supervised workers behind one fast front",
-		Long: `Heddle runs any program that serves with httpcompat.ListenAndServe as several
-supervised worker processes behind one front. Requests travel to the workers as
-numbered sessions, so a worker that dies costs only the requests it had.
+		Short: "Run web programs as supervised workers behind one fast front",
+		Long: `Heddle runs programs as several supervised worker processes behind one front: Go
+programs that serve with httpcompat.ListenAndServe, whose requests travel as numbered
+sessions, so that a worker that dies costs only the requests it had; and with run
+--http those in any language that serve plain HTTP. A daemon runs one program, or
+several apps that heddle.toml names, each for its hosts and paths.
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 refused or not ready, 4 daemon not
 reachable, 5 threshold failed, 6 timed out.`,
 		Example: `  heddle run ./examples/hello        build it, start workers, serve on 127.0.0.1:8080
+  heddle run --http -- node server.js   any program that serves plain HTTP
+  heddle run                         the apps of heddle.toml, in this directory
   heddle status                      from another terminal
   heddle deploy                      build it anew, switch without losing a request`,
 		SilenceErrors: true,
@@ -51,9 +56,19 @@ reachable, 5 threshold failed, 6 timed out.`,
 	return root
 }
 
+// badValue is how package pflag says that a flag has no such value.
+var badValue = regexp.MustCompile(`^(invalid argument ".*" for ".*" flag): (strconv\.Parse[A-Za-z]+|time:)`)
+
 // wrongFlag is what a person reads of a flag that is none, or has no such value.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	f := &failure{code: exitUsage, err: err, try: "try: " + cmd.CommandPath() + " --help"}
+	if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+		want := map[string]string{"strconv.ParseBool": "true or false", "time:": "a duration such as 30s"}[m[2]]
+		if want == "" {
+			want = "a number"
+		}
+		f.err = fmt.Errorf("%s: want %s", m[1], want)
+	}
 	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if unknown {
 		if near := nearestFlag(cmd, name); near != "" {

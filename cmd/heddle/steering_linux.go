@@ -98,14 +98,14 @@ func (lc *lifecycle) noWorker(selector string) error {
 func (lc *lifecycle) scale(ctx context.Context, a *asker) (*result, error) {
 	o := &a.order
 	if o.Workers == 0 || o.Workers < -1 || o.Workers > engine.MaxWorkers || o.Standbys < -1 || o.Standbys > engine.MaxStandbys {
-		return nil, &failure{code: exitUsage, err: fmt.Errorf("%d workers and %d standbys: want from 1 to %d, and at most %d", o.Workers, o.Standbys, engine.MaxWorkers, engine.MaxStandbys), fine: "nothing was changed."}
+		return nil, &failure{code: exitUsage, err: fmt.Errorf("%s and %s: want from 1 to %d, and at most %d", noun(o.Workers, "worker"), noun(o.Standbys, "standby"), engine.MaxWorkers, engine.MaxStandbys), fine: "nothing was changed."}
 	}
-	doing := fmt.Sprintf("a scale to %d workers", o.Workers)
+	doing := "a scale to " + noun(o.Workers, "worker")
 	switch {
 	case o.Workers < 0:
-		doing = fmt.Sprintf("a scale to %d standbys", o.Standbys)
+		doing = "a scale to " + noun(o.Standbys, "standby")
 	case o.Standbys >= 0:
-		doing += fmt.Sprintf(" and %d standbys", o.Standbys)
+		doing += " and " + noun(o.Standbys, "standby")
 	}
 	return lc.steer(ctx, a, topicScale, doing, func(ctx context.Context, op *operation, e supervisor) (*result, error) {
 		if err := e.Scale(ctx, o.Workers, o.Standbys); err != nil {

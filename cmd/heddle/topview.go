@@ -85,7 +85,7 @@ func (v *topView) lines() []string {
 		wanted += a.Wanted
 		standbys += a.Standbys
 	}
-	all = append(all, styled{text: fmt.Sprintf("%d workers wanted, %d standbys; the daemon: %s CPU, %s", wanted, standbys, v.rate(100*v.before.st.CPU, 100*st.CPU, "%.0f%%"), bytesOf(st.Memory))})
+	all = append(all, styled{text: fmt.Sprintf("%s wanted, %s; the daemon: %s CPU, %s", noun(wanted, "worker"), noun(standbys, "standby"), v.rate(100*v.before.st.CPU, 100*st.CPU, "%.0f%%"), bytesOf(st.Memory))})
 	for _, a := range st.each() {
 		name, of := "", v.control
 		if a.Name != "" {

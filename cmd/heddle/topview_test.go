@@ -44,7 +44,7 @@ func TestTopView(t *testing.T) {
 	check(`
 shop r2, serving, up 1h0m, pid 7, unix:/s
 - requests/s, 1 now, 10 in all; 0 clients gone early, 0 requests refused
-2 workers wanted, 1 standbys; the daemon: - CPU, 20.0 MiB
+2 workers wanted, 1 standby; the daemon: - CPU, 20.0 MiB
 
   INDEX        ID  PID      STATE  SINCE  RELEASE  SESSIONS  REQ/S  CPU   MEMORY  RESTARTS
       0  01234567    8     online   1m0s       r2         3      -    -  512 MiB         0
@@ -57,7 +57,7 @@ q quits`)
 shop r2, serving, up 1h0m, pid 7, unix:/s
 no answer: it is gone
 2.5 requests/s, 1 now, 15 in all; 0 clients gone early, 0 requests refused
-2 workers wanted, 1 standbys; the daemon: 50% CPU, 20.0 MiB
+2 workers wanted, 1 standby; the daemon: 50% CPU, 20.0 MiB
 
   INDEX        ID  PID      STATE  SINCE  RELEASE  SESSIONS  REQ/S   CPU   MEMORY  RESTARTS
       0  01234567    8     online   1m2s       r2         3    2.5  100%  512 MiB         0

@@ -27,7 +27,7 @@ type part struct {
 const shortID = 8
 
 // SelectorHelp says what a selector may be, for messages.
-const SelectorHelp = "an index (0), a range (1-3, 2-, -2), $PID, an id as status shows it, self, any of these with ! before it for the others, or several with commas between"
+const SelectorHelp = "an index (0), a range (1-3, 2-, -2), $PID, an id as status shows it, any of these with ! before it for the others, or several with commas between"
 
 // ParseSelector reads a comma list of indexes ("0"), ranges ("1-3", "2-", "-2",
 // inclusive, "-" for all), process numbers ("$4711"), worker ids (whole or

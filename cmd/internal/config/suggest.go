@@ -23,7 +23,17 @@ func unknown(name, app string, quoted bool) string {
 	if near := nearest(name, in); near != nil {
 		return msg + fmt.Sprintf("; did you mean %q?", strings.TrimPrefix(near.Name, "log."))
 	}
-	// The right name at the wrong place.
+	if name == "apps" && !in {
+		return msg + "; want a table [app.NAME] for each app"
+	}
+	// A slip, or the right name, at the wrong place.
+	if near := nearest(name, !in); near != nil && near.Name != short {
+		place := "at the top, before the first table"
+		if near.App {
+			place = "in [app.NAME]"
+		}
+		return msg + fmt.Sprintf("; did you mean %q, %s?", near.Name, place)
+	}
 	for _, k := range keys {
 		switch {
 		case k.Name == short && k.App:
