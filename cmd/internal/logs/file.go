@@ -133,9 +133,9 @@ func (f *file) fits(p []byte) int {
 // open opens the file, and ends a line that was left without its end.
 func (f *file) open() error {
 	const mode = 0o600
-	h, err := os.OpenFile(f.o.Path, os.O_RDWR|os.O_APPEND|os.O_CREATE, mode)
+	h, err := openFile(f.o.Path, os.O_RDWR|os.O_APPEND|os.O_CREATE, mode)
 	if errors.Is(err, fs.ErrPermission) { // perhaps it may be written only
-		h, err = os.OpenFile(f.o.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, mode)
+		h, err = openFile(f.o.Path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, mode)
 	}
 	if err != nil {
 		return err

@@ -74,6 +74,9 @@ func rotated(path string) (names []string, err error) {
 			continue // not ours
 		}
 		name := filepath.Join(dir, e.Name())
+		if !part && !e.Type().IsRegular() {
+			continue // not ours
+		}
 		if part {
 			err = errors.Join(err, os.Remove(name))
 			continue
@@ -86,13 +89,13 @@ func rotated(path string) (names []string, err error) {
 
 // compress replaces a file by its compressed self, unless ctx ends before.
 func compress(ctx context.Context, name string) (err error) {
-	in, err := os.Open(name)
+	in, err := openRotated(name)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	part := name + gzSuffix + partSuffix
-	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
