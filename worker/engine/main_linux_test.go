@@ -74,6 +74,8 @@ func playWorker(play string) {
 	case "engine":
 		playEngine()
 		return
+	case "plain-chain":
+		playChain()
 	case "plain-engine":
 		playPlainEngine()
 	case "reach":

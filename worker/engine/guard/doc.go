@@ -24,8 +24,9 @@
 // them pass. It is the subreaper of all that the program starts (prctl(2)), so
 // whoever loses its parent, in whatever session or group, becomes the guardian's
 // child; when the program or the engine has ended it kills its children until
-// there are none. A child that was not waited for keeps its number, so that never
-// a stranger is killed. If the guardian is killed, the kernel kills the program,
+// there are none, at once and again as long as it finds new ones: some fork and end
+// in turn. A child that was not waited for keeps its number, so that never a
+// stranger is killed. If the guardian is killed, the kernel kills the program,
 // but not what that has started beyond its group.
 //
 // The program's own process begins as

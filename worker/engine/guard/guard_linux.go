@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -24,12 +23,16 @@ const (
 	busyPause = 10 * time.Millisecond
 )
 
-// Pauses between two looks for children that are still there: some take long, or
-// are in the kernel's hands, and each look goes through all of /proc.
+// Pauses between two looks for children that are still there and were killed: some
+// take long, or are in the kernel's hands.
 const (
 	leastPause = 2 * time.Millisecond
 	mostPause  = 100 * time.Millisecond
 )
+
+// mostAtOnce is how many children are killed, or waited for, before the others'
+// turn: a look at the first of very many must not take longer than they live.
+const mostAtOnce = 512
 
 // This runs on the main thread, which init has to itself and which lives as long
 // as the process: the program's parent-death signal comes with the end of the
@@ -76,11 +79,14 @@ func start(path string, argv []string) (code int) {
 	return ExitNoProgram
 }
 
-// A guardian has one program.
+// A guardian has one program. Its main goroutine alone waits for children and kills
+// them, so that a number is always that of a child.
 type guardian struct {
 	leash *os.File
-
-	mu sync.Mutex // held while children are waited for, or killed by number
+	died  chan os.Signal // SIGCHLD
+	pid   int            // the program
+	ended bool           // and that was said
+	code  unix.WaitStatus
 }
 
 // credential reads UID,GID,GROUP...; "-" is none.
@@ -113,8 +119,8 @@ func guard(files int, cred *syscall.Credential, command []string) (code int) {
 	// A handler and not SIG_IGN, which the program would inherit.
 	passing := make(chan os.Signal, 1)
 	signal.Notify(passing, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
-	died := make(chan os.Signal, 1)
-	signal.Notify(died, unix.SIGCHLD)
+	g := &guardian{died: make(chan os.Signal, 1)}
+	signal.Notify(g.died, unix.SIGCHLD)
 
 	to := []uintptr{0, 1, 2}
 	for i := range files {
@@ -124,7 +130,7 @@ func guard(files int, cred *syscall.Credential, command []string) (code int) {
 		unix.CloseOnExec(fd)
 	}
 	_ = unix.SetNonblock(Leash, true)
-	g := &guardian{leash: os.NewFile(Leash, "leash")}
+	g.leash = os.NewFile(Leash, "leash")
 	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0], Verb, Start}, command...), &syscall.ProcAttr{
 		Env: os.Environ(), Files: to, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: cred},
 	})
@@ -135,49 +141,50 @@ func guard(files int, cred *syscall.Credential, command []string) (code int) {
 	for fd := FirstFile; fd < FirstFile+files; fd++ {
 		_ = unix.Close(fd)
 	}
+	g.pid = pid
 	g.say(Started, pid)
-	go g.hold() // ends with the process
+	gone := make(chan struct{})
+	go g.hold(gone) // ends with the process
 	debug.FreeOSMemory()
 
-	var status unix.WaitStatus
-	ended := false
-	for {
+	for left := true; left && !g.ended; {
 		select {
 		case <-passing: // the program has it, too
-			continue
-		case <-died:
-		}
-		for more := true; more; {
-			var who int
-			var ws unix.WaitStatus
-			if who, ws, more = g.wait(); who == pid && !ended {
-				ended, status = true, ws
-				g.say(Ended, int(status))
-				go g.killAll() // ends with the process
-			}
-			if who < 0 {
-				return codeOf(status)
-			}
+		case <-gone:
+			left = g.killAll()
+		case <-g.died:
+			_, left = g.reap()
 		}
 	}
+	g.killAll()
+	return codeOf(g.code)
 }
 
-// wait waits for one child that has died. who is -1 if there is no child at all.
-func (g *guardian) wait() (who int, status unix.WaitStatus, more bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	who, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
-	switch {
-	case err == unix.EINTR:
-		return 0, 0, true
-	case err != nil: // ECHILD
-		return -1, 0, false
+// reap waits for children that have died, as many as are killed at once, and says
+// when the program is one. left: there are others.
+func (g *guardian) reap() (n int, left bool) {
+	for n < mostAtOnce {
+		var status unix.WaitStatus
+		who, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil: // ECHILD
+			return n, false
+		case who == 0:
+			return n, true
+		case who == g.pid && !g.ended:
+			g.ended, g.code = true, status
+			g.say(Ended, int(status))
+		}
+		n++
 	}
-	return who, status, who > 0
+	poke(g.died) // there may be more
+	return n, true
 }
 
 // hold waits for the leash's end.
-func (g *guardian) hold() {
+func (g *guardian) hold(gone chan<- struct{}) {
 	var b [1]byte
 	for {
 		n, err := g.leash.Read(b[:])
@@ -185,31 +192,72 @@ func (g *guardian) hold() {
 			break
 		}
 	}
-	g.killAll()
+	close(gone)
 }
 
 // killAll kills the children, and theirs as they become ours, until there are
-// none; then the process ends.
-func (g *guardian) killAll() {
+// none.
+//
+// Some of them may run away: one forks and ends, and so does the next. Who has a
+// signal pending cannot fork, so it takes one blow that finds the last of them
+// alive. Hence no pause as long as there are others at each look, a look that costs
+// next to nothing, and a thread that comes before theirs where that is allowed.
+func (g *guardian) killAll() (left bool) {
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20) // of this thread
 	var last []int
 	pause := leastPause
 	for {
-		g.mu.Lock()
-		pids := childrenOf(os.Getpid())
+		n, left := g.reap()
+		if !left {
+			return false
+		}
+		pids := children()
 		for _, pid := range pids {
 			_ = unix.Kill(pid, unix.SIGKILL) // it was not waited for: the number is its own
 		}
-		g.mu.Unlock()
-		time.Sleep(pause)
-		if pause = min(2*pause, mostPause); !slices.Equal(pids, last) {
-			pause = leastPause // it goes on: those of the dead are next
+		if n > 0 || !slices.Equal(pids, last) {
+			last, pause = pids, leastPause
+			continue
 		}
-		last = pids
+		t := time.NewTimer(pause)
+		select {
+		case <-g.died:
+		case <-t.C:
+			pause = min(2*pause, mostPause)
+		}
+		t.Stop()
 	}
 }
 
-// childrenOf lists the living.
-func childrenOf(parent int) (pids []int) {
+// children lists children of this process: some, if there are many, and at least
+// one if any lives.
+func children() (pids []int) {
+	// The main thread has started the program, and whoever loses its parent becomes
+	// a child of that thread: find_new_reaper in the kernel's exit.c.
+	self := strconv.Itoa(os.Getpid())
+	fd, err := unix.Open("/proc/self/task/"+self+"/children", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil { // a kernel without CONFIG_PROC_CHILDREN
+		return childrenOf(self)
+	}
+	defer unix.Close(fd)
+	var b [mostAtOnce * 8]byte // bytes: a number has seven digits at most, PID_MAX_LIMIT, and a space
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return childrenOf(self)
+	}
+	for f := range strings.FieldsSeq(string(b[:n])) {
+		if pid, err := strconv.Atoi(f); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) == 0 {
+		return childrenOf(self)
+	}
+	return pids
+}
+
+// childrenOf lists the living, from all processes there are.
+func childrenOf(parent string) (pids []int) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil
@@ -221,7 +269,7 @@ func childrenOf(parent int) (pids []int) {
 		}
 		// pid (name) state parent ..., proc_pid_stat(5); the name may hold anything
 		f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		if len(f) < 2 || f[0] == "Z" || f[1] != strconv.Itoa(parent) {
+		if len(f) < 2 || f[0] == "Z" || f[1] != parent {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
@@ -229,6 +277,13 @@ func childrenOf(parent int) (pids []int) {
 		}
 	}
 	return pids
+}
+
+func poke(ch chan<- os.Signal) {
+	select {
+	case ch <- unix.SIGCHLD:
+	default:
+	}
 }
 
 func (g *guardian) say(what string, n int) {
