@@ -2,9 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	dice "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,7 +26,10 @@ func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(*doors, string)) 
 	var owner *User
 	if at != nil {
 		owner = at.user
-		d.notify, d.socket = filepath.Join(at.dir, filepath.Base(d.notify)), filepath.Join(at.own, filepath.Base(d.socket))
+		d.notify = filepath.Join(at.dir, filepath.Base(d.notify))
+		if d.socket, err = freshName(at.own, n); err != nil {
+			return nil, err
+		}
 	}
 	for _, path := range []string{given, d.notify, d.socket} {
 		if len(path) > maxPath {
@@ -53,7 +57,11 @@ func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(*doors, string)) 
 			d.close()
 		}
 	}()
-	for _, path := range []string{given, d.socket, d.notify} {
+	ours := []string{given, d.notify}
+	if at == nil {
+		ours = append(ours, d.socket)
+	}
+	for _, path := range ours {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("engine: %w", err)
 		}
@@ -102,6 +110,19 @@ func (osWorld) doors(e *Engine, n uint64, at *gate, heard func(*doors, string)) 
 	return d, nil
 }
 
+// freshName is a path for the n-th process's own socket in another user's directory,
+// which that user's processes could not foresee: they could have put something there
+// that cannot be removed.
+func freshName(dir string, n uint64) (string, error) {
+	for range 10 {
+		path := filepath.Join(dir, fmt.Sprintf("h%d%s.s", n, strings.ToLower(rand.Text()[:6])))
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("engine: no name for a socket is free in %s, or it cannot be read", dir)
+}
+
 func (osWorld) knock(ctx context.Context, d *door, path string) error {
 	conn, err := dialDoor(ctx, d.network, d.address, d.owner)
 	if err != nil {
@@ -142,7 +163,7 @@ func (t *portTable) take() (int, error) {
 	defer t.mu.Unlock()
 	from, to := portRange()
 	for range portTrials {
-		port := from + rand.IntN(to-from)
+		port := from + dice.IntN(to-from)
 		if !t.taken[port] && isFree(port) {
 			t.taken[port] = true
 			return port, nil

@@ -136,20 +136,43 @@ func credential(u *User) *syscall.Credential {
 	return c
 }
 
-// errOwner reports a socket at a plain program's path that somebody else listens
-// on: whoever may write there could have linked to any, also one that only root can
-// reach.
-var errOwner = errors.New("another user listens there")
+// errOwner reports a socket at a plain program's path that is not the user's, or
+// that somebody else listens on: whoever may write there could have linked to any,
+// also one that only root can reach.
+var errOwner = errors.New("another user's socket")
 
-// dialDoor connects to a door.
+// dialDoor connects to a door. Of one in another user's directory the owner is asked
+// before: who listens at a socket that systemd keeps would be started by a
+// connection alone.
 func dialDoor(ctx context.Context, network, address string, owner *User) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil || owner == nil || network != "unix" {
-		return c, err
+	if owner == nil || network != "unix" {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	fail := func(err error) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: &net.UnixAddr{Net: network, Name: address}, Err: err}
+	}
+	at, err := unix.Open(address, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fail(os.NewSyscallError("open", err))
+	}
+	defer unix.Close(at)
+	var st unix.Stat_t
+	switch err := unix.Fstat(at, &st); {
+	case err != nil:
+		return fail(os.NewSyscallError("fstat", err))
+	case st.Mode&unix.S_IFMT != unix.S_IFSOCK:
+		return fail(fmt.Errorf("%w: what is there is no socket, or a link to one", errOwner))
+	case int(st.Uid) != owner.UID:
+		return fail(fmt.Errorf("%w: of %d, and not %d", errOwner, st.Uid, owner.UID))
+	}
+	// What was looked at, whatever has that name by now.
+	c, err := new(net.Dialer).DialContext(ctx, network, "/proc/self/fd/"+strconv.Itoa(at))
+	if err != nil {
+		return nil, err
 	}
 	if err := checkListener(c.(*net.UnixConn), owner.UID); err != nil {
 		_ = c.Close()
-		return nil, &net.OpError{Op: "dial", Net: network, Addr: c.RemoteAddr(), Err: err}
+		return fail(err)
 	}
 	return c, nil
 }
@@ -170,7 +193,7 @@ func checkListener(c *net.UnixConn, uid int) error {
 	case err != nil:
 		return err
 	case int(cred.Uid) != uid:
-		return fmt.Errorf("%w: %d, and not %d", errOwner, cred.Uid, uid)
+		return fmt.Errorf("%w: %d listens there, and not %d", errOwner, cred.Uid, uid)
 	}
 	return nil
 }

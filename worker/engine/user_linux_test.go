@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -323,7 +324,7 @@ func TestUserPlain(t *testing.T) {
 }
 
 // TestUserPlainLink: a program that leads us to a socket which its user could not
-// reach is not believed.
+// reach is not believed, and nobody connects to that socket.
 func TestUserPlainLink(t *testing.T) {
 	u, program := nobody(t), openProgram(t)
 	dir := t.TempDir()
@@ -332,7 +333,11 @@ func TestUserPlainLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("root's server was asked for %s", r.URL) })}
+	var conns atomic.Int64
+	srv := &http.Server{
+		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("root's server was asked for %s", r.URL) }),
+		ConnState: func(net.Conn, http.ConnState) { conns.Add(1) },
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	defer func() {
@@ -340,8 +345,45 @@ func TestUserPlainLink(t *testing.T) {
 		<-done
 	}()
 	_, err = startPlain(t, "plain-link", Options{Path: program, User: u, Dir: "/", Env: []string{"LINK=" + secret}, StartTimeout: time.Second})
-	if err == nil || !strings.Contains(err.Error(), "HEDDLE_SOCKET: ") || !strings.Contains(err.Error(), "another user listens there: 0, and not") {
+	if err == nil || !strings.Contains(err.Error(), "HEDDLE_SOCKET: ") || !strings.Contains(err.Error(), "another user's socket: what is there is no socket, or a link") {
 		t.Errorf("got %v", err)
+	}
+	// As a hard link, where those are not protected (proc_sys_fs(5)).
+	if c, err := dialDoor(t.Context(), "unix", secret, u); !errors.Is(err, errOwner) {
+		t.Errorf("connected: %v, %v", c, err)
+	}
+	theirs := filepath.Join(dir, "theirs") // the user's file, and root listens
+	other, err := net.Listen("unix", theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := os.Chown(theirs, u.UID, u.GID); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := dialDoor(t.Context(), "unix", theirs, u); !errors.Is(err, errOwner) || !strings.Contains(err.Error(), "0 listens there") {
+		t.Errorf("connected: %v, %v", c, err)
+	}
+	if n := conns.Load(); n > 0 {
+		t.Errorf("root's server saw %d changes of connections", n)
+	}
+}
+
+// TestUserPlainInTheWay: what a program puts where sockets of the next ones would be
+// keeps none of them from its start.
+func TestUserPlainInTheWay(t *testing.T) {
+	u, program := nobody(t), openProgram(t)
+	e, err := startPlain(t, "plain-way", Options{Path: program, User: u, Dir: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := e.Restart(t.Context(), Selector{}, nil); err != nil {
+			t.Error(err)
+		}
+		if got := getPlain(t, e); !strings.HasPrefix(got, "plain-way ") {
+			t.Errorf("got %q", got)
+		}
 	}
 }
 
