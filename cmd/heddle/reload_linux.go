@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/heddle-go/heddle/cmd/internal/config"
@@ -60,31 +61,33 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 		return nil, f
 	}
 	var failed []error
-	var kept []config.App // as they are from now on
+	var apps []config.App // as they are from now on
 	for i := range c.Apps {
-		app := &c.Apps[i]
-		changes := all.Of(app.Name)
+		app, changes := &c.Apps[i], all.Of(c.Apps[i].Name)
 		if len(changes) == 0 {
-			kept = append(kept, *app)
+			apps = append(apps, *app)
 			continue
 		}
-		made, err := d.change(ctx, app, changes)
+		now, made, err := d.change(ctx, app, old.App(app.Name), changes)
 		for _, x := range made {
 			done = append(done, x.String())
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("app %s: %w", app.Name, err))
-			if o := old.App(app.Name); o != nil {
-				kept = append(kept, *o)
-			}
-			continue
 		}
-		kept = append(kept, *app)
+		if now != nil {
+			apps = append(apps, *now)
+		}
 	}
-	c.Apps = kept
+	c.Apps, err = settle(apps, old.Apps)
+	if err != nil {
+		failed = append(failed, err)
+	}
 	gone := d.leaving(c)
 	for _, a := range gone {
-		done = append(done, "app."+a.name+" is gone")
+		if old.App(a.name) != nil {
+			done = append(done, "app."+a.name+" is gone")
+		}
 	}
 	d.rewire(c, gone)
 	d.o.config = c
@@ -97,6 +100,19 @@ func (d *daemon) reload(ctx context.Context, pid int) (done []string, err error)
 	err = errors.Join(failed...)
 	d.log.Warn("reload failed in part", "err", err)
 	return done, &failure{code: exitRefused, err: err, fine: "what was there serves on as it was.", try: "try: heddle status; heddle reload, when it is mended"}
+}
+
+// settle has no two apps with one route, after some could not be changed.
+func settle(apps, old []config.App) (settled []config.App, err error) {
+	settled, kept, refused := config.Settle(apps, old)
+	var errs []error
+	if len(kept) > 0 {
+		errs = append(errs, fmt.Errorf("hosts and paths stay as they were (%s): what failed has some of the new ones yet", strings.Join(kept, ", ")))
+	}
+	for _, name := range refused {
+		errs = append(errs, fmt.Errorf("app %s was not started: what failed has its hosts and paths yet", name))
+	}
+	return settled, errors.Join(errs...)
 }
 
 // errNeedsRestart reports a change that only a daemon started anew can have.
@@ -132,57 +148,57 @@ func (d *daemon) refuses(c *config.Config, all config.Changes) error {
 // ofFront are the keys of an app whose requests the front looks at by its routes.
 var ofFront = map[string]bool{"response-header-timeout": true, "write-timeout": true, "max-body-bytes": true}
 
-// change does what concerns one app: it is started, or tuned, deployed, scaled.
-// Made are the changes that were, also if another fails then.
-func (d *daemon) change(ctx context.Context, c *config.App, changes config.Changes) (made config.Changes, err error) {
+// change does what concerns one app: it is started, or tuned, deployed and scaled.
+// It returns what the app is from now on, nil for one that could not be started, and
+// what was changed. Where its deploy fails everything of it is as it was.
+func (d *daemon) change(ctx context.Context, c, old *config.App, changes config.Changes) (now *config.App, made config.Changes, err error) {
 	o := optionsOf(c)
 	if err := o.findUser(); err != nil {
-		return nil, err
+		return old, nil, err
 	}
 	i := slices.IndexFunc(d.running(), func(a *app) bool { return a.name == c.Name || len(d.o.apps) == 0 })
 	if i < 0 {
 		if err := d.add(o); err != nil {
-			return nil, err
+			return old, nil, err
 		}
-		return changes, nil
+		return c, changes, nil
 	}
 	a := d.running()[i]
 	e := a.supervised()
 	if e == nil {
-		return nil, errors.New("it has not started")
+		return old, nil, errors.New("it has not started")
 	}
-	if err := e.Tune(engine.Tuning{
-		Queue: engine.QueueOptions{Len: o.queue, Age: o.queueAge}, StartTimeout: o.startTimeout, HeartbeatTimeout: o.heartbeatTimeout, DrainTimeout: o.drainTimeout,
-		ShutdownTimeout: o.shutdownTimeout, KillDelay: o.killDelay,
-		Recycle: engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
-	}); err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(changes, func(x config.Change) bool { return x.Key == "user" }) {
-		o.warnRoot(a.log)
-	}
-	a.limit(o.limits)
-	later := map[string]bool{"workers": true, "standbys": true, "hosts": true, "paths": true} // the last two with everything else
-	for _, x := range changes.Need(config.Live) {
-		if !later[x.Key] {
-			made = append(made, x)
-		}
+	// Before the deploy, which may need it.
+	if err := e.Tune(o.tuning()); err != nil {
+		return old, nil, err
 	}
 	if len(changes.Need(config.Deploy)) > 0 {
 		if err := d.redeploy(ctx, a, o); err != nil {
-			return made, err
-		}
-		made = append(changes.Need(config.Deploy), made...)
-	}
-	for _, x := range changes {
-		if x.Key == "workers" || x.Key == "standbys" {
-			if err := e.Scale(ctx, o.workers, o.standbys); err != nil {
-				return made, err
-			}
-			break
+			return old, nil, errors.Join(err, e.Tune(optionsOf(old).tuning()))
 		}
 	}
-	return changes, nil
+	a.limit(o.limits)
+	if slices.ContainsFunc(changes, func(x config.Change) bool { return x.Key == "user" }) {
+		o.warnRoot(a.log)
+	}
+	ofSize := func(x config.Change) bool { return x.Key == "workers" || x.Key == "standbys" }
+	if slices.ContainsFunc(changes, ofSize) {
+		if err := e.Scale(ctx, o.workers, o.standbys); err != nil {
+			but := *c
+			but.Workers, but.Standbys = old.Workers, old.Standbys
+			return &but, slices.DeleteFunc(slices.Clone(changes), ofSize), err
+		}
+	}
+	return c, changes, nil
+}
+
+// tuning is what of the options an engine can be told while it runs.
+func (o *appOptions) tuning() engine.Tuning {
+	return engine.Tuning{
+		Queue: engine.QueueOptions{Len: o.queue, Age: o.queueAge}, StartTimeout: o.startTimeout, HeartbeatTimeout: o.heartbeatTimeout, DrainTimeout: o.drainTimeout,
+		ShutdownTimeout: o.shutdownTimeout, KillDelay: o.killDelay,
+		Recycle: engine.RecycleOptions{Requests: o.recycleRequests, Age: o.recycleAge, Memory: int64(o.recycleMemory)},
+	}
 }
 
 // redeploy makes a release of what the options name by now.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,4 +114,65 @@ paths = ["/say"]
 	if left, err := filepath.Glob(filepath.Join(d.state, "heddle", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// TestReloadFailsWhole: of an app whose deploy fails nothing is changed, and nobody
+// loses a route to it.
+func TestReloadFailsWhole(t *testing.T) {
+	dir := t.TempDir()
+	write := func(first, second, target, limit string) {
+		t.Helper()
+		text := fmt.Sprintf(`listen = ["127.0.0.1:0"]
+[app.a]
+target = %q
+args = ["-say", "a"]
+workers = 1
+hosts = [%q]
+%s
+[app.b]
+target = "app"
+args = ["-say", "b"]
+workers = 1
+hosts = [%q]
+`, target, first, limit, second)
+		if err := os.WriteFile(filepath.Join(dir, "heddle.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a.example", "b.example", "app", "")
+	d := startDaemon(t, dir, "swap", "--config", "heddle.toml")
+	says := func(host, want string, code int) {
+		t.Helper()
+		req, err := http.NewRequest("POST", "http://"+d.addr+"/say", strings.NewReader("five!"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host, req.Close = host, true
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != code || code == 200 && string(b) != want {
+			t.Errorf("%s: %d %q, want %d %q", host, resp.StatusCode, b, code, want)
+		}
+	}
+	says("a.example", "a\n", 200)
+	write("b.example", "a.example", "fails", "max-body-bytes = 1")
+	if out, err := d.heddle("reload"); err == nil || !strings.Contains(out, "app a: ") || !strings.Contains(out, "hosts and paths stay as they were (b)") {
+		t.Errorf("reload: %v\n%s", err, out)
+	}
+	says("a.example", "a\n", 200)
+	says("b.example", "b\n", 200)
+	write("b.example", "a.example", "app", "max-body-bytes = 1")
+	if out, err := d.heddle("reload"); err != nil {
+		t.Errorf("reload: %v\n%s", err, out)
+	}
+	says("a.example", "b\n", 200)
+	says("b.example", "", 413)
+	if out, err := d.heddle("stop"); err != nil {
+		t.Errorf("stop: %v\n%s", err, out)
+	}
+	<-d.done
 }
