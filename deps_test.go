@@ -34,6 +34,7 @@ const (
 	uuid  = "github.com/google/uuid"
 	sys   = "golang.org/x/sys"
 	cobra = "github.com/spf13/cobra"
+	pflag = "github.com/spf13/pflag"
 	toml  = "github.com/BurntSushi/toml"
 	prom  = "github.com/prometheus/client_golang"
 	hdr   = "github.com/HdrHistogram/hdrhistogram-go"
@@ -91,7 +92,7 @@ var rooms = map[string]room{
 	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
 		below: []string{"worker/engine", "httpcompat/front", "httpcompat/upstream", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd", "cmd/internal/watch"},
-		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
+		takes: []string{fsm, cobra, pflag, prom, acme, tea, nats, xsync},
 	},
 
 	"examples/hello":           {below: []string{"httpcompat"}},

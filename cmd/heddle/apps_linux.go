@@ -92,3 +92,13 @@ func (o *appOptions) named(err error) error {
 	}
 	return fmt.Errorf("app %s: %w", o.name, err)
 }
+
+// misplaced is err, of a's target, with the place where the file says it.
+func (o *runOptions) misplaced(a *appOptions, err error) error {
+	var f *failure
+	at := o.where(a, "target")
+	if at == "" || !errors.As(err, &f) {
+		return a.named(err)
+	}
+	return &failure{code: f.code, err: fmt.Errorf("%s: %w", at, f.err), fine: f.fine, try: "try: heddle config check " + quoted(o.file) + ", when it is corrected"}
+}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -134,4 +135,32 @@ func (r *release) changed() string {
 		return fmt.Sprintf("%s has changed since %s was made", r.Program, r.Name)
 	}
 	return ""
+}
+
+// What a plain program is told of when it is tried alone.
+const (
+	alonePort   = "8080"
+	aloneSocket = "/tmp/try.sock"
+)
+
+// alone is how a person starts the release's program by hand, as a shell takes it.
+func (r *release) alone(plain bool) string {
+	program := r.Source
+	if r.Source != r.Target && strings.HasPrefix(r.Target, ".") {
+		program = r.Target
+	}
+	words := []string{quoted(program)}
+	if fi, err := os.Stat(r.Source); err == nil && fi.IsDir() {
+		words = []string{"go", "run", quoted(program)}
+	}
+	for _, arg := range r.Args {
+		if plain {
+			arg = strings.NewReplacer("{port}", alonePort, "{socket}", aloneSocket).Replace(arg)
+		}
+		words = append(words, quoted(arg))
+	}
+	if plain {
+		words = append([]string{"PORT=" + alonePort, "HEDDLE_SOCKET=" + aloneSocket}, words...)
+	}
+	return strings.Join(words, " ")
 }

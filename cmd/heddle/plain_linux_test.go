@@ -357,3 +357,26 @@ func TestPlainProxyKept(t *testing.T) {
 		t.Error("the same proxy for another time-out")
 	}
 }
+
+// TestMetricsOfPlain: so it is with a program that serves plain HTTP, whose requests
+// are all by net/http.
+func TestMetricsOfPlain(t *testing.T) {
+	w := runWatched(t, true, "--workers", "2", "--loops", "2", "--queue", "1", "--http", "--health", "/say", "app", "--", "-plain", "-addr", "127.0.0.1:{port}", "-say", "one")
+	w.traffic("r1")
+	w.agree()
+	mustHeddle(t, "deploy", "app", "--", "-plain", "-addr", "127.0.0.1:{port}", "-say", "two")
+	w.traffic("r2")
+	w.agree()
+	mustHeddle(t, "suspend")
+	waiter := make(chan int, 1)
+	go func() { waiter <- w.ask("", "GET", "/say", nil) }()
+	w.has(map[string]float64{`heddle_queue_length{app="w"}`: 1})
+	if code := w.ask("", "GET", "/say", nil); code != 503 {
+		t.Errorf("got %d, want 503: nobody had it", code)
+	}
+	mustHeddle(t, "resume")
+	if code := <-waiter; code != 200 {
+		t.Errorf("who waited got %d", code)
+	}
+	w.agree()
+}

@@ -8,4 +8,6 @@ import (
 )
 
 // top is never reached: a daemon needs Linux, so none has answered.
-func top(context.Context, *controlFlags, time.Duration, statusReply) error { return errLinux }
+func top(context.Context, *controlFlags, controlFlags, time.Duration, statusReply) error {
+	return errLinux
+}

@@ -84,16 +84,6 @@ func (o *runOptions) where(a *appOptions, key string) string {
 	return ""
 }
 
-// misplaced is err, of a's target, with the place where the file says it.
-func (o *runOptions) misplaced(a *appOptions, err error) error {
-	var f *failure
-	at := o.where(a, "target")
-	if at == "" || !errors.As(err, &f) {
-		return a.named(err)
-	}
-	return &failure{code: f.code, err: fmt.Errorf("%s: %w", at, f.err), fine: f.fine, try: "try: heddle config check " + quoted(o.file) + ", when it is corrected"}
-}
-
 // warnRoot says that an app's workers may do whatever root may, if nobody wanted that.
 func (o *appOptions) warnRoot(log *slog.Logger) {
 	if os.Geteuid() != 0 || o.userName != "" {
