@@ -123,13 +123,16 @@ func (d *doors) report() string {
 	return b.String()
 }
 
+// errNotYet reports an answer that says that requests cannot be answered now.
+var errNotYet = errors.New("answered with 503 (Service Unavailable), which counts as not ready")
+
 // errRubbish reports an answer that is not HTTP.
 var errRubbish = errors.New("answered, but not in HTTP")
 
 // plainly is a knock's error as a person reads it.
 func plainly(err error) string {
 	switch {
-	case errors.Is(err, errRubbish):
+	case errors.Is(err, errRubbish), errors.Is(err, errNotYet):
 		return err.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
@@ -143,7 +146,8 @@ func plainly(err error) string {
 	return err.Error()
 }
 
-// knockOn asks for path through conn, and closes it. Nil: it answered, in HTTP.
+// knockOn asks for path through conn, and closes it. Nil: it answered, in HTTP, and not
+// with 503.
 func knockOn(ctx context.Context, conn net.Conn, path string) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -166,7 +170,10 @@ func knockOn(ctx context.Context, conn net.Conn, path string) error {
 			}
 			return fmt.Errorf("%w: %.40q", errRubbish, said.p)
 		}
-		if resp.StatusCode >= 200 {
+		switch {
+		case resp.StatusCode == http.StatusServiceUnavailable:
+			return errNotYet
+		case resp.StatusCode >= 200:
 			return nil
 		}
 	}

@@ -37,7 +37,7 @@ func playPlain(play string) {
 			panic("LISTEN_PID is " + os.Getenv("LISTEN_PID"))
 		}
 		ln, err = net.FileListener(os.NewFile(3, "listener"))
-	case "plain-port":
+	case "plain-port", "plain-not-yet":
 		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	case "plain-six":
 		ln, err = net.Listen("tcp", "[::1]:"+os.Getenv("PORT"))
@@ -71,11 +71,18 @@ func playPlain(play string) {
 	if err != nil {
 		panic(err)
 	}
+	begun, notYet := time.Now(), 500*time.Millisecond
+	if text := os.Getenv("NOT_YET"); text != "" {
+		notYet, _ = time.ParseDuration(text)
+	}
 	panic(http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/break" {
 			_ = worker.ReportBroken("asked to")
 		}
-		if r.URL.Path == "/health" {
+		switch {
+		case play == "plain-not-yet" && time.Since(begun) < notYet:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.URL.Path == "/health":
 			w.WriteHeader(http.StatusTeapot)
 		}
 		fmt.Fprintf(w, "%s %d %s", play, os.Getpid(), r.URL.Path)
@@ -140,7 +147,7 @@ func getPlainPath(t *testing.T, e *Engine, path string) string {
 
 // TestPlainPrograms: each address is found by programs that know just that one.
 func TestPlainPrograms(t *testing.T) {
-	for _, play := range []string{"plain-listen", "plain-port", "plain-six", "plain-socket"} {
+	for _, play := range []string{"plain-listen", "plain-port", "plain-six", "plain-socket", "plain-not-yet"} {
 		t.Run(play, func(t *testing.T) {
 			if play == "plain-six" && !hasSix() {
 				t.Skip("this machine has no ::1")
@@ -166,6 +173,7 @@ func TestPlainStartErrors(t *testing.T) {
 		o          Options
 		want       []string
 	}{
+		{"never yet", "plain-not-yet", Options{Env: []string{"NOT_YET=1h"}}, []string{"on 127.0.0.1: answered with 503 (Service Unavailable), which counts as not ready"}},
 		{"rubbish", "plain-rubbish", Options{}, []string{"LISTEN_FDS (descriptor 3): accepted and silent", "on 127.0.0.1: answered, but not in HTTP: \"SSH-2.0-rubbish", "HEDDLE_SOCKET: not there", "SIGTERM"}},
 		{"exits", "", Options{Path: "/bin/sh", Args: script("echo port $PORT is no good >&2; exit 4")}, []string{"exited with status 4 before it was online", "is no good"}},
 		{"killed", "", Options{Path: "/bin/sh", Args: script("kill -SEGV $$")}, []string{"was killed by SIGSEGV before"}},
