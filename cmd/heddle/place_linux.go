@@ -181,7 +181,7 @@ func (p *place) clear() error {
 		err = errors.Join(err, os.RemoveAll(fallback))
 	}
 	if base := filepath.Dir(p.users()); isOurs(base) {
-		err = errors.Join(err, os.RemoveAll(p.users()))
+		err = errors.Join(err, engine.RemoveUserDir(p.users()))
 	}
 	return err
 }

@@ -313,8 +313,10 @@ func (a *app) remove() {
 	a.output.End()
 	a.close()
 	a.output.Close()
-	for _, dir := range []string{a.home, a.releases, a.users} {
-		_ = os.RemoveAll(dir) // the daemon's end tries again
+	// The daemon's end tries again.
+	err := errors.Join(os.RemoveAll(a.home), os.RemoveAll(a.releases), engine.RemoveUserDir(a.users))
+	if err != nil {
+		a.log.Warn("reload: of an app that is gone something is left", "app", a.name, "err", err)
 	}
 }
 

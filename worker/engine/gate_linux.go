@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,7 +44,9 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 		for _, end := range ends {
 			end()
 		}
-		_ = os.RemoveAll(g.dir)
+		if err := RemoveUserDir(g.dir); err != nil {
+			e.log.Warn("engine: of another user's workers something is left", "user", u.String(), "err", err)
+		}
 	}
 	taken := false // the directory is ours, and not a running engine's
 	defer func() {
@@ -69,13 +72,43 @@ func (osWorld) gate(e *Engine, u *User) (_ *gate, err error) {
 		}
 		g.endpoints = append(g.endpoints, "unix:"+path)
 	}
-	if err := os.RemoveAll(g.own); err != nil {
+	if err := setAside(g); err != nil {
 		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
 	}
 	if err := errors.Join(os.Mkdir(g.own, 0o700), os.Lchown(g.own, u.UID, u.GID)); err != nil {
 		return nil, fmt.Errorf("engine: directory for user %s: %w", u, err)
 	}
+	if err := removeAside(g); err != nil { // a predecessor's, which is in nobody's way
+		e.log.Warn("engine: of another user's former workers something is left", "user", u.String(), "err", err)
+	}
 	return g, nil
+}
+
+// asides begins the names of directories that were a gate's own before.
+const asides = "old-"
+
+// setAside makes room for a gate's own directory. What its user has made there may
+// take long to remove, or be too much.
+func setAside(g *gate) error {
+	err := os.Rename(g.own, filepath.Join(g.dir, asides+rand.Text()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeAside removes what was set aside.
+func removeAside(g *gate) error {
+	olds, err := filepath.Glob(filepath.Join(g.dir, asides+"*"))
+	if err != nil {
+		return err
+	}
+	for _, old := range olds {
+		if err := RemoveUserDir(old); err != nil {
+			return err // the others are for the next time
+		}
+	}
+	return nil
 }
 
 // listenFor has the workers of one user dial a lane at path.

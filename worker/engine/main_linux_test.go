@@ -81,7 +81,7 @@ func playWorker(play string) {
 	case "reach":
 		playReach()
 		return
-	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish", "plain-attach", "plain-way", "plain-not-yet":
+	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish", "plain-attach", "plain-way", "plain-not-yet", "plain-deep":
 		playPlain(play)
 	case "worker":
 		playRealWorker()

@@ -58,6 +58,11 @@ func playPlain(play string) {
 			_ = os.MkdirAll(filepath.Join(own, fmt.Sprintf("h%d.s", i), "x"), 0o700)
 		}
 		ln, err = net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
+	case "plain-deep": // makes more directories in one another than we have descriptors
+		if err := deepen(filepath.Dir(os.Getenv("HEDDLE_SOCKET")), 1000); err != nil {
+			panic(err)
+		}
+		ln, err = net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
 	case "plain-rubbish":
 		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 		for err == nil {

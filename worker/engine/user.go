@@ -200,6 +200,6 @@ func (e *Engine) closeGates() {
 		g.close()
 	}
 	if e.gates.own != "" {
-		_ = os.RemoveAll(e.gates.own)
+		_ = os.Remove(e.gates.own) // what is left in it was said
 	}
 }
