@@ -254,6 +254,7 @@ func (p *fakeProcess) alive() bool {
 }
 
 func (p *fakeProcess) main() int               { return p.pid() }
+func (p *fakeProcess) named() <-chan struct{}  { return p.drained() }
 func (p *fakeProcess) pid() int                { return firstPid + 10*p.n }
 func (p *fakeProcess) exited() <-chan struct{} { return p.gone }
 

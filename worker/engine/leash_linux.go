@@ -24,6 +24,8 @@ type leash struct {
 	end  *os.File
 	done chan struct{} // closed when the guardian has gone
 
+	named chan struct{} // closed when the program's process is known, or never will be
+
 	mu     sync.Mutex
 	pid    int
 	ended  bool
@@ -37,7 +39,7 @@ func newLeash() (l *leash, theirs *os.File, err error) {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
 	_ = unix.SetNonblock(fds[0], true) // for the runtime's poller
-	return &leash{end: os.NewFile(uintptr(fds[0]), "leash"), done: make(chan struct{})}, os.NewFile(uintptr(fds[1]), "leash"), nil
+	return &leash{end: os.NewFile(uintptr(fds[0]), "leash"), done: make(chan struct{}), named: make(chan struct{})}, os.NewFile(uintptr(fds[1]), "leash"), nil
 }
 
 // command is what a guardian of s is started with.
@@ -54,6 +56,8 @@ func (l *leash) follow(over func()) {
 	}
 	go func() { // ends with the guardian
 		defer close(l.done)
+		name := sync.OnceFunc(func() { close(l.named) })
+		defer name()
 		for lines := bufio.NewScanner(l.end); lines.Scan(); {
 			var what string
 			var n int
@@ -68,6 +72,7 @@ func (l *leash) follow(over func()) {
 				l.ended, l.ending = true, syscall.WaitStatus(n)
 			}
 			l.mu.Unlock()
+			name()
 			if what == guard.Ended && over != nil {
 				over()
 			}

@@ -166,6 +166,7 @@ func (c *child) seek() {
 		if d == nil {
 			return
 		}
+		wait(c.process().named(), leaveGrace) // a program can be faster than its guardian's word
 		c.plain.mu.Lock()
 		c.plain.door = d
 		c.plain.mu.Unlock()

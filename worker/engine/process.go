@@ -69,8 +69,10 @@ const drainPipes = 200 * time.Millisecond
 type process interface {
 	pid() int
 
-	// main is the process that was meant: under a guardian that is not the leader.
+	// main is the process that was meant: under a guardian that is not the leader,
+	// but it seems so until named is closed.
 	main() int
+	named() <-chan struct{}
 
 	// exited is closed once the process has ended; until reap its number is
 	// not used again.

@@ -229,6 +229,19 @@ func (o *osProcess) main() int {
 	return o.p.Pid
 }
 
+func (o *osProcess) named() <-chan struct{} {
+	if o.leash == nil {
+		return alreadyNamed
+	}
+	return o.leash.named
+}
+
+var alreadyNamed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // signal signals the group. Its number is the leader's, which is ours until it
 // was reaped.
 func (o *osProcess) signal(sig unix.Signal) error {

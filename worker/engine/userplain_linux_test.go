@@ -145,4 +145,3 @@ func TestUserPlainFamily(t *testing.T) {
 		e.Close()
 	}
 }
-
