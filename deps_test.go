@@ -73,10 +73,10 @@ var rooms = map[string]room{
 	"service/locator":           {below: []string{"session"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
 	"service/host":              {below: []string{"service/locator"}},
-	"worker":                    {below: []string{"session/ipc"}, takes: []string{fsm}},
+	"worker":                    {below: []string{"session/ipc", "codec/value"}, takes: []string{fsm}},
 	"worker/workertest":         {below: []string{"worker", "session/sessiontest"}},
 	"worker/engine/guard":       {},
-	"worker/engine":             {below: []string{"session/ipc", "internal/histogram", "worker/engine/guard"}, takes: []string{fsm, rate}},
+	"worker/engine":             {below: []string{"session/ipc", "codec/value", "internal/histogram", "worker/engine/guard"}, takes: []string{fsm, rate}},
 	"internal/histogram":        {},
 	"internal/nodepeer":         {below: []string{"session/ipc/jsonwire"}},
 	"httpcompat":                {below: []string{"worker"}},
@@ -128,7 +128,7 @@ var rooms = map[string]room{
 }
 
 // workerRooms are what a program links that calls httpcompat.ListenAndServe.
-var workerRooms = []string{"", "codec", "loop", "session", "session/ipc", "worker", "httpcompat"}
+var workerRooms = []string{"", "codec", "codec/value", "loop", "session", "session/ipc", "worker", "httpcompat"}
 
 // TestRooms holds the import statements, those of tests left out, against the
 // picture.

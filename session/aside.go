@@ -1,11 +1,12 @@
 package session
 
 // SetAside keeps the session out of Mux.Load, Mux.Sessions and OnIdle, as
-// OpenOptions.Aside does. Only within Options.Accept, once; whoever accepts those
-// bounds them, for Options.MaxSessions does not.
+// OpenOptions.Aside does. Only within Options.Accept, once. Of those there may be
+// Options.MaxSessions beside the others.
 func (s *Session) SetAside() {
 	s.m.owner.Check()
 	s.aside = true
+	s.m.asides.Add(1)
 	s.m.leave()
 }
 

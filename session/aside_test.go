@@ -1,10 +1,12 @@
 package session_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/session/sessiontest"
 )
@@ -68,5 +70,62 @@ func TestAside(t *testing.T) {
 		if len(idle) != 2 {
 			t.Errorf("the end of what is aside made somebody idle: %d", len(idle))
 		}
+	})
+}
+
+// What is aside may be opened while the channel drains, is held, or has all the
+// sessions that it may have; and there is a limit to those that a peer opens.
+func TestAsideLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := sessiontest.Pipe(t)
+		o := session.ChannelOptions{Dialect: heddle.V1, Heddle: true}
+		server := session.NewMux(a, session.Options{ChannelOptions: o, MaxSessions: 3, Accept: func(s *session.Session) error {
+			if s.Event() == "aside" {
+				s.SetAside()
+			}
+			return nil
+		}})
+		o.Dialed = true
+		client := session.NewMux(b, session.Options{ChannelOptions: o, MaxSessions: 1})
+		a.Start(server)
+		b.Start(client)
+		open := func(event string) (*session.Session, error) {
+			return client.Open(session.OpenOptions{Event: event, Aside: event == "aside"})
+		}
+		if _, err := open("work"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open("work"); err != session.ErrTooMany {
+			t.Errorf("a second one: %v", err)
+		}
+		if _, err := open("aside"); err != nil {
+			t.Errorf("aside of a full channel: %v", err)
+		}
+		if err := client.Hold(codec.AppendHeartbeat(nil, heddle.V1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open("aside"); err != nil {
+			t.Errorf("aside of a held channel: %v", err)
+		}
+		if err := client.Drain(nil); err != nil {
+			t.Fatal(err)
+		}
+		third, err := open("aside")
+		if err != nil {
+			t.Errorf("aside of a draining channel: %v", err)
+		}
+		fourth, err := open("aside")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fourth.Recv(); err == nil || !strings.Contains(err.Error(), session.ErrTooMany.Error()) {
+			t.Errorf("the one too many ended with %v", err)
+		}
+		synctest.Wait()
+		if n := server.Counters().Refused; n != 1 {
+			t.Errorf("%d were refused", n)
+		}
+		third.Cancel(session.ErrCanceled)
+		synctest.Wait()
 	})
 }

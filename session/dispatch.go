@@ -93,7 +93,7 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	switch {
 	case m.accept == nil:
 		err = &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"}
-	case m.active.Load()-m.load.Load() > int64(m.max):
+	case m.active.Load()-m.load.Load() > int64(m.max), m.asides.Load() >= int64(m.max):
 		err = &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()}
 	default:
 		err = m.accept(s)

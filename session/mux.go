@@ -104,6 +104,7 @@ type Mux struct {
 
 	active   atomic.Int64 // sessions open, of either side
 	load     atomic.Int64 // of those, the ones that we opened
+	asides   atomic.Int64 // sessions aside that the peer opened, counted nowhere else
 	counters struct{ opened, accepted, refused, ignored, overrun atomic.Uint64 }
 
 	mu       sync.Mutex
@@ -420,11 +421,14 @@ func (m *Mux) finish(s *Session) {
 func (m *Mux) ended(s *Session) {
 	s.ctx.cancel(ErrEnded)
 	s.uncharge()
-	if !s.aside {
+	switch {
+	case !s.aside:
 		if s.ours {
 			m.load.Add(-1)
 		}
 		m.leave()
+	case !s.ours:
+		m.asides.Add(-1)
 	}
 	if m.end != nil {
 		m.end(s)

@@ -23,8 +23,9 @@ type OpenOptions struct {
 	// read grants (a request that expects 100-continue).
 	NoCredit bool
 
-	// Aside keeps the session out of Load, Sessions and OnIdle: for one that lasts
-	// as long as the channel and is no work. Whoever opens those bounds them.
+	// Aside keeps the session out of Load, Sessions and OnIdle: for one that is no
+	// work. Drain, Hold and the limit of sessions do not concern it. Whoever opens
+	// those bounds them.
 	Aside bool
 
 	// Handler uses the session on the loop. Off the loop it may be called before
@@ -40,9 +41,9 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	switch {
 	case m.err != nil:
 		return nil, m.err
-	case m.draining, m.held:
+	case (m.draining || m.held) && !o.Aside:
 		return nil, ErrDraining
-	case m.load.Load() >= m.limit:
+	case m.load.Load() >= m.limit && !o.Aside:
 		return nil, ErrTooMany
 	case m.ch.dialed && !m.heddle:
 		return nil, ErrUnsupported // a worker opens nothing toward a real engine

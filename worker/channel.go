@@ -12,12 +12,16 @@ import (
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // features are the extensions that this worker offers (PROTOCOL 9).
 func features() []heddle.Raw {
-	return []heddle.Raw{heddle.Raw("window"), heddle.Raw("cancel"), heddle.Raw("files"), heddle.Raw("info"), heddle.Raw("trailers"), heddle.Raw("gone")}
+	return []heddle.Raw{heddle.Raw("window"), heddle.Raw("cancel"), heddle.Raw("files"), heddle.Raw("info"), heddle.Raw("trailers"), heddle.Raw("gone"), heddle.Raw(featureIPC)}
 }
+
+// featureIPC is that messages and requests go over channel 0.
+const featureIPC = "ipc"
 
 // A channel is one connection to the engine: its session.Control.
 type channel struct {
@@ -40,6 +44,7 @@ type channel struct {
 	due        time.Time // when the engine must have answered
 	stopBeat   func()
 	stopDisown func()
+	peer       *ipc.Peer // the engine, if messages go over this channel
 }
 
 // attach makes the Mux of a link that is being connected.
@@ -146,6 +151,12 @@ func (c *channel) accept(s *session.Session) error {
 		w.counters.refused.Add(1)
 		return &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: "worker has left"}
 	}
+	if ipc.Ours(s.Event()) {
+		if c.peer == nil {
+			return &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "no messages were agreed on for this channel"}
+		}
+		return c.peer.Accept(s)
+	}
 	c.l.pool.start(s)
 	return nil
 }
@@ -230,6 +241,8 @@ func (c *channel) welcome(args []byte) error {
 	c.l.w.mu.Unlock()
 	var endpoints []string
 	if c.index == 0 {
+		agreed := slices.ContainsFunc(info.Features, func(f heddle.Raw) bool { return string(f) == featureIPC })
+		c.peer = c.l.w.standing.talk.attach(c.mux, agreed)
 		for _, e := range info.Endpoints {
 			endpoints = append(endpoints, string(e))
 		}
@@ -262,6 +275,9 @@ func (c *channel) OnClose(_ *session.Mux, err error) {
 		}
 	}
 	w := c.l.w
+	if c.peer != nil {
+		w.standing.talk.end(c.peer, err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c.gone = true

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // farewell is how long a worker that has finished waits for the engine to take
@@ -46,6 +48,8 @@ type life struct {
 	wanted   int           // channels there have to be, once the first welcome has said so
 	greeted  bool          // ready is closed
 	broken   bool          // the engine was told
+	flushing bool          // messages have their last chance
+	flushed  bool          // they have had it
 	closing  bool          // all channels are gone, done will be closed
 	err      error         // why it ended; nil in order
 	asked    string        // reason of a leave that came while connecting
@@ -200,6 +204,7 @@ func (l *life) onlineLocked() {
 	if l.w.launch.Heddle {
 		// A failed send ends the channel, which OnClose tells.
 		_ = l.channels[0].mux.SendControl(codec.AppendControl(nil, heddle.CtlOnline))
+		l.w.standing.talk.online()
 	}
 	l.w.events.post(l.w.options.OnConnect)
 }
@@ -435,7 +440,31 @@ func (l *life) checkLocked() {
 			return
 		}
 	}
+	if p := l.w.standing.talk.settling(); p != nil && !l.flushed {
+		if !l.flushing {
+			l.flushing = true
+			go l.flush(p) // ends within messageGrace
+		}
+		return
+	}
 	l.endLocked(eventFinish, nil, half)
+}
+
+// messageGrace is how long messages that have come may be handled, and those that
+// were sent be on their way, once a worker has nothing else to do.
+const messageGrace = 2 * time.Second
+
+// flush gives messages their last chance.
+func (l *life) flush(p *ipc.Peer) {
+	ctx, cancel := context.WithTimeout(context.Background(), messageGrace)
+	defer cancel()
+	if err := p.Settle(ctx); err != nil {
+		l.w.log.Warn("left before all messages were handled or sent", "after", messageGrace)
+	}
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	l.flushed = true
+	l.checkLocked()
 }
 
 // armLocked sets the time to leave anyway; an earlier one stays.

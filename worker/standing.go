@@ -12,8 +12,9 @@ import (
 // before any Worker is.
 type standing struct {
 	// Each looks after itself.
-	resumed *latch       // open while no work is held back
-	ending  *latch       // open once no new work comes
+	resumed *latch // open while no work is held back
+	ending  *latch // open once no new work comes
+	talk    *talk
 	index   atomic.Int64 // which of the app's workers this is; -1 for a standby
 
 	mu     sync.Mutex // taken under the Worker's mu, never the other way round
@@ -24,7 +25,7 @@ type standing struct {
 }
 
 func newStanding(l *Launch) *standing {
-	s := &standing{resumed: newLatch(!l.Suspended), ending: newLatch(false)}
+	s := &standing{resumed: newLatch(!l.Suspended), ending: newLatch(false), talk: newTalk(l)}
 	s.index.Store(int64(l.Index))
 	return s
 }
@@ -32,6 +33,7 @@ func newStanding(l *Launch) *standing {
 // begin has w be the one that reports are passed on to.
 func (s *standing) begin(w *Worker) {
 	s.ending.set(false)
+	s.talk.begin()
 	s.mu.Lock()
 	s.worker = w
 	s.mu.Unlock()

@@ -58,7 +58,7 @@ func TestServe(t *testing.T) {
 			if h.UUID != workertest.UUID || h.Offered == o.Plain {
 				t.Errorf("handshake %d: got %+v", i, h)
 			}
-			if !o.Plain && (h.Channel != i || h.Version != "test 1" || h.Frame != 16<<20 || len(h.Features) != 6) {
+			if !o.Plain && (h.Channel != i || h.Version != "test 1" || h.Frame != 16<<20 || len(h.Features) != 7) {
 				t.Errorf("offer %d: got %+v", i, h)
 			}
 		}

@@ -104,3 +104,7 @@ type Reply struct {
 // Decode reads the reply into what v points to, by its format: a *[]byte takes
 // plain bytes, anything else JSON or a value.
 func (r *Reply) Decode(v any) error { return r.hub.decode(r.Format, r.Payload, v) }
+
+// Raw is a body whose payload is encoded already, such as one that was received. p is
+// copied by what the body is given to.
+func Raw(f Format, p []byte) Body { return Body{format: f, encoded: f != FormatNone, data: p} }

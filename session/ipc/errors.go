@@ -94,6 +94,21 @@ var (
 // Codes of error messages, of heddle.CategoryFramework; CodeNoHandler is an unknown topic.
 const codeNoNamespace = 201
 
+// knownErrors have codes of that category, so that they are told on the other side of a
+// channel, too.
+var knownErrors = [...]struct {
+	code int64
+	err  error
+}{
+	{heddle.CodeNoHandler, ErrUnknownTopic},
+	{codeNoNamespace, ErrUnknownNamespace},
+	{202, os.ErrDeadlineExceeded},
+	{203, ErrPeerDied},
+	{204, ErrQueueFull},
+	{205, ErrNotReady},
+	{206, ErrExpired},
+}
+
 // An UnknownPeerError reports an id that no peer has, or has any more.
 type UnknownPeerError struct {
 	ID    string
@@ -108,7 +123,8 @@ func (e *UnknownPeerError) Error() string {
 }
 
 // A RemoteError is what the peer's handler failed with, or why the peer refused.
-// errors.Is tells ErrUnknownNamespace and ErrUnknownTopic.
+// errors.Is tells ErrUnknownNamespace and ErrUnknownTopic; of what went by way of others
+// os.ErrDeadlineExceeded, ErrPeerDied, ErrQueueFull, ErrNotReady and ErrExpired, too.
 type RemoteError struct {
 	Peer, Namespace, Topic string
 	Seq                    uint64 // of a message
@@ -120,10 +136,14 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("ipc: %s: [%d,%d] %s", where(e.Peer, e.Namespace, e.Topic, e.Seq), e.Category, e.Code, e.Msg)
 }
 
-// Is makes errors.Is tell the two refusals.
+// Is makes errors.Is tell those.
 func (e *RemoteError) Is(target error) bool {
-	return e.Category == heddle.CategoryFramework &&
-		(target == ErrUnknownTopic && e.Code == heddle.CodeNoHandler || target == ErrUnknownNamespace && e.Code == codeNoNamespace)
+	for _, k := range knownErrors {
+		if target == k.err {
+			return e.Category == heddle.CategoryFramework && e.Code == k.code
+		}
+	}
+	return false
 }
 
 // A TimeoutError reports that no acknowledgement or reply came in time. errors.Is
@@ -158,6 +178,7 @@ func (e *DataError) Error() string {
 func (e *DataError) Unwrap() error { return e.Err }
 
 func where(peer, ns, topic string, seq uint64) string {
+	ns = realName(ns)
 	if seq == 0 {
 		return fmt.Sprintf("topic %q to peer %s, namespace %q", topic, peer, ns)
 	}
@@ -167,6 +188,11 @@ func where(peer, ns, topic string, seq uint64) string {
 // refusal is what a stream or a request is ended with.
 func refusal(code int64, format string, args ...any) *session.Error {
 	return &session.Error{Category: heddle.CategoryFramework, Code: code, Msg: fmt.Sprintf(format, args...)}
+}
+
+// refusalFull is for who asks too much at once.
+func refusalFull(what string) *session.Error {
+	return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: "too many " + what + " at once; try again"}
 }
 
 // ended is what an end of a session means for who waits on a message of it.

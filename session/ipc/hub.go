@@ -98,6 +98,8 @@ type Hub struct {
 	requests atomic.Int64 // of those, requests
 	said     atomic.Int64 // when a trouble was logged last, in ns
 
+	router atomic.Pointer[Router]
+
 	mu     sync.RWMutex
 	spaces map[string]*Namespace
 	peers  map[string]*Peer

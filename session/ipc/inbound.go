@@ -46,6 +46,7 @@ type inbound struct {
 	headCame  bool   // the first chunk has come, which costs none
 	files     []*os.File
 	ended     bool
+	busy      bool   // cur is being handled
 	failed    error  // what the peer did wrong; whatever comes then is dropped
 	tx        []byte // acknowledgements to be sent
 	txOff     int
@@ -54,7 +55,7 @@ type inbound struct {
 
 // acceptMessages begins the goroutine of a stream. Loop only.
 func (p *Peer) acceptMessages(s *session.Session, name string) error {
-	ns := p.hub.namespace(name)
+	ns := p.space(name)
 	if ns == nil {
 		return refusal(codeNoNamespace, "unknown namespace %.64q", name)
 	}
@@ -62,7 +63,11 @@ func (p *Peer) acceptMessages(s *session.Session, name string) error {
 	in.wake.L = &in.mu
 	in.flushFn = in.flush
 	p.mu.Lock()
-	if p.over || p.ins[name] != nil {
+	switch {
+	case name[0] == 0 && p.crowdedLocked():
+		p.mu.Unlock()
+		return refusalFull("namespaces of messages to others")
+	case p.over || p.ins[name] != nil:
 		p.mu.Unlock()
 		return refusal(heddle.CodeException, "there is a stream for namespace %.64q already", name)
 	}
@@ -183,6 +188,7 @@ func (in *inbound) fill() bool {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.busy = false
 	for !in.ended && (len(in.rx) == 0 || len(in.tx)-in.txOff > mostAcks) {
 		in.wake.Wait()
 	}
@@ -196,7 +202,7 @@ func (in *inbound) fill() bool {
 		in.cur = append(in.cur[:copy(in.cur, rest)], in.rx...)
 		putBuffer(in.rx)
 	}
-	in.rx = nil
+	in.rx, in.busy = nil, true
 	in.off = 0
 	in.due += in.cost
 	in.cost = 0

@@ -24,7 +24,8 @@ type Message struct {
 	NoWait     bool          // ErrQueueFull rather than wait for room
 	QueueFiles bool          // descriptors may wait for a peer that is not ready; else ErrNotReady
 
-	checked bool // the body was looked at
+	checked bool   // the body was looked at
+	route   []byte // whom it is for, or of, see route.go; nil: the peer itself
 }
 
 // Post sends m one way: nobody will say what became of it. It returns when m is
@@ -32,7 +33,7 @@ type Message struct {
 // (ErrName, a body that cannot be encoded, ErrTooLarge, a file that is closed),
 // ErrQueueFull, ErrNotReady, ErrPeerDied, ErrUnknownNamespace never.
 func (p *Peer) Post(ctx context.Context, m Message) error {
-	if m.Body.encoded && m.Body.format <= FormatBytes && m.Files == nil && p.wire == nil {
+	if m.Body.encoded && m.Body.format <= FormatBytes && m.Files == nil && m.route == nil && p.wire == nil {
 		return p.queue(ctx, &m, m.Body.data, nil, time.Time{}) // the path of most
 	}
 	_, err := p.send(ctx, &m, false)
@@ -74,6 +75,7 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 	if p.wire != nil {
 		return nil, p.overWire(ctx, m, data, acked)
 	}
+	data = m.routed(data)
 	files, err := p.duplicate(m)
 	if err != nil {
 		return nil, err
@@ -125,6 +127,8 @@ func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadl
 		return fmt.Errorf("%w: a payload of %d bytes, %d may be", ErrTooLarge, len(data), p.hub.o.MaxMessage)
 	case len(m.Topic) > MaxName:
 		return fmt.Errorf("%w: a topic of %d bytes", ErrName, len(m.Topic))
+	case m.Namespace[0] == 0 && m.route == nil:
+		return fmt.Errorf("%w: %.64q", ErrName, m.Namespace)
 	}
 	var late <-chan time.Time
 	for {

@@ -22,6 +22,8 @@ type Query struct {
 	First      time.Duration // until the first reply, or the end; 0: the hub's; negative: none
 	Gap        time.Duration // from one reply to the next, or the end; likewise
 	QueueFiles bool          // descriptors may wait for a peer that is not ready
+
+	route []byte // as in Message
 }
 
 // Call asks and returns the one reply, zero if there was none; ErrReplies if there
@@ -48,7 +50,7 @@ func (p *Peer) Call(ctx context.Context, q Query) (Reply, error) {
 // peer that is not ready is waited for, as long as for a first reply.
 func (p *Peer) Request(ctx context.Context, q Query) iter.Seq2[Reply, error] {
 	return func(yield func(Reply, error) bool) {
-		m := Message{Namespace: q.Namespace, Topic: q.Topic, Body: q.Body, Files: q.Files}
+		m := Message{Namespace: q.Namespace, Topic: q.Topic, Body: q.Body, Files: q.Files, route: q.route}
 		m.defaults()
 		if err := p.ask(ctx, &q, &m, yield); err != nil {
 			yield(Reply{}, p.explain(ctx, &m, err))
@@ -83,10 +85,13 @@ func (p *Peer) ask(ctx context.Context, q *Query, m *Message, yield func(Reply, 
 	if err != nil {
 		return err
 	}
-	if len(data) > p.hub.o.MaxMessage {
+	if m.Namespace[0] == 0 {
+		return fmt.Errorf("%w: %.64q", ErrName, m.Namespace)
+	}
+	if data = m.routed(data); len(data) > p.hub.o.MaxMessage {
 		return ErrTooLarge
 	}
-	if len(m.Files) > 0 && !q.QueueFiles && !p.Ready(m.Namespace) {
+	if len(m.Files) > 0 && !q.QueueFiles && !p.Ready(realName(m.Namespace)) {
 		return ErrNotReady
 	}
 	files, err := p.duplicate(m)
@@ -127,7 +132,7 @@ func until(d time.Duration) time.Time {
 
 // channel waits until the peer has one and the namespace is ready.
 func (p *Peer) channel(ctx context.Context, ns string, deadline time.Time) (*session.Mux, error) {
-	if err := checkNamespace(ns); err != nil {
+	if err := checkNamespace(realName(ns)); err != nil {
 		return nil, err
 	}
 	var late <-chan time.Time
@@ -172,7 +177,7 @@ func (p *Peer) channel(ctx context.Context, ns string, deadline time.Time) (*ses
 func (p *Peer) open(mux *session.Mux, m *Message, data []byte, files []*os.File, deadline time.Time) (*session.Session, error) {
 	r := record{topic: []byte(m.Topic), files: len(files), format: m.Body.format, payload: data}
 	buf := appendRecord(make([]byte, 0, recordMost+len(m.Topic)+len(data)), &r)
-	o := session.OpenOptions{Event: eventRequest + m.Namespace}
+	o := session.OpenOptions{Event: eventRequest + m.Namespace, Aside: true}
 	if len(files) == 0 && len(buf) <= session.MaxChunk {
 		o.First, o.Last = buf, true
 		return mux.Open(o)

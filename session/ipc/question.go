@@ -19,6 +19,7 @@ const questionTime = 10 * time.Second
 type Question struct {
 	Namespace, Topic string
 	Peer             *Peer
+	From             Member // on whose behalf the peer asks; zero: its own
 	Format           Format
 	Payload          []byte // owned by the handler
 
@@ -26,6 +27,7 @@ type Question struct {
 	reply func(Format, []byte) error // in place of s, of a peer behind a Wire
 	files []*os.File
 	buf   []byte
+	head  []byte // likewise, of Answer
 }
 
 // Decode reads the payload into what v points to.
@@ -47,14 +49,18 @@ func (q *Question) Reply(b Body) error {
 	if err != nil {
 		return err
 	}
+	return q.write(b.format, data)
+}
+
+func (q *Question) write(f Format, data []byte) (err error) {
 	if len(data) > q.Peer.hub.o.MaxMessage {
 		return ErrTooLarge
 	}
 	if q.s == nil {
-		return q.reply(b.format, data)
+		return q.reply(f, data)
 	}
 	_ = q.s.SetWriteDeadline(time.Now().Add(q.Peer.hub.o.ReplyTimeout)) // never fails
-	q.buf = appendReply(q.buf[:0], b.format, data)
+	q.buf = appendReply(q.buf[:0], f, data)
 	_, err = q.s.Write(q.buf)
 	if cap(q.buf) > keepBuffer {
 		q.buf = nil
@@ -65,7 +71,7 @@ func (q *Question) Reply(b Body) error {
 // acceptRequest begins the goroutine of a request. Loop only.
 func (p *Peer) acceptRequest(s *session.Session, name string) error {
 	h := p.hub
-	ns := h.namespace(name)
+	ns := p.space(name)
 	if ns == nil {
 		return refusal(codeNoNamespace, "unknown namespace %.64q", name)
 	}
@@ -73,6 +79,7 @@ func (p *Peer) acceptRequest(s *session.Session, name string) error {
 		h.requests.Add(-1)
 		return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", n-1)}
 	}
+	s.SetAside()
 	p.streams.Add(1)
 	h.running.Add(1)
 	go func() { // ends when the handler returns, whose context ends with the session

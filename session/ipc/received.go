@@ -12,6 +12,7 @@ import (
 type Received struct {
 	Namespace, Topic string
 	Peer             *Peer
+	From             Member // on whose behalf the peer sends; zero: its own
 	Format           Format
 	Payload          []byte // borrowed
 

@@ -24,6 +24,10 @@ type PeerInfo struct {
 
 	Files bool // descriptors can be passed
 
+	// Forwards says that the peer is believed when it says on whose behalf a message
+	// or request comes (PostFor): it is the hub that the others are behind.
+	Forwards bool
+
 	// Waits says that the peer announces its namespaces: what is sent before is
 	// kept, in order and bounded (HubOptions.Queue…).
 	Waits bool
@@ -40,6 +44,7 @@ type Peer struct {
 
 	wire    Wire // in place of mux; immutable once attached
 	streams atomic.Int64
+	routing atomic.Int64 // requests of it that are sent on
 
 	mu    sync.RWMutex
 	mux   *session.Mux
@@ -218,7 +223,7 @@ func (p *Peer) Ready(namespace string) bool {
 	return p.wire != nil || p.mux != nil && p.readyLocked(namespace)
 }
 
-func (p *Peer) readyLocked(ns string) bool { return p.all || p.ready[ns] }
+func (p *Peer) readyLocked(ns string) bool { return p.all || p.ready[realName(ns)] }
 
 func (p *Peer) tellReadyLocked() {
 	if p.asked != nil {
@@ -235,7 +240,7 @@ func (p *Peer) stream(ns string) (*outbound, error) {
 	if o != nil && !over {
 		return o, nil
 	}
-	if err := checkNamespace(ns); err != nil {
+	if err := checkNamespace(realName(ns)); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -285,7 +290,7 @@ func (p *Peer) announce(name string) {
 		names = nil
 	}
 	// A channel that has ended tells its owner, who tells us.
-	_, _ = mux.Open(session.OpenOptions{Event: eventReady, First: appendNames(nil, names), Last: true, Handler: unheard{}})
+	_, _ = mux.Open(session.OpenOptions{Event: eventReady, First: appendNames(nil, names), Last: true, Handler: unheard{}, Aside: true})
 }
 
 // unheard is the handler of a session from which nothing is wanted.
@@ -327,6 +332,7 @@ func (p *Peer) Accept(s *session.Session) error {
 	switch {
 	case event == eventReady:
 		s.SetHandler(heard{p})
+		s.SetAside()
 		return nil
 	case len(event) > 2 && event[:2] == eventMessages:
 		return p.acceptMessages(s, event[2:])

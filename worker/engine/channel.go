@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // How many connections may be open that have not greeted: those of strangers,
@@ -48,6 +50,7 @@ type channel struct {
 	pending  bool // counted in the engine's pending connections
 	stranger bool // and in its strangers
 	stop     func()
+	mate     *ipc.Peer // the worker's, if messages go over this channel
 
 	child  atomic.Pointer[child] // whose channel it is; nil until admitted
 	beat   atomic.Int64          // when the last heartbeat came, since the engine's base
@@ -60,6 +63,7 @@ func newChannel(e *Engine, l *lane, link session.Link, uid int, cred func() (pid
 	ch := &channel{e: e, lane: l, link: link, uid: uid, cred: cred, stop: func() {}}
 	ch.mux = session.NewMux(link, session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Detect: true},
+		Accept:         ch.accept,
 		Control:        ch,
 		Window:         e.opt.Window,
 		OnEnd:          ch.onEnd,
@@ -159,11 +163,11 @@ func (ch *channel) OnHandshake(m *session.Mux, uuid []byte, offer *heddle.Offer)
 		c.hint(err.Error())
 		return err
 	}
-	number := offer.Channel
+	number, able := offer.Channel, offers(offer, featureIPC)
 	if c.started(func() {
-		_ = ch.link.Do(func() { ch.admit(m, c, number) }) // an error: the loop has ended, and the channel with it
+		_ = ch.link.Do(func() { ch.admit(m, c, number, able) }) // an error: the loop has ended, and the channel with it
 	}) {
-		ch.admit(m, c, number)
+		ch.admit(m, c, number, able)
 	}
 	return nil
 }
@@ -173,20 +177,21 @@ func supports(offer *heddle.Offer) error {
 	if len(offer.Features) == 0 {
 		return fmt.Errorf("worker speaks the plain protocol %w; this engine starts Heddle workers only", errors.ErrUnsupported)
 	}
-next:
 	for _, f := range features {
-		for _, o := range offer.Features {
-			if string(o) == f {
-				continue next
-			}
+		if offers(offer, f) {
+			continue
 		}
 		return fmt.Errorf("worker's Heddle (version %.32q) lacks %q: build it with this engine's version: %w", offer.Version, f, errors.ErrUnsupported)
 	}
 	return nil
 }
 
+func offers(offer *heddle.Offer, feature string) bool {
+	return slices.ContainsFunc(offer.Features, func(f heddle.Raw) bool { return string(f) == feature })
+}
+
 // admit makes the connection c's channel of this lane, or ends it. Loop only.
-func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
+func (ch *channel) admit(m *session.Mux, c *child, number uint64, able bool) {
 	if ch.closed.Load() {
 		return
 	}
@@ -204,7 +209,7 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
 		sessions = session.DefaultMaxSessions
 	}
 	m.Agree(ch.e.opt.Window, sessions)
-	if err := m.Send(codec.AppendWelcome(nil, ch.e.welcome(c))); err != nil {
+	if err := m.Send(codec.AppendWelcome(nil, ch.e.welcome(c, able))); err != nil {
 		m.Abort(err)
 		return
 	}
@@ -213,6 +218,7 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64) {
 			_ = m.Drain(c.drainFrame()) // an error: the channel has ended
 		}
 	}
+	ch.attach(c, able)
 	c.tell(func(f *facts) { f.greeted++ })
 	ch.knock(-1)
 }
@@ -319,6 +325,7 @@ func (ch *channel) OnClose(_ *session.Mux, err error) {
 	if !ordinary(err) {
 		ch.e.log.Warn("engine: channel ended", "worker", c.place(), "id", c.id, "loop", ch.lane.index, "err", err)
 	}
+	ch.detach(c, err)
 	c.lost(ch, err)
 }
 
@@ -337,6 +344,9 @@ func ordinary(err error) bool {
 // place, and one that had no answer is lost. Any goroutine.
 func (ch *channel) onEnd(s *session.Session) {
 	ours := s.ID()%2 == 0 // the side that accepted opens even ids, PROTOCOL 9
+	if ipc.Ours(s.Event()) {
+		return
+	}
 	if err := s.Cause(); ours && err != session.ErrEnded && errors.Is(err, session.ErrLost) {
 		if c := ch.child.Load(); c != nil {
 			c.lose(ch, s)

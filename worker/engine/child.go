@@ -13,6 +13,7 @@ import (
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/looplab/fsm"
 )
 
@@ -78,6 +79,7 @@ type child struct {
 	channels []*channel // by loop; nil: not admitted
 	facts    facts
 	plain    *plainChild // nil: it serves sessions
+	mate     *ipc.Peer   // of the engine's hub; nil before it is one of the living
 	hinted   string      // why a handshake was refused
 	lostOnes []LostSession
 	state    string // of life
@@ -303,6 +305,7 @@ func (c *child) start() (process, error) {
 	if c.plain != nil {
 		c.seek()
 	}
+	c.e.tellWorker(WorkerSpawned, c, nil)
 	return proc, nil
 }
 
@@ -529,7 +532,7 @@ func (c *child) move(event string) bool {
 }
 
 // welcome is the engine's answer to c's handshakes.
-func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
+func (e *Engine) welcome(c *child, able bool) *heddle.WelcomeInfo {
 	w := &heddle.WelcomeInfo{
 		Frame:    codec.DefaultFrame,
 		Head:     session.MaxHead,
@@ -545,6 +548,9 @@ func (e *Engine) welcome(c *child) *heddle.WelcomeInfo {
 	}
 	for _, f := range features {
 		w.Features = append(w.Features, heddle.Raw(f))
+	}
+	if able {
+		w.Features = append(w.Features, heddle.Raw(featureIPC))
 	}
 	for i := range e.lanes {
 		w.Endpoints = append(w.Endpoints, heddle.Raw(c.g.endpoint(i)))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/heddle-go/heddle/internal/histogram"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 	"golang.org/x/time/rate"
 )
 
@@ -55,7 +56,9 @@ type Engine struct {
 	doorCount   atomic.Uint64       // plain processes that were given addresses
 	oftenBusy   rate.Sometimes
 
-	deaths sync.Mutex // one OnDeath at a time
+	hub          *ipc.Hub   // immutable after New
+	deaths       sync.Mutex // one OnDeath at a time
+	workerEvents sync.Mutex // and one OnWorker
 
 	gates struct {
 		mu     sync.Mutex       // before every other but setup
@@ -105,6 +108,10 @@ func New(o Options) (*Engine, error) {
 	}
 	e.dir, _ = os.Getwd() // by $PWD, if that is it: the links in it may lead elsewhere one day
 	e.tuned.Store(&Tuning{Queue: o.Queue, StartTimeout: o.StartTimeout, HeartbeatTimeout: o.HeartbeatTimeout, DrainTimeout: o.DrainTimeout, ShutdownTimeout: o.ShutdownTimeout, KillDelay: o.KillDelay, Recycle: o.Recycle})
+	if e.hub = o.Hub; e.hub == nil {
+		e.hub = e.newHub()
+	}
+	e.hub.SetRouter(&ipc.Router{Message: e.routeMessage, Request: e.routeRequest})
 	e.queue.options, e.queue.try = func() QueueOptions { return e.tuning().Queue }, e.try
 	e.refusing.Store(true)
 	return e, nil
@@ -286,6 +293,7 @@ func (e *Engine) finish() {
 	defer e.setup.Unlock()
 	e.running.Wait()
 	e.queue.fail(ErrClosed)
+	e.closeHub()
 	e.closeGates()
 	for _, l := range e.lanes {
 		l.close()
@@ -325,6 +333,7 @@ func (e *Engine) adopt(c *child) bool {
 	e.running.Add(1)
 	c.g.running.Add(1)
 	e.children[c.id] = c
+	c.meet()
 	return true
 }
 

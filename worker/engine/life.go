@@ -102,6 +102,7 @@ func (c *child) stand() bool {
 	}
 	c.move(event)
 	c.logger().Info("engine: worker is ready", "pid", c.shown(), "after", time.Since(c.begun), "suspended", c.suspended)
+	c.e.tellWorker(WorkerOnline, c, nil)
 	close(c.ready)
 	return true
 }
@@ -213,7 +214,12 @@ func (c *child) sendDrain() {
 		return
 	}
 	for _, ch := range c.all() {
-		_ = ch.link.Do(func() { _ = ch.mux.Drain(frame) }) // errors: the channel has ended
+		say := func() { _ = ch.link.Do(func() { _ = ch.mux.Drain(frame) }) } // errors: the channel has ended
+		if ch.lane.index == 0 {
+			c.afterMessages(say)
+		} else {
+			say()
+		}
 	}
 }
 
@@ -552,6 +558,7 @@ func wait(done <-chan struct{}, d time.Duration) {
 
 // record completes the Death and tells of it.
 func (c *child) record(x exit) {
+	c.part(nil)
 	c.e.forget(c)
 	c.mu.Lock()
 	lost := c.lostOnes
@@ -567,6 +574,9 @@ func (c *child) record(x exit) {
 	}
 	if c.death.Pid == 0 {
 		c.death.Uptime = 0
+	}
+	if c.unborn == nil {
+		c.e.tellWorker(WorkerExited, c, &c.death)
 	}
 	c.e.died(c.death)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // Options configure an Engine. Only Path is needed; the zero value of every
@@ -76,6 +77,15 @@ type Options struct {
 	// OnDeath is given the record of each worker that ended, expected or not,
 	// one call at a time. It must not wait for the engine.
 	OnDeath func(Death)
+
+	// Hub is where messages and requests of workers arrive; the engine is its router,
+	// and ends none of its other peers. Default: one of the engine's own.
+	Hub *ipc.Hub
+
+	// OnWorker is told of each worker's start, of its being online and of its end, one
+	// call at a time and in that order for each. It must not wait for the engine; it
+	// may send messages that need not wait.
+	OnWorker func(WorkerEvent)
 
 	Logger *slog.Logger // default slog.Default()
 

@@ -151,6 +151,18 @@ func (p part) match(w WorkerStatus) bool {
 	return is
 }
 
+// reaches says whether the selector names w for messages, which is active or not: all
+// but process numbers and ids name active ones only.
+func (s Selector) reaches(w WorkerStatus, active bool) bool {
+	if len(s.parts) == 0 {
+		return active
+	}
+	return slices.ContainsFunc(s.parts, func(p part) bool {
+		exact := !p.not && (p.pid != 0 || p.id != "")
+		return (active || exact) && p.match(w)
+	})
+}
+
 // Pick returns those of list that the selector names.
 func (s Selector) Pick(list []WorkerStatus) []WorkerStatus {
 	var picked []WorkerStatus
