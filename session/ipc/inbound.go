@@ -285,7 +285,7 @@ func (p *Peer) run(ctx context.Context, r *Received, generic, own MessageHandler
 
 // panicked logs a panic, or a Goexit, and is what the sender is told of it.
 func (p *Peer) panicked(what, ns, topic string, v any) error {
-	p.hub.log.Error("handler panicked", "what", what, "namespace", ns, "topic", topic, "peer", p.id, "panic", v, "stack", string(debug.Stack()))
+	p.hub.log.Error("handler panicked", "what", what, "namespace", realName(ns), "topic", topic, "peer", p.id, "panic", v, "stack", string(debug.Stack()))
 	p.hub.trouble(p, fmt.Errorf("ipc: %s: the handler panicked: %v", where(p.id, ns, topic, 0), v))
 	return panicError{refusal(heddle.CodeException, "the handler panicked: %v", v)}
 }

@@ -317,15 +317,18 @@ func (n *Namespace) forwardedRequest(ctx context.Context, q *Question) error {
 }
 
 // Answer sends one part of what came of a request to several, as Reply does. For a
-// Router.
+// Router. It is a reply of plain bytes:
+//
+// array(4): kind uint, chosen uint, format uint, member array(5); then the reply's
+// payload, or of a failure array(3): category int, code int, text raw
 func (q *Question) Answer(a Answer) error {
-	b := append(q.head[:0], 0x93, byte(a.Kind))
+	b := append(q.head[:0], 0x94, byte(a.Kind))
 	b = appendUint(b, uint64(a.Chosen))
+	b = append(b, byte(a.Reply.Format))
 	b = appendMember(b, &a.From)
-	f := FormatNone
 	switch a.Kind {
 	case AnswerReply:
-		f, b = a.Reply.Format, append(b, a.Reply.Payload...)
+		b = append(b, a.Reply.Payload...)
 	case AnswerFailed:
 		category, code, text := told(a.Err)
 		b = appendInt(append(b, 0x93), category)
@@ -335,7 +338,7 @@ func (q *Question) Answer(a Answer) error {
 	if cap(q.head) > keepBuffer {
 		q.head = nil
 	}
-	return q.write(f, b)
+	return q.write(FormatBytes, b)
 }
 
 // mostText is how many bytes of an error's text are passed on.
@@ -343,18 +346,19 @@ const mostText = 4096
 
 func readAnswer(r *Reply, ns, topic string) (a Answer, err error) {
 	c := cursor{p: r.Payload, limit: MaxName}
-	c.array(3)
+	c.array(4)
 	kind := c.uint()
 	a.Chosen = int(min(c.uint(), 1<<30))
+	format := c.uint()
 	a.From = c.member()
-	if c.err == nil && kind > uint64(AnswerFailed) {
+	if c.err == nil && (kind > uint64(AnswerFailed) || format > uint64(lastFormat)) {
 		c.fail(errRecord)
 	}
 	switch a.Kind = AnswerKind(kind); {
 	case c.err != nil:
 	case a.Kind == AnswerReply:
-		a.Reply = Reply{Format: r.Format, hub: r.hub}
-		if r.Format != FormatNone {
+		a.Reply = Reply{Format: Format(format), hub: r.hub}
+		if a.Reply.Format != FormatNone {
 			a.Reply.Payload = r.Payload[c.off:]
 		}
 	case a.Kind == AnswerFailed:
