@@ -81,10 +81,13 @@ func playWorker(play string) {
 	case "reach":
 		playReach()
 		return
-	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish", "plain-attach", "plain-way", "plain-not-yet", "plain-deep":
+	case "plain-link", "plain-listen", "plain-port", "plain-six", "plain-socket", "plain-rubbish", "plain-attach", "plain-way", "plain-not-yet", "plain-deep", "plain-talk":
 		playPlain(play)
 	case "worker":
 		playRealWorker()
+		return
+	case "talk":
+		playTalk()
 		return
 	case "clinger":
 		playClinger()

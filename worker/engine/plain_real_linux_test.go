@@ -45,6 +45,12 @@ func playPlain(play string) {
 		worker.ManualOnline()
 		time.AfterFunc(warming, func() { _ = worker.ReportOnline() })
 		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	case "plain-talk": // has messages, and warms up before it attaches
+		if err := talkHandlers(); err != nil {
+			panic(err)
+		}
+		time.AfterFunc(warming, func() { _ = worker.Ready() })
+		ln, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	case "plain-socket":
 		ln, err = net.Listen("unix", os.Getenv("HEDDLE_SOCKET"))
 	case "plain-link": // would have us ask somebody else's socket

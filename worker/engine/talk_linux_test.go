@@ -238,6 +238,7 @@ func TestMessagesWhileStarting(t *testing.T) {
 		begun := make(chan error, 1)
 		go func() { begun <- e.Start(ctx) }()
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		id := s.proc(1).uuid
 		if got := s.noted(id); got != nil {
 			t.Errorf("noted before it was connected: %q", got)
