@@ -100,6 +100,7 @@ var rooms = map[string]room{
 	"examples/stream":          {below: []string{"httpcompat"}},
 	"examples/upload":          {below: []string{"httpcompat"}},
 	"examples/lifecycle":       {below: []string{"httpcompat"}},
+	"examples/master":          {below: []string{"worker", "worker/engine"}},
 	"bench/bare":               {},
 	"bench/internal/stack":     {},
 	"bench/hello":              {below: []string{"bench/internal/stack"}},
