@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
-	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // farewell is how long a worker that has finished waits for the engine to take
@@ -448,23 +446,6 @@ func (l *life) checkLocked() {
 		return
 	}
 	l.endLocked(eventFinish, nil, half)
-}
-
-// messageGrace is how long messages that have come may be handled, and those that
-// were sent be on their way, once a worker has nothing else to do.
-const messageGrace = 2 * time.Second
-
-// flush gives messages their last chance.
-func (l *life) flush(p *ipc.Peer) {
-	ctx, cancel := context.WithTimeout(context.Background(), messageGrace)
-	defer cancel()
-	if err := p.Settle(ctx); err != nil {
-		l.w.log.Warn("left before all messages were handled or sent", "after", messageGrace)
-	}
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	l.flushed = true
-	l.checkLocked()
 }
 
 // armLocked sets the time to leave anyway; an earlier one stays.

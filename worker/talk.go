@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/heddle-go/heddle/codec/value"
 	"github.com/heddle-go/heddle/session"
@@ -163,4 +165,21 @@ func or(name, def string) string {
 		return def
 	}
 	return name
+}
+
+// messageGrace is how long messages that have come may be handled, and those that
+// were sent be on their way, once a worker has nothing else to do.
+const messageGrace = 2 * time.Second
+
+// flush gives messages their last chance.
+func (l *life) flush(p *ipc.Peer) {
+	ctx, cancel := context.WithTimeout(context.Background(), messageGrace)
+	defer cancel()
+	if err := p.Settle(ctx); err != nil {
+		l.w.log.Warn("left before all messages were handled or sent", "after", messageGrace)
+	}
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	l.flushed = true
+	l.checkLocked()
 }

@@ -389,7 +389,7 @@ func (c *cursor) member() (m Member) {
 	m.Kind = string(c.raw(MaxName))
 	m.Index = int(c.int())
 	m.ID = string(c.raw(MaxName))
-	m.Pid = int(c.uint())
+	m.Pid = int(min(c.uint(), 1<<31-1))
 	m.Release = string(c.raw(MaxName))
 	return m
 }
