@@ -123,10 +123,10 @@ func hasTest(t *testing.T, dir, name string) bool {
 	return false
 }
 
-var messagingRow = regexp.MustCompile(`(?m)^\| ([CS])(\d+)( \*)? \|(.*)\|$`)
+var messagingRow = regexp.MustCompile(`(?m)^\| ([CNS])(\d+)( \*)? \|(.*)\|$`)
 
 // TestMessagingPromises wants a row for each promise of clusterphone and
-// socket-ipc, and that the tests which it names exist.
+// socket-ipc, and of Nodesockd about messages, and that the tests which it names exist.
 func TestMessagingPromises(t *testing.T) {
 	const page = "docs/messaging.md"
 	b, err := os.ReadFile(page)
@@ -142,8 +142,8 @@ func TestMessagingPromises(t *testing.T) {
 		seen[row] = true
 		shown(t, row, m[4])
 	}
-	for kind, most := range map[string]int{"C": 21, "S": 23} {
-		for n := 1; n <= most; n++ {
+	for kind, span := range map[string][2]int{"C": {1, 21}, "S": {1, 23}, "N": {14, 35}} {
+		for n := span[0]; n <= span[1]; n++ {
 			row := kind + strconv.Itoa(n)
 			if !seen[row] {
 				t.Errorf("row %s is missing", row)

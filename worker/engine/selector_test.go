@@ -113,6 +113,10 @@ func TestSelectorModel(t *testing.T) {
 		pad := strings.Repeat(" ", rnd.IntN(2))
 		text := pad + strings.Join(parts, pad+","+pad) + pad
 		want, bad := map[int]bool{}, -1
+		active, reached := map[int]bool{}, map[int]bool{} // for messages
+		for i, w := range modelWorkers {
+			active[i] = w.Index >= 0 && rnd.IntN(4) > 0
+		}
 		for n, p := range parts {
 			named, ok := modelPart(p, self)
 			if !ok && bad < 0 {
@@ -120,12 +124,14 @@ func TestSelectorModel(t *testing.T) {
 			}
 			for _, i := range named {
 				want[i] = true
+				exact := p[0] != '!' && (p[0] == '$' || len(p) == 36 || len(p) == 8 || strings.EqualFold(p, "self"))
+				reached[i] = reached[i] || active[i] || exact
 			}
 		}
 		if len(parts) == 1 && parts[0] == "" { // all
 			bad = -1
 			for i := range modelWorkers {
-				want[i] = true
+				want[i], reached[i] = true, active[i]
 			}
 		}
 		sel, err := ParseSelector(text)
@@ -140,6 +146,9 @@ func TestSelectorModel(t *testing.T) {
 		for i, w := range modelWorkers {
 			if got := sel.As(self).Match(w); got != want[i] {
 				t.Fatalf("%q asked by %q: worker %d (%+v): %v, want %v", text, self, i, w, got, want[i])
+			}
+			if got := sel.As(self).reaches(w, active[i]); got != reached[i] {
+				t.Fatalf("%q from %q to worker %d (%+v, active %v): %v, want %v", text, self, i, w, active[i], got, reached[i])
 			}
 		}
 	}

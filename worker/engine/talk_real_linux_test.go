@@ -8,22 +8,36 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/heddle-go/heddle/worker"
 )
 
 // talkHandlers are those of a real process that talks.
 func talkHandlers() error {
+	var waits atomic.Int64
 	me := func(_ context.Context, q *ipc.Question) error { return q.Reply(ipc.JSON(os.Getpid())) }
 	return errors.Join(
 		worker.HandleRequest("", "pid", me),
+		worker.HandleRequest("", "wait", func(ctx context.Context, q *ipc.Question) error {
+			waits.Add(1)
+			defer waits.Add(-1)
+			if err := q.Reply(ipc.JSON("begun")); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}),
+		worker.HandleRequest("", "waiting", func(_ context.Context, q *ipc.Question) error { return q.Reply(ipc.JSON(waits.Load())) }),
 		worker.HandleMessage("", "pid", func(_ context.Context, m *ipc.Received) error { return m.Reply(ipc.JSON(os.Getpid())) }),
 		worker.HandleRequest("", "burst", func(_ context.Context, q *ipc.Question) error {
 			for i := range 1000 {
@@ -303,4 +317,80 @@ func TestPlainTalk(t *testing.T) {
 	if want := strconv.Itoa(e.Status().Workers[1].Pid); !slices.Equal(got[0], []string{want, "end"}) {
 		t.Errorf("got %v, %v; want %s", got, errs, want)
 	}
+}
+
+// A program on a socket is a peer of the same hub: it asks the workers by way of the
+// engine, and whatever it calls itself, it is no worker. When it leaves, what it asked
+// for is cancelled.
+func TestRealTalkClient(t *testing.T) {
+	ctx := t.Context()
+	hub := ipc.NewHub(ipc.HubOptions{})
+	e := newReal(t, "talk", Options{Workers: 3, Hub: hub})
+	var from atomic.Pointer[WorkerInfo]
+	if err := e.HandleMessage("", "hello", func(_ context.Context, f WorkerInfo, _ *ipc.Received) error {
+		from.Store(&f)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	start(t, e)
+	l, err := loop.New(loop.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- l.Run() }() // ends when the loop is closed
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-ran
+	})
+	srv := ipc.NewServer(ipc.Options{Hub: hub})
+	path := filepath.Join(t.TempDir(), "s")
+	if err := srv.Listen(l, path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close(context.Background()) })
+	c, err := ipc.Dial(ctx, path, ipc.DialOptions{Kind: ipc.KindWorker, Name: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Peer().Ask(ctx, ipc.Message{Topic: "hello"}); err != nil {
+		t.Fatal(err)
+	}
+	if f := from.Load(); f.Kind != ipc.KindClient || f.Index != -1 || f.Pid != os.Getpid() {
+		t.Errorf("it is %+v", f)
+	}
+	if got, errs, n := gather(t, c.Peer().RequestTo(ctx, "!1", ipc.Query{Topic: "pid"})); n != 2 || len(got[0]) != 2 || len(got[2]) != 2 {
+		t.Errorf("%d: %v, %v", n, got, errs)
+	}
+	if _, _, n := gather(t, c.Peer().RequestTo(ctx, "self", ipc.Query{Topic: "pid"})); n != 0 {
+		t.Errorf("%d workers are a client's self", n)
+	}
+	if d, err := c.Peer().SendTo(ctx, "", ipc.Message{Topic: "pid"}); err != nil || d.Chosen != 3 || d.Sent != 3 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for a := range c.Peer().RequestTo(ctx, "", ipc.Query{Topic: "wait"}) {
+		if a.Kind == ipc.AnswerReply {
+			break
+		}
+	}
+	waiting := func() (n int) {
+		got, _, _ := gather(t, e.Request(ctx, Selector{}, ipc.Query{Topic: "waiting"}))
+		for i := range got {
+			x, _ := strconv.Atoi(got[i][0])
+			n += x
+		}
+		return n
+	}
+	until(t, "all were cancelled", func() bool { return waiting() == 0 })
+	go func() { // ends with the client
+		for range c.Peer().RequestTo(ctx, "", ipc.Query{Topic: "wait"}) {
+		}
+	}()
+	until(t, "all wait", func() bool { return waiting() == 3 })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	until(t, "all were cancelled", func() bool { return waiting() == 0 })
 }
