@@ -15,6 +15,7 @@ require (
 
 require (
 	github.com/containerd/stargz-snapshotter/estargz v0.16.3 // indirect
+	github.com/google/uuid v1.6.0 // indirect
 	github.com/klauspost/compress v1.18.0 // indirect
 	github.com/looplab/fsm v1.0.3 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
