@@ -87,6 +87,10 @@ var (
 	// ErrListening refuses a second Listen.
 	ErrListening = errors.New("ipc: listening already")
 
+	// ErrNoRouter reports a message for others, or on their behalf, to a peer whose
+	// protocol has no word for it.
+	ErrNoRouter = errors.New("ipc: this peer's protocol names nobody else")
+
 	// ErrNoAcks reports a Send or Request to a peer whose protocol has neither.
 	ErrNoAcks = errors.New("ipc: this peer's protocol has no acknowledgements")
 )
@@ -200,7 +204,7 @@ func (p *Peer) ended(ns, topic string, seq uint64, err error) error {
 	var e *session.Error
 	switch {
 	case errors.As(err, &e) && e.Remote:
-		return &RemoteError{p.id, ns, topic, seq, e.Category, e.Code, e.Msg}
+		return &RemoteError{p.id, realName(ns), topic, seq, e.Category, e.Code, e.Msg}
 	case err == nil:
 		return fmt.Errorf("%w: %s", ErrPeerDied, where(p.id, ns, topic, seq))
 	case errors.Is(err, ErrPeerDied), !errors.Is(err, session.ErrLost) && !errors.Is(err, session.ErrDraining):

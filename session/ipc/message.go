@@ -72,6 +72,9 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 			return nil, err
 		}
 	}
+	if p.wire != nil && m.route != nil {
+		return nil, ErrNoRouter
+	}
 	if p.wire != nil {
 		return nil, p.overWire(ctx, m, data, acked)
 	}
@@ -154,7 +157,7 @@ func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadl
 		case <-ctx.Done():
 			return fmt.Errorf("ipc: %s: %w", where(p.id, m.Namespace, m.Topic, 0), context.Cause(ctx))
 		case <-late:
-			return &TimeoutError{Peer: p.id, Namespace: m.Namespace, Topic: m.Topic}
+			return &TimeoutError{Peer: p.id, Namespace: realName(m.Namespace), Topic: m.Topic}
 		}
 	}
 }
@@ -211,7 +214,7 @@ func (a *Ack) arm(deadline time.Time) {
 }
 
 func (a *Ack) expire() {
-	a.o.giveUp(a, &TimeoutError{Peer: a.p.id, Namespace: a.ns, Topic: a.topic, Seq: a.seq})
+	a.o.giveUp(a, &TimeoutError{Peer: a.p.id, Namespace: realName(a.ns), Topic: a.topic, Seq: a.seq})
 }
 
 // finishLocked says what became of the message. Needs o.mu.

@@ -185,7 +185,7 @@ func (o *outbound) onAck(r *ackRecord) {
 	delete(o.pending, r.seq)
 	var trouble error
 	if r.failed {
-		trouble = &RemoteError{o.p.id, o.ns, a.topic, r.seq, r.category, r.code, string(r.data)}
+		trouble = &RemoteError{o.p.id, realName(o.ns), a.topic, r.seq, r.category, r.code, string(r.data)}
 		a.finishLocked(Reply{}, trouble)
 	} else {
 		reply := Reply{Format: r.format, hub: o.p.hub}

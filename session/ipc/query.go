@@ -64,7 +64,7 @@ func (p *Peer) explain(ctx context.Context, m *Message, err error) error {
 	case errors.Is(err, session.ErrCanceled) && ctx.Err() != nil:
 		return fmt.Errorf("ipc: %s: %w", where(p.id, m.Namespace, m.Topic, 0), context.Cause(ctx))
 	case err == os.ErrDeadlineExceeded:
-		return &TimeoutError{Peer: p.id, Namespace: m.Namespace, Topic: m.Topic}
+		return &TimeoutError{Peer: p.id, Namespace: realName(m.Namespace), Topic: m.Topic}
 	}
 	return p.ended(m.Namespace, m.Topic, 0, err)
 }

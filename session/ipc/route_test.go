@@ -150,6 +150,13 @@ func TestNoRouter(t *testing.T) {
 				t.Errorf("on behalf of others: %v", err)
 			}
 		}
+		plain, err := here.AttachWire(new(slate), PeerInfo{Kind: "json"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plain.PostTo(ctx, "b", Message{Topic: "t"}); err != ErrNoRouter {
+			t.Errorf("to a plain peer: %v", err)
+		}
 		if _, err := sa.peer.SendTo(ctx, string(make([]byte, MaxSelector+1)), Message{Topic: "t"}); !errors.Is(err, ErrName) {
 			t.Errorf("a long selector: %v", err)
 		}

@@ -271,6 +271,12 @@ func TestMessagesWhileStarting(t *testing.T) {
 		if err := e.PostTo(ctx, id, ipc.Message{Topic: "note"}); !errors.As(err, &gone) {
 			t.Errorf("to a dead one: %v", err)
 		}
+		s.mu.Lock()
+		w := s.workers[id]
+		s.mu.Unlock()
+		if _, err := w.Engine(); err != worker.ErrClosed {
+			t.Errorf("by a dead one: %v", err)
+		}
 		if got := s.told(); !slices.Equal(got, []string{"spawned 0", "online 0", "exited 0"}) {
 			t.Errorf("told %q", got)
 		}
@@ -473,103 +479,5 @@ func TestAskerLeaves(t *testing.T) {
 		if cancelled() != 2 {
 			t.Error("the workers of a dead asker did not hear of it")
 		}
-	})
-}
-
-// Who is chosen by whom.
-func TestMessageSelectors(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := context.Background()
-		s, e := newWorkshop(t, Options{Workers: 3, Standbys: 1})
-		start(t, e)
-		until(t, "the standby is ready", func() bool { return e.Stats().Standbys == 1 })
-		all := e.Status().Workers
-		standby := all[3]
-		asker := s.peerOf(t, all[1].ID)
-		choose := func(sel string) string {
-			t.Helper()
-			d, err := asker.SendTo(ctx, sel, ipc.Message{Topic: "note", Body: text(sel)})
-			if err != nil || d.Chosen != d.Sent || len(d.Failed) > 0 {
-				t.Fatalf("%q: %+v, %v", sel, d, err)
-			}
-			synctest.Wait()
-			var who []string
-			for _, w := range all {
-				if notes := s.noted(w.ID); slices.Contains(notes, "note "+sel+" from worker 1") {
-					who = append(who, fmt.Sprint(w.Index))
-				}
-			}
-			if len(who) != d.Sent {
-				t.Errorf("%q: %d got it, and %v noted it", sel, d.Sent, who)
-			}
-			return strings.Join(who, " ")
-		}
-		for sel, want := range map[string]string{
-			"": "0 1 2", "-": "0 1 2", "0": "0", "0-1": "0 1", "2-": "2", "-1": "0 1", "0,0": "0", "9": "",
-			"self": "1", "!self": "0 2", "SELF": "1", "!0": "1 2", "!0,!1": "0 1 2", "self,2": "1 2",
-			"$" + fmt.Sprint(all[0].Pid): "0", "!$" + fmt.Sprint(all[0].Pid): "1 2",
-			strings.ToUpper(all[2].ID): "2", "!" + all[2].ID: "0 1", all[2].ID[:8]: "2",
-			"$" + fmt.Sprint(standby.Pid): "-1", standby.ID: "-1", "!" + standby.ID: "0 1 2", standby.ID + ",0": "0 -1",
-		} {
-			if got := choose(sel); got != want {
-				t.Errorf("%q chose %q, want %q", sel, got, want)
-			}
-		}
-		// Suspended ones are active.
-		if err := e.Suspend(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if got := choose("0-2"); got != "0 1 2" {
-			t.Errorf("suspended: %q", got)
-		}
-		if got, _, n := gather(t, asker.RequestTo(ctx, "", ipc.Query{Topic: "who"})); n != 3 || !slices.Equal(got[0], []string{fmt.Sprintf(`"worker 1 %s"`, all[1].ID), "end"}) {
-			t.Errorf("asked as %v", got)
-		}
-		if err := e.Resume(ctx); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-// One that is superseded and finishes its sessions is reached by its process number
-// and its id only.
-func TestSupersededIsReached(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := context.Background()
-		s, e := newWorkshop(t, Options{})
-		s.setup = func(_ *fakeProcess, w *worker.Worker) {
-			w.Handle("long", worker.HandlerFunc(func(ctx context.Context, ss *session.Session) { _, _ = ss.Recv(); _, _ = ss.Recv() }))
-		}
-		start(t, e)
-		long := open(t, e, "long")
-		old := e.Select(Selector{})[0]
-		drained, err := e.Deploy(ctx, Program{Path: "/bin/worker", Release: "2"}, DeployOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
-		if got := e.Select(Selector{}); len(got) != 1 || got[0].Release != "2" {
-			t.Errorf("active: %+v", got)
-		}
-		if got := e.Select(mustParse(t, "0")); len(got) != 1 || got[0].Release != "2" {
-			t.Errorf("index 0: %+v", got)
-		}
-		for _, sel := range []string{old.ID, fmt.Sprintf("$%d", old.Pid)} {
-			d, err := e.Post(ctx, mustParse(t, sel), ipc.Message{Topic: "note", Body: text(sel)})
-			if err != nil || d.Sent != 1 {
-				t.Errorf("%q: %+v, %v", sel, d, err)
-			}
-		}
-		a, err := e.SendTo(ctx, old.ID, ipc.Message{Topic: "note", Body: text("asked")})
-		if err == nil {
-			_, err = a.Wait(ctx)
-		}
-		if err != nil || len(s.noted(old.ID)) != 3 {
-			t.Errorf("%v, %q", err, s.noted(old.ID))
-		}
-		if err := long.Finish(); err != nil {
-			t.Error(err)
-		}
-		<-drained
 	})
 }

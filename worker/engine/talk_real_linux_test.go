@@ -149,9 +149,7 @@ func TestRealTalkStopped(t *testing.T) {
 	e := newReal(t, "talk", Options{Workers: 3})
 	start(t, e)
 	list := e.Select(Selector{})
-	if err := unix.Kill(list[0].Pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	standStill(t, list[0].Pid)
 	got, errs, _ := gather(t, e.Request(ctx, Selector{}, ipc.Query{Topic: "pid", First: 300 * time.Millisecond}))
 	if !errors.Is(errs[0], os.ErrDeadlineExceeded) || len(errs) != 1 || len(got[1]) != 2 || len(got[2]) != 2 {
 		t.Errorf("got %v, %v", got, errs)
@@ -175,9 +173,7 @@ func TestRealTalkStopped(t *testing.T) {
 	}
 	until(t, "the late acknowledgement", func() bool { return e.Hub().Counters().LateAcks == 1 })
 
-	if err := unix.Kill(list[0].Pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	standStill(t, list[0].Pid)
 	dies := make(chan map[int]error, 1)
 	go func() { // ends with the request
 		_, errs, _ := gather(t, e.Request(ctx, Selector{}, ipc.Query{Topic: "pid"}))
@@ -194,6 +190,21 @@ func TestRealTalkStopped(t *testing.T) {
 	if d := time.Since(killed); d > time.Second {
 		t.Errorf("told after %v", d)
 	}
+}
+
+// standStill stops a process, and waits until each of its threads has.
+func standStill(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the worker stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(file string) bool {
+			state, _ := stat(file)
+			return state != "T"
+		})
+	})
 }
 
 // A connection is passed to a worker, from that to another, and back; what is passed
