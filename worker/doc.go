@@ -39,6 +39,13 @@
 // need no hand on a Worker. They work from the first line of main on, and in a
 // program that was started by hand, where nothing is held and nobody listens.
 //
+// # What processes say to each other
+//
+// [HandleMessage] and [HandleRequest] hear the engine's program and other workers,
+// [Send], [Ask] and [Request] are for the one, [SendTo] and [RequestTo] for the others.
+// Their sessions go to the hub of the Worker before any Handler, also before it is
+// online and while it is suspended.
+//
 // # A program that serves HTTP by itself
 //
 // Under heddle run --http no session is a request, and nobody need know of this

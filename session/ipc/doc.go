@@ -5,7 +5,8 @@
 // [Peer]: to it go messages (Post, and Send with an acknowledgement) and requests
 // with streams of replies, with descriptors if need be. A [Server] with a Hub and a
 // [Client] give it peers on sockets; a [Connector] is a client that connects again;
-// Hub.Attach takes any session.Mux. docs/messaging.md says how to use it,
+// Hub.Attach takes any session.Mux. A hub with a [Router] sends on what one peer has for
+// others (Peer.SendTo and RequestTo). docs/messaging.md says how to use it,
 // docs/ipc.md what is on the wire.
 //
 // Beside that a [Server] answers bare topics with [Server.Handle], which

@@ -55,6 +55,16 @@
 // long as it likes. Only then it has to beat; if that is before it answers, it must
 // say that it is online, too.
 //
+// # Messages
+//
+// Each child is a peer of the engine's hub ([Options.Hub], package ipc) from when it is
+// adopted to its death. Its channel is the one of the first lane, once that is
+// welcomed; before, what is sent to it waits. [Engine.SendTo] and [Engine.RequestTo]
+// are for one worker, [Engine.Post] and [Engine.Request] for those that a selector
+// names; what workers have for each other the engine sends on. None of it is load, and
+// a drain waits for it a moment only. A plain program that attaches again is a new
+// peer of the same id.
+//
 // # Other users
 //
 // A release can have a [User]. Its workers dial sockets of a gate, which are that
