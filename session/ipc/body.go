@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/heddle-go/heddle/codec/value"
 )
 
 // A Format says how a payload is to be read.
@@ -36,18 +38,44 @@ func RawJSON(p []byte) Body { return Body{format: FormatJSON, encoded: true, dat
 // JSON is a body that carries v by encoding/json.
 func JSON(v any) Body { return Body{format: FormatJSON, value: v} }
 
-// Value is a body that carries the Go value v by the Hub's Values.
+// Value is a body that carries the Go value v by the Hub's Values: nil, bools, numbers,
+// text, []byte, time.Time, slices, maps, structs (by field or as tuple) and types with
+// msgp's methods, unless HubOptions says otherwise. Anything else is an error that names
+// its type and where it is, before a byte is sent.
 func Value(v any) Body { return Body{format: FormatValue, value: v} }
 
 // Values is how Go values travel: Append extends dst by v's encoding, Decode fills
-// what v points to. Both are called from any goroutine.
+// what v points to. Both are called from any goroutine. A nil one is that of package
+// codec/value.
 type Values struct {
 	Append func(dst []byte, v any) ([]byte, error)
 	Decode func(p []byte, v any) error
 }
 
-// ErrNoValues reports a Value on a hub that was given no Values.
-var ErrNoValues = errors.New("ipc: this hub has no codec for values")
+// withDefaults has package codec/value in place of what is nil; a value may have as many
+// bytes as a message.
+func (v Values) withDefaults(most int) Values {
+	limits := value.Limits{Bytes: most}
+	if v.Append == nil {
+		v.Append = func(dst []byte, v any) ([]byte, error) {
+			p, err := value.Options{Limits: limits}.Append(dst, v)
+			if errors.Is(err, value.ErrTooLarge) {
+				err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+			}
+			return p, err
+		}
+	}
+	if v.Decode == nil {
+		v.Decode = func(p []byte, v any) error {
+			rest, err := value.Decode(p, v, limits)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("ipc: %d bytes behind the value", len(rest))
+			}
+			return err
+		}
+	}
+	return v
+}
 
 // payload returns the body's bytes: data itself, or its encoding behind dst.
 func (h *Hub) payload(dst []byte, b *Body) ([]byte, error) {
@@ -65,8 +93,6 @@ func (h *Hub) payload(dst []byte, b *Body) ([]byte, error) {
 			return nil, fmt.Errorf("ipc: payload: %w", err)
 		}
 		return p, nil
-	case h.o.Values.Append == nil:
-		return nil, ErrNoValues
 	}
 	p, err := h.o.Values.Append(dst, b.value)
 	if err != nil {
@@ -85,9 +111,6 @@ func (h *Hub) decode(f Format, p []byte, v any) error {
 	case FormatJSON:
 		return json.Unmarshal(p, v)
 	case FormatValue:
-		if h.o.Values.Decode == nil {
-			return ErrNoValues
-		}
 		return h.o.Values.Decode(p, v)
 	}
 	return fmt.Errorf("ipc: a payload of plain bytes does not fit into %T", v)

@@ -54,6 +54,66 @@ func Example() {
 	// Output: hello, weaver
 }
 
+// Go values travel as they are, through package codec/value; what cannot is an error that
+// names the type, before a byte is sent.
+func ExampleValue() {
+	dir, err := os.MkdirTemp("", "ipc")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "sock")
+	ctx := context.Background()
+
+	l, err := loop.New(loop.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	go l.Run() // ends when the loop is closed
+	defer l.Close()
+	type job struct {
+		Name  string         `msg:"name"`
+		At    time.Time      `msg:"at"`
+		Extra map[string]any `msg:"extra,omitempty"`
+	}
+	hub := ipc.NewHub(ipc.HubOptions{})
+	hub.Default().Handle("later", func(_ context.Context, m *ipc.Received) error {
+		var j job
+		if err := m.Decode(&j); err != nil {
+			return err
+		}
+		j.At = j.At.Add(time.Hour)
+		return m.Reply(ipc.Value(j))
+	})
+	s := ipc.NewServer(ipc.Options{Hub: hub})
+	if err := s.Listen(l, path); err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close(ctx)
+	defer hub.Close(ctx)
+
+	c, err := ipc.Dial(ctx, path, ipc.DialOptions{Kind: "example"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	begin := time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
+	reply, err := c.Peer().Ask(ctx, ipc.Message{Topic: "later", Body: ipc.Value(job{Name: "build", At: begin})})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var j job
+	if err := reply.Decode(&j); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(j.Name, j.At.UTC())
+	err = c.Peer().Post(ctx, ipc.Message{Topic: "later", Body: ipc.Value(job{Extra: map[string]any{"result": make(chan int)}})})
+	fmt.Println(err)
+	// Output:
+	// build 2025-01-02 04:04:05 +0000 UTC
+	// ipc: payload: value: chan int at extra["result"]: a chan has no msgpack
+}
+
 // Two programs talk: the client asks and is told, the server speaks to it by itself.
 func ExampleHub() {
 	dir, err := os.MkdirTemp("", "ipc")

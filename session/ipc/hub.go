@@ -31,7 +31,7 @@ type HubOptions struct {
 	// keeps what it sends to the others. Without it all are from the beginning.
 	Announce bool
 
-	Values  Values       // the codec of Value bodies
+	Values  Values       // the codec of Value bodies; default that of package codec/value
 	OnEvent func(Event)  // hears of peers and troubles, on any goroutine; must not block
 	Logger  *slog.Logger // nil: discards
 }
@@ -46,6 +46,7 @@ func (o HubOptions) withDefaults() HubOptions {
 	setDefault(&o.QueueBytes, 1<<20)
 	setDefault(&o.QueueAge, 30*time.Second)
 	setDefault(&o.MaxRequests, 256)
+	o.Values = o.Values.withDefaults(o.MaxMessage)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

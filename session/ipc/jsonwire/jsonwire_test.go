@@ -94,16 +94,16 @@ func TestRefused(t *testing.T) {
 		kind    error
 		want    string
 	}{
-		{0, "", jsonwire.ErrJSON, "an empty frame"}, {1, " \t", jsonwire.ErrJSON, "an empty frame"}, {2, "\r", jsonwire.ErrJSON, "an empty frame"},
-		{0, "\x00", jsonwire.ErrJSON, "bad syntax"}, {0, `{"topic":"a"`, jsonwire.ErrJSON, "bad syntax"}, {0, `{"topic":"a"} x`, jsonwire.ErrJSON, "bad syntax"},
-		{0, "{\"topic\":\"a\xff\"}", jsonwire.ErrJSON, "not UTF-8"}, {1, "{\"type\":\"a\nb\"}", jsonwire.ErrJSON, "bad syntax"},
-		{0, strings.Repeat("[", 100_000), jsonwire.ErrJSON, "bad syntax"}, {0, strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), jsonwire.ErrJSON, "bad syntax"},
-		{0, "null", jsonwire.ErrShape, "null"}, {0, " 42 ", jsonwire.ErrShape, "a bare number"}, {1, "-1", jsonwire.ErrShape, "a bare number"},
-		{1, "true", jsonwire.ErrShape, "a bare bool"}, {2, `"text"`, jsonwire.ErrShape, "a bare text"}, {0, "[]", jsonwire.ErrShape, "an array"},
-		{0, "{}", jsonwire.ErrShape, "no topic"}, {1, "{}", jsonwire.ErrShape, "no type"}, {0, `{"type":"a"}`, jsonwire.ErrShape, "no topic"}, {0, `{"Topic":"a"}`, jsonwire.ErrShape, "no topic"},
-		{0, `{"topic":null}`, jsonwire.ErrShape, "topic is no text"}, {2, `{"type":{"a":[1]}}`, jsonwire.ErrShape, "type is no text"},
-		{2, `{"type":"a","id":7}`, jsonwire.ErrShape, "id is no text"}, {2, `{"type":"a","requestId":null}`, jsonwire.ErrShape, "requestId is no text"},
-		{2, `{"type":"a","done":1}`, jsonwire.ErrShape, "done is neither"}, {2, `{"type":"a","errors":"x"}`, jsonwire.ErrShape, "errors is no array"},
+		{jsonwire.SocketIPC, "", jsonwire.ErrJSON, "an empty frame"}, {jsonwire.NodeIPC, " \t", jsonwire.ErrJSON, "an empty frame"}, {jsonwire.Lines, "\r", jsonwire.ErrJSON, "an empty frame"},
+		{jsonwire.SocketIPC, "\x00", jsonwire.ErrJSON, "bad syntax"}, {jsonwire.SocketIPC, `{"topic":"a"`, jsonwire.ErrJSON, "bad syntax"}, {jsonwire.SocketIPC, `{"topic":"a"} x`, jsonwire.ErrJSON, "bad syntax"},
+		{jsonwire.SocketIPC, "{\"topic\":\"a\xff\"}", jsonwire.ErrJSON, "not UTF-8"}, {jsonwire.NodeIPC, "{\"type\":\"a\nb\"}", jsonwire.ErrJSON, "bad syntax"},
+		{jsonwire.SocketIPC, strings.Repeat("[", 100_000), jsonwire.ErrJSON, "bad syntax"}, {jsonwire.SocketIPC, strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), jsonwire.ErrJSON, "bad syntax"},
+		{jsonwire.SocketIPC, "null", jsonwire.ErrShape, "null"}, {jsonwire.SocketIPC, " 42 ", jsonwire.ErrShape, "a bare number"}, {jsonwire.NodeIPC, "-1", jsonwire.ErrShape, "a bare number"},
+		{jsonwire.NodeIPC, "true", jsonwire.ErrShape, "a bare bool"}, {jsonwire.Lines, `"text"`, jsonwire.ErrShape, "a bare text"}, {jsonwire.SocketIPC, "[]", jsonwire.ErrShape, "an array"},
+		{jsonwire.SocketIPC, "{}", jsonwire.ErrShape, "no topic"}, {jsonwire.NodeIPC, "{}", jsonwire.ErrShape, "no type"}, {jsonwire.SocketIPC, `{"type":"a"}`, jsonwire.ErrShape, "no topic"}, {jsonwire.SocketIPC, `{"Topic":"a"}`, jsonwire.ErrShape, "no topic"},
+		{jsonwire.SocketIPC, `{"topic":null}`, jsonwire.ErrShape, "topic is no text"}, {jsonwire.Lines, `{"type":{"a":[1]}}`, jsonwire.ErrShape, "type is no text"},
+		{jsonwire.Lines, `{"type":"a","id":7}`, jsonwire.ErrShape, "id is no text"}, {jsonwire.Lines, `{"type":"a","requestId":null}`, jsonwire.ErrShape, "requestId is no text"},
+		{jsonwire.Lines, `{"type":"a","done":1}`, jsonwire.ErrShape, "done is neither"}, {jsonwire.Lines, `{"type":"a","errors":"x"}`, jsonwire.ErrShape, "errors is no array"},
 	} {
 		var m jsonwire.Message
 		err := row.framing.Decode([]byte(row.frame), &m)
@@ -302,7 +302,7 @@ func TestAppendRefuses(t *testing.T) {
 // FuzzDecode holds the walk against encoding/json.
 func FuzzDecode(f *testing.F) {
 	for _, row := range rows {
-		f.Add(uint8(row.framing), []byte(strings.TrimSuffix(row.frame, row.framing.End())))
+		f.Add(uint8(row.framing)-1, []byte(strings.TrimSuffix(row.frame, row.framing.End())))
 	}
 	f.Add(uint8(0), []byte(`{"message":[{"a":"\\\""}], "topic":"\u00e9", "topic":"x"} `))
 	f.Fuzz(func(t *testing.T, framing uint8, p []byte) {

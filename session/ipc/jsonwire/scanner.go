@@ -23,12 +23,13 @@ var (
 	ErrShape = errors.New("no message")
 )
 
-// Framing is one of the older systems' ways to write messages.
+// Framing is one of the older systems' ways to write messages. The zero Framing is
+// none of them; what is asked of it panics.
 type Framing uint8
 
 // The framings; see the package comment.
 const (
-	SocketIPC Framing = iota
+	SocketIPC Framing = iota + 1
 	NodeIPC
 	Lines
 )
@@ -40,11 +41,14 @@ var framings = [...]struct{ name, end, topic, data string }{
 }
 
 func (f Framing) String() string {
-	if int(f) >= len(framings) {
+	if !f.Known() {
 		return fmt.Sprintf("framing %d", uint8(f))
 	}
 	return framings[f].name
 }
+
+// Known says whether f is one of the framings.
+func (f Framing) Known() bool { return f > 0 && int(f) < len(framings) }
 
 // End is what each frame ends in.
 func (f Framing) End() string { return framings[f].end }
@@ -58,6 +62,9 @@ type Scanner struct {
 
 // NewScanner returns a Scanner of frames of at most limit bytes, their end not counted; 0 stands for DefaultLimit.
 func NewScanner(f Framing, limit int) *Scanner {
+	if !f.Known() {
+		panic("jsonwire: " + f.String())
+	}
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
