@@ -14,6 +14,7 @@ import (
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc/jsonwire"
 )
 
 // DialOptions configure a Client; the zero value works.
@@ -26,6 +27,11 @@ type DialOptions struct {
 
 	Kind string // what asks, for the server's log: "cli"
 	Name string // and who
+
+	// Framing has the client speak the JSON of an older system in place of frames: the
+	// server is a peer with JSON bodies and messages alone, and there is no Request.
+	Framing  jsonwire.Framing
+	MaxFrame int // bytes of one frame of it, either way; default 1 MiB
 
 	TCP     bool          // the path is a TCP address
 	Timeout time.Duration // from connect to welcome; default 5 s
@@ -44,8 +50,9 @@ var (
 // from any goroutine but the loop's.
 type Client struct {
 	// Immutable after Dial.
-	own *loop.Loop // to be closed with the client; nil if it was given
-	mux *session.Mux
+	own  *loop.Loop   // to be closed with the client; nil if it was given
+	mux  *session.Mux // nil of one that speaks a framing
+	link session.Link
 
 	kind, name string
 	hub        *Hub
@@ -66,6 +73,9 @@ func Dial(ctx context.Context, path string, o DialOptions) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
+	if o.Framing != 0 && !o.Framing.Known() {
+		return nil, fmt.Errorf("ipc: dial: %v: %w", o.Framing, os.ErrInvalid)
+	}
 	c := newClient(o)
 	l := o.Loop
 	if l == nil {
@@ -76,7 +86,7 @@ func Dial(ctx context.Context, path string, o DialOptions) (*Client, error) {
 		c.own = l
 		go l.Run() // ends when Close closes the loop
 	}
-	conn, err := l.Dial(o.network(), path, func(lc *loop.Conn) loop.Handler { return c.attach(lc, o.Logger) }, loop.DialOptions{Timeout: o.Timeout})
+	conn, err := l.Dial(o.network(), path, func(lc *loop.Conn) loop.Handler { return c.handler(lc, &o) }, loop.DialOptions{Timeout: o.Timeout})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrUnreachable, path, err), c.closeLoop())
 	}
@@ -108,8 +118,17 @@ func newClient(o DialOptions) *Client {
 	return &Client{kind: o.Kind, name: o.Name, hub: hub, ready: make(chan struct{}), done: make(chan struct{})}
 }
 
+func (c *Client) handler(link session.Link, o *DialOptions) loop.Handler {
+	if o.Framing == 0 {
+		return c.attach(link, o.Logger)
+	}
+	c.link = link
+	return &framedClient{Client: c, link: link, o: o}
+}
+
 // attach makes the client's handler for link.
 func (c *Client) attach(link session.Link, log *slog.Logger) loop.Handler {
+	c.link = link
 	c.mux = session.NewMux(link, session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Dialed: true, Limits: limits()},
 		Accept:         c.accept,
@@ -185,7 +204,11 @@ func (c *Client) Stream(ctx context.Context, topic string, payload []byte) iter.
 func (c *Client) StreamFiles(ctx context.Context, topic string, payload []byte, files []*os.File) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		fail := func(err error) { yield(nil, fmt.Errorf("ipc: request %q: %w", topic, err)) }
-		if len(payload) > MaxMessage {
+		switch {
+		case c.mux == nil:
+			fail(ErrNoAcks)
+			return
+		case len(payload) > MaxMessage:
 			fail(ErrTooLarge)
 			return
 		}
@@ -275,13 +298,13 @@ func (c *Client) Close() error {
 			_ = c.peer.Flush(ctx) // the bound has passed, or nothing waits
 		}
 		cancel()
-		c.mux.Close(nil)
+		c.link.Close(nil)
 		t := time.NewTimer(closeWait)
 		defer t.Stop()
 		select {
 		case <-c.done:
 		case <-t.C:
-			c.mux.Abort(ErrClosed)
+			c.link.Abort(ErrClosed)
 		}
 		err = c.closeLoop()
 	})

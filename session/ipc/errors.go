@@ -35,6 +35,7 @@ var (
 	errControl   = fmt.Errorf("%w: unexpected message on channel 1", session.ErrProtocol)
 	errCrowded   = errors.New("ipc: too many connections, and this one asked nothing")
 	errDeaf      = errors.New("ipc: peer does not read the answers to its heartbeats")
+	errLate      = fmt.Errorf("ipc: peer does not read its replies: %w", os.ErrDeadlineExceeded)
 	errJSON      = errors.New("ipc: JSON lines are not spoken yet")
 )
 
@@ -93,6 +94,9 @@ var (
 
 	// ErrNoAcks reports a Send or Request to a peer whose protocol has neither.
 	ErrNoAcks = errors.New("ipc: this peer's protocol has no acknowledgements")
+
+	// ErrNotJSON refuses a body other than JSON for a peer that gets nothing else.
+	ErrNotJSON = errors.New("ipc: this peer gets JSON bodies only")
 )
 
 // Codes of error messages, of heddle.CategoryFramework; CodeNoHandler is an unknown topic.

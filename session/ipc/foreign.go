@@ -12,6 +12,7 @@ import (
 type Wire interface {
 	// Post sends one message, waiting for room until ctx ends; ErrQueueFull if
 	// there is none and noWait is set. data is borrowed.
+	// An empty topic comes as it is.
 	Post(ctx context.Context, namespace, topic string, f Format, data []byte, noWait bool) error
 
 	// Close drops the connection.
@@ -21,16 +22,16 @@ type Wire interface {
 // AttachWire makes a peer of the other end of w: it has neither acknowledgements
 // nor descriptors, and requests only toward us.
 func (h *Hub) AttachWire(w Wire, info PeerInfo) (*Peer, error) {
-	info.Files, info.Waits = false, false
-	p, err := h.NewPeer(info)
-	if err != nil {
-		return nil, err
+	p, err := h.newWirePeer(w, info)
+	if err == nil {
+		h.tell(PeerConnected, p, nil)
 	}
-	p.mu.Lock()
-	p.wire = w
-	p.mu.Unlock()
-	h.tell(PeerConnected, p, nil)
-	return p, nil
+	return p, err
+}
+
+func (h *Hub) newWirePeer(w Wire, info PeerInfo) (*Peer, error) {
+	info.Files, info.Waits = false, false
+	return h.newPeer(info, w)
 }
 
 func (p *Peer) overWire(ctx context.Context, m *Message, data []byte, acked bool) error {
@@ -59,24 +60,27 @@ func (p *Peer) Deliver(ctx context.Context, namespace, topic string, f Format, d
 	if ns == nil {
 		return Reply{}, refusal(codeNoNamespace, "unknown namespace %.64q", namespace)
 	}
-	if topic == "" {
-		topic = NoTopic
-	}
-	generic, own, topic := ns.find([]byte(topic))
-	if generic == nil && own == nil {
-		return Reply{}, refusal(heddle.CodeNoHandler, "unknown topic %.64q in namespace %q", topic, namespace)
-	}
 	reply := Reply{hub: p.hub}
-	r := Received{Namespace: namespace, Topic: topic, Peer: p, Format: f, Payload: data, seq: 1, reply: func(b Body) error {
+	r := Received{Namespace: namespace, Peer: p, Format: f, Payload: data, seq: 1, reply: func(b Body) error {
 		data, err := p.hub.payload(nil, &b)
 		reply.Format, reply.Payload = b.format, append([]byte(nil), data...)
 		return err
 	}}
-	err := p.run(ctx, &r, generic, own)
+	err := p.handle(ctx, ns, []byte(topic), &r)
 	if err == nil {
 		err = r.failed
 	}
 	return reply, err
+}
+
+// handle has a message handled by whoever handles topic.
+func (p *Peer) handle(ctx context.Context, ns *Namespace, topic []byte, r *Received) error {
+	generic, own, name := ns.find(topic)
+	r.Topic = name
+	if generic == nil && own == nil {
+		return refusal(heddle.CodeNoHandler, "unknown topic %.64q in namespace %q", name, ns.name)
+	}
+	return p.run(ctx, r, generic, own)
 }
 
 // Answer has a request answered that came over a Wire, on this goroutine; reply
@@ -85,9 +89,6 @@ func (p *Peer) Answer(ctx context.Context, namespace, topic string, f Format, da
 	ns := p.hub.namespace(namespace)
 	if ns == nil {
 		return refusal(codeNoNamespace, "unknown namespace %.64q", namespace)
-	}
-	if topic == "" {
-		topic = NoTopic
 	}
 	return p.callRequest(ctx, ns, &Question{Namespace: namespace, Topic: topic, Peer: p, Format: f, Payload: data, reply: reply})
 }

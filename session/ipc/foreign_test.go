@@ -48,7 +48,7 @@ func TestWire(t *testing.T) {
 	if n, err := h.Broadcast(say("all", "y")); n != 1 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	w.want(t, "_ t 1 x", "n none 2 [1]", "_ all 1 y")
+	w.want(t, "_ t 1 x", "n  2 [1]", "_ all 1 y")
 	if _, err := p.Send(t.Context(), say("t", "")); err != ErrNoAcks {
 		t.Errorf("got %v", err)
 	}

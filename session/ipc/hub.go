@@ -163,7 +163,8 @@ func (h *Hub) PostTo(ctx context.Context, id string, m Message) error {
 
 // Broadcast posts m to every peer that is there, without waiting, and returns how
 // many that were. A peer that reads too slowly for its queue is dropped, which its
-// PeerGone event says with ErrSlow. The error is that of the message itself.
+// PeerGone event says with ErrSlow. The error is that of the message itself; one that
+// only some peers cannot get, for their protocol, goes to the others.
 func (h *Hub) Broadcast(m Message) (sent int, err error) {
 	if len(m.Files) > 0 {
 		return 0, errors.New("ipc: descriptors belong to one peer and cannot be broadcast")
@@ -175,18 +176,18 @@ func (h *Hub) Broadcast(m Message) (sent int, err error) {
 	m.Body = Body{format: m.Body.format, encoded: true, data: data}
 	m.NoWait, m.checked = true, true
 	for _, p := range h.Peers() {
-		switch err := p.Post(context.Background(), m); {
-		case err == nil:
+		switch post := p.Post(context.Background(), m); {
+		case post == nil:
 			sent++
-		case errors.Is(err, ErrQueueFull):
+		case errors.Is(post, ErrQueueFull):
 			h.counters.slow.Add(1)
-			p.Close(fmt.Errorf("%w: %w", ErrSlow, err))
-		case errors.Is(err, ErrPeerDied):
+			p.Close(fmt.Errorf("%w: %w", ErrSlow, post))
+		case errors.Is(post, ErrPeerDied), err != nil:
 		default:
-			return sent, err
+			err = post
 		}
 	}
-	return sent, nil
+	return sent, err
 }
 
 // Close closes the channel of every peer once what was sent has left, and waits

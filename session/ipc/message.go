@@ -11,7 +11,7 @@ import (
 // A Message is one thing to say to a peer.
 type Message struct {
 	Namespace string // "" is DefaultNamespace
-	Topic     string // "" becomes NoTopic
+	Topic     string // "" becomes NoTopic, but for a peer behind a Wire
 	Body      Body
 
 	// Files are descriptors that go along, at most MaxFiles: *os.File, *net.TCPConn,
@@ -55,6 +55,7 @@ func (p *Peer) Ask(ctx context.Context, m Message) (Reply, error) {
 }
 
 func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
+	topic := m.Topic
 	m.defaults()
 	data := m.Body.data
 	if !m.checked {
@@ -76,6 +77,7 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 		return nil, ErrNoRouter
 	}
 	if p.wire != nil {
+		m.Topic = topic
 		return nil, p.overWire(ctx, m, data, acked)
 	}
 	data = m.routed(data)

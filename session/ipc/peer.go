@@ -13,6 +13,7 @@ import (
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc/jsonwire"
 )
 
 // A peer is the server's side of one connection. It stands before the Mux to
@@ -30,6 +31,7 @@ type peer struct {
 
 	// Loop goroutine only.
 	hubbed  atomic.Pointer[Peer] // as the hub knows it, from the handshake on; read by any goroutine
+	json    *jsonLink            // in place of mux, of a client that speaks JSON
 	pid     int
 	began   bool   // the first byte was seen
 	refused bool   // nothing more is read
@@ -77,10 +79,39 @@ func (p *peer) OnOpen() {
 		p.refuse(fmt.Errorf("%w: its user id is %d", errStranger, uid))
 	case closing:
 		p.refuse(nil)
+	case p.srv.o.Framing != 0:
+		p.speakFraming()
 	default:
-		p.stop = p.link.After(p.srv.o.HandshakeTimeout, func() { p.link.Abort(errHandshake) })
+		if p.srv.o.Lines == nil {
+			p.awaitGreeting()
+		}
 		p.mux.OnOpen()
 	}
+}
+
+func (p *peer) awaitGreeting() {
+	p.stop = p.link.After(p.srv.o.HandshakeTimeout, func() { p.link.Abort(errHandshake) })
+}
+
+// speakFraming makes a peer of the hub of a client that speaks Options.Framing.
+func (p *peer) speakFraming() {
+	o := &p.srv.o
+	p.kind = o.Framing.String()
+	w, err := o.Hub.attachFramed(p.srv.base, p.link, o.Framing, o.MaxFrame, PeerInfo{Kind: p.kind, PID: p.pid})
+	if err != nil {
+		p.refuse(err)
+		return
+	}
+	p.json = w.jsonLink
+	p.hubbed.Store(w.peer)
+	if o.Framing == jsonwire.Lines {
+		handle := o.Lines
+		if handle == nil {
+			handle = hubLines(w)
+		}
+		p.speakLines(w.jsonLink, handle)
+	}
+	w.serve()
 }
 
 // refuse closes the connection at once; nothing more is read.
@@ -89,14 +120,27 @@ func (p *peer) refuse(err error) {
 	p.link.Abort(err)
 }
 
-// OnBytes gives frames to the Mux, and refuses JSON lines.
+// OnBytes gives frames to the Mux. JSON lines are another matter, and refused
+// where nobody answers them.
 func (p *peer) OnBytes(b []byte) (int, error) {
-	if p.refused {
+	switch {
+	case p.refused:
 		return len(b), nil
+	case p.json != nil:
+		return p.json.OnBytes(b)
 	}
 	if !p.began && len(b) > 0 {
 		p.began = true
-		if b[0] == '{' {
+		switch lines := p.srv.o.Lines; {
+		case b[0] == '{' && lines != nil:
+			p.kind = jsonwire.Lines.String()
+			p.json = newJSONLink(p.srv.base, p.link, jsonwire.Lines, p.srv.o.MaxFrame, session.HighWater)
+			p.speakLines(p.json, lines)
+			go p.json.run() // ends with the connection
+			return p.json.OnBytes(b)
+		case lines != nil:
+			p.awaitGreeting()
+		case b[0] == '{':
 			p.refused = true
 			if _, err := p.link.Send(jsonRefusal(), nil); err != nil {
 				return 0, err
@@ -120,10 +164,32 @@ func jsonRefusal() []byte {
 }
 
 // OnEOF: see loop.Handler.
-func (p *peer) OnEOF() { p.mux.OnEOF() }
+func (p *peer) OnEOF() {
+	if p.json != nil {
+		p.json.OnEOF()
+		return
+	}
+	p.mux.OnEOF()
+}
+
+// OnLeave: see loop.LeaveHandler.
+func (p *peer) OnLeave(gone bool) {
+	switch {
+	case p.json != nil:
+		p.json.OnLeave(gone)
+	case gone:
+		p.link.Abort(syscall.ECONNRESET)
+	}
+}
 
 // OnDrain: see loop.Handler.
-func (p *peer) OnDrain() { p.mux.OnDrain() }
+func (p *peer) OnDrain() {
+	if p.json != nil {
+		p.json.OnDrain()
+		return
+	}
+	p.mux.OnDrain()
+}
 
 // OnClose: see loop.Handler.
 func (p *peer) OnClose(err error) {
@@ -131,6 +197,10 @@ func (p *peer) OnClose(err error) {
 		p.stop()
 	}
 	p.mux.OnClose(err)
+	if p.json != nil {
+		err = p.json.parting(err)
+		p.json.OnClose(err)
+	}
 	if hp := p.hubbed.Load(); hp != nil {
 		hp.End(parting(err))
 	}

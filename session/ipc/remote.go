@@ -42,7 +42,7 @@ type Peer struct {
 	info PeerInfo
 	done chan struct{} // closed when the peer has gone
 
-	wire    Wire // in place of mux; immutable once attached
+	wire    Wire // in place of mux; immutable after newPeer
 	streams atomic.Int64
 	routing atomic.Int64 // requests of it that are sent on
 
@@ -59,7 +59,9 @@ type Peer struct {
 
 // NewPeer makes a peer that has no channel yet: what is sent waits for Attach and,
 // with info.Waits, for the peer's announcement.
-func (h *Hub) NewPeer(info PeerInfo) (*Peer, error) {
+func (h *Hub) NewPeer(info PeerInfo) (*Peer, error) { return h.newPeer(info, nil) }
+
+func (h *Hub) newPeer(info PeerInfo, w Wire) (*Peer, error) {
 	if info.ID == "" {
 		id, err := uuid.NewRandom()
 		if err != nil {
@@ -67,7 +69,7 @@ func (h *Hub) NewPeer(info PeerInfo) (*Peer, error) {
 		}
 		info.ID = id.String()
 	}
-	p := &Peer{hub: h, id: info.ID, info: info, done: make(chan struct{}), all: !info.Waits,
+	p := &Peer{hub: h, id: info.ID, info: info, done: make(chan struct{}), wire: w, all: !info.Waits,
 		ready: make(map[string]bool), outs: make(map[string]*outbound), ins: make(map[string]*inbound)}
 	h.mu.Lock()
 	defer h.mu.Unlock()

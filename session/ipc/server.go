@@ -14,6 +14,7 @@ import (
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc/jsonwire"
 )
 
 // Options configure a Server; the zero value works.
@@ -28,6 +29,19 @@ type Options struct {
 	// Hub has the clients as its peers, for messages and requests of its
 	// namespaces; nil: there are none. It is the caller's to close, first.
 	Hub *Hub
+
+	// Framing has every client speak the JSON of an older system in place of frames:
+	// they are peers of Hub, which is needed then, in its default namespace, with JSON
+	// bodies and messages alone. A client more than MaxConns waits. With Lines, requests
+	// are answered, too: by Lines below, or by the hub's handlers if that is nil.
+	Framing jsonwire.Framing
+
+	// Lines answers clients whose first byte is '{', as those of Nodesockd; all others
+	// speak frames as ever. A client may stay silent without a greeting then, until there
+	// are too many. nil: such clients are refused.
+	Lines LineHandler
+
+	MaxFrame int // bytes of one frame of Framing, either way, and of one line that comes; default 1 MiB
 
 	Logger *slog.Logger // nil: discards
 }
@@ -47,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReplyTimeout <= 0 {
 		o.ReplyTimeout = 10 * time.Second
+	}
+	if o.MaxFrame <= 0 {
+		o.MaxFrame = jsonwire.DefaultLimit
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -143,7 +160,9 @@ func (s *Server) listen(l *loop.Loop, network, addr string, accept func(*loop.Co
 	closing, again := s.closing, s.listening
 	s.listening = true
 	s.mu.Unlock()
-	switch {
+	switch f := s.o.Framing; {
+	case f != 0 && (!f.Known() || s.o.Hub == nil):
+		return fmt.Errorf("ipc: listen: %v without a hub: %w", f, os.ErrInvalid)
 	case closing:
 		return fmt.Errorf("ipc: listen: %w", ErrClosed)
 	case again:
@@ -180,17 +199,29 @@ func (s *Server) admit(p *peer, topic string) (Handler, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.topics[topic]
+	if h == nil && !s.closing {
+		return nil, &session.Error{Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: fmt.Sprintf("no topic %.64q here", topic)}
+	}
+	return h, s.bookLocked(p)
+}
+
+// book counts a handler of p in, or says why not.
+func (s *Server) book(p *peer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bookLocked(p)
+}
+
+func (s *Server) bookLocked(p *peer) error {
 	switch {
 	case s.closing:
-		return nil, &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodeQueueFull, Msg: "the server is closing"}
-	case h == nil:
-		return nil, &session.Error{Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: fmt.Sprintf("no topic %.64q here", topic)}
+		return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodeQueueFull, Msg: "the server is closing"}
 	case s.running >= s.o.MaxHandlers:
-		return nil, &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", s.running)}
+		return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", s.running)}
 	}
 	s.running++
 	p.running++
-	return h, nil
+	return nil
 }
 
 // left counts a handler of p out.
