@@ -173,7 +173,7 @@ func (j *jsonLink) frames() error {
 		}
 	}
 	if j.ctx.Err() == nil && len(j.cur) > j.off {
-		return j.user.bad(j.cur[j.off:], fmt.Errorf("ipc: the last frame has no end: %w", io.ErrUnexpectedEOF))
+		_ = j.user.bad(j.cur[j.off:], fmt.Errorf("ipc: the last frame has no end: %w", io.ErrUnexpectedEOF))
 	}
 	return nil
 }

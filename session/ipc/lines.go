@@ -152,7 +152,7 @@ func (u *lineUser) run(ctx context.Context, l *Line) (last any, err error) {
 // last ends a request in order.
 func (u *lineUser) last(l *Line, v any) error {
 	m := jsonwire.Message{Done: true}
-	if v != nil {
+	if raw, ok := v.(json.RawMessage); v != nil && !(ok && raw == nil) {
 		var err error
 		if m.Data, err = json.Marshal(v); err != nil {
 			return fmt.Errorf("ipc: reply: %w", err)
