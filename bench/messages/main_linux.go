@@ -1,11 +1,12 @@
-// Messages measures what a message between two processes costs: the real socket-ipc on node, and a plain loop
-// of package net and encoding/json, in one run.
+// Messages measures what a message between two processes costs: with session/ipc, its frames and its JSON and also through
+// a hub to workers in a third process; with the real socket-ipc on node; and with a plain loop of package net and
+// encoding/json, in one run.
 //
 //	go run ./bench/messages
 //
 // Each system has a server in one process and all clients in another, on a unix socket. The clients send texts of
 // 128 bytes and of 16 KiB: one way, as fast as the socket takes them, until the last one has been counted by the
-// server; or acknowledged, one at a time for each client. CPU per message is user and system time of both processes.
+// server; or acknowledged, one at a time for each client. CPU per message is user and system time of all processes.
 // It needs node and npm, which installs the package once; without them that system is left out.
 package main
 
@@ -37,20 +38,23 @@ type load struct {
 // A tally is what became of it. Sent may go a little over the load's count: the clients look at it before they send.
 type tally struct{ Sent, Arrived int }
 
-// A system is one that is measured: two processes and their connections.
+// A system is one that is measured: its processes and their connections.
 type system interface {
 	run(load) (tally, error)     // returns when all that was sent has arrived
-	cpu() (time.Duration, error) // of both processes, since they began
+	cpu() (time.Duration, error) // of all processes, since they began
 	stop()
 }
 
-// systems are measured in turns. A system of ours joins with a line here.
+// systems are measured in turns.
 var systems = []struct {
 	name  string
 	start func(ctx context.Context, dir string, clients int) (system, error)
 }{
 	{"socket-ipc 0.4 on node", startNode},
 	{"net + encoding/json", startPlain},
+	{"session/ipc", startOurs(modeFrames)},
+	{"session/ipc, through a hub to 8 workers", startOurs(modeRelay)},
+	{"session/ipc, JSON of socket-ipc", startOurs(modeJSON)},
 }
 
 func main() {
@@ -69,12 +73,19 @@ func roles(rounds int, d time.Duration, count, clients int) error {
 	switch child.Role() {
 	case rolePlainServer:
 		return servePlain(flag.Arg(0))
-	case rolePlainClient:
-		n, err := strconv.Atoi(flag.Arg(1))
+	case roleServer:
+		return serveOurs(flag.Arg(0), flag.Arg(1))
+	case roleWorkers:
+		return workOurs(context.Background(), flag.Arg(0))
+	case rolePlainClient, roleClients:
+		n, err := strconv.Atoi(flag.Arg(flag.NArg() - 1))
 		if err != nil {
 			return err
 		}
-		return askPlain(flag.Arg(0), n)
+		if child.Role() == rolePlainClient {
+			return askPlain(flag.Arg(0), n)
+		}
+		return askOurs(context.Background(), flag.Arg(0), flag.Arg(1), n)
 	}
 	if rounds < 1 || d < 10*time.Millisecond || d > time.Minute || count < 1 || clients < 1 || clients > 1000 {
 		return errors.New("needed are a round, loads of 10 ms to a minute, a message, and 1 to 1,000 clients")

@@ -25,6 +25,9 @@ type plain struct{ server, client *child.Child }
 const (
 	rolePlainServer = "plain-server"
 	rolePlainClient = "plain-client"
+	roleServer      = "server"
+	roleWorkers     = "workers"
+	roleClients     = "clients"
 )
 
 // message is one either way.
