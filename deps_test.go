@@ -34,6 +34,7 @@ const (
 	uuid  = "github.com/google/uuid"
 	sys   = "golang.org/x/sys"
 	cobra = "github.com/spf13/cobra"
+	pflag = "github.com/spf13/pflag"
 	toml  = "github.com/BurntSushi/toml"
 	prom  = "github.com/prometheus/client_golang"
 	hdr   = "github.com/HdrHistogram/hdrhistogram-go"
@@ -72,10 +73,10 @@ var rooms = map[string]room{
 	"service/locator":           {below: []string{"session"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
 	"service/host":              {below: []string{"service/locator"}},
-	"worker":                    {below: []string{"session/ipc"}, takes: []string{fsm}},
+	"worker":                    {below: []string{"session/ipc", "codec/value"}, takes: []string{fsm}},
 	"worker/workertest":         {below: []string{"worker", "session/sessiontest"}},
 	"worker/engine/guard":       {},
-	"worker/engine":             {below: []string{"session/ipc", "internal/histogram", "worker/engine/guard"}, takes: []string{fsm, rate}},
+	"worker/engine":             {below: []string{"session/ipc", "codec/value", "internal/histogram", "worker/engine/guard"}, takes: []string{fsm, rate}},
 	"internal/histogram":        {},
 	"internal/nodepeer":         {below: []string{"session/ipc/jsonwire"}},
 	"httpcompat":                {below: []string{"worker"}},
@@ -91,7 +92,7 @@ var rooms = map[string]room{
 	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
 		below: []string{"worker/engine", "httpcompat/front", "httpcompat/upstream", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd", "cmd/internal/watch"},
-		takes: []string{fsm, cobra, prom, acme, tea, nats, xsync},
+		takes: []string{fsm, cobra, pflag, prom, acme, tea, nats, xsync},
 	},
 
 	"examples/hello":           {below: []string{"httpcompat"}},
@@ -99,6 +100,7 @@ var rooms = map[string]room{
 	"examples/stream":          {below: []string{"httpcompat"}},
 	"examples/upload":          {below: []string{"httpcompat"}},
 	"examples/lifecycle":       {below: []string{"httpcompat"}},
+	"examples/master":          {below: []string{"worker", "worker/engine"}},
 	"bench/bare":               {},
 	"bench/internal/stack":     {},
 	"bench/hello":              {below: []string{"bench/internal/stack"}},
@@ -127,7 +129,7 @@ var rooms = map[string]room{
 }
 
 // workerRooms are what a program links that calls httpcompat.ListenAndServe.
-var workerRooms = []string{"", "codec", "loop", "session", "session/ipc", "session/ipc/jsonwire", "codec/value", "worker", "httpcompat"}
+var workerRooms = []string{"", "codec", "codec/value", "loop", "session", "session/ipc", "session/ipc/jsonwire", "worker", "httpcompat"}
 
 // TestRooms holds the import statements, those of tests left out, against the
 // picture.

@@ -203,8 +203,9 @@ func workOurs(ctx context.Context, path string) error {
 
 // A sender is one client.
 type sender interface {
-	send(ctx context.Context, topic, text string) error
-	ask(ctx context.Context, topic, text string) (int, error)
+	send(ctx context.Context, topic string, b ipc.Body) error
+	ask(ctx context.Context, topic string, b ipc.Body) (int, error)
+	body(text string) ipc.Body
 }
 
 func askOurs(ctx context.Context, path, mode string, clients int) error {
@@ -244,35 +245,37 @@ func askOurs(ctx context.Context, path, mode string, clients int) error {
 		if err := errors.Join(errs...); err != nil {
 			return nil, err
 		}
-		n, err := all[0].ask(ctx, "total", "")
+		n, err := all[0].ask(ctx, "total", all[0].body(""))
 		return reply{Tally: tally{Sent: int(sent.Load()), Arrived: n}}, err
 	})
 }
 
 func sendAll(ctx context.Context, c sender, l load, more func() bool, sent *atomic.Int64) error {
-	text := strings.Repeat("x", l.Size)
+	body := c.body(strings.Repeat("x", l.Size))
 	for more() {
 		sent.Add(1)
 		if !l.Ack {
-			if err := c.send(ctx, "one", text); err != nil {
+			if err := c.send(ctx, "one", body); err != nil {
 				return err
 			}
-		} else if n, err := c.ask(ctx, "ack", text); err != nil || n != l.Size {
+		} else if n, err := c.ask(ctx, "ack", body); err != nil || n != l.Size {
 			return fmt.Errorf("acknowledged %d bytes: %w", n, err)
 		}
 	}
-	_, err := c.ask(ctx, "end", "") // it comes behind the others
+	_, err := c.ask(ctx, "end", c.body("")) // it comes behind the others
 	return err
 }
 
 type framesSender struct{ p *ipc.Peer }
 
-func (s framesSender) send(ctx context.Context, topic, text string) error {
-	return s.p.Post(ctx, ipc.Message{Topic: topic, Body: ipc.Bytes([]byte(text))})
+func (s framesSender) body(text string) ipc.Body { return ipc.Bytes([]byte(text)) }
+
+func (s framesSender) send(ctx context.Context, topic string, b ipc.Body) error {
+	return s.p.Post(ctx, ipc.Message{Topic: topic, Body: b})
 }
 
-func (s framesSender) ask(ctx context.Context, topic, text string) (n int, err error) {
-	r, err := s.p.Ask(ctx, ipc.Message{Topic: topic, Body: ipc.Bytes([]byte(text))})
+func (s framesSender) ask(ctx context.Context, topic string, b ipc.Body) (n int, err error) {
+	r, err := s.p.Ask(ctx, ipc.Message{Topic: topic, Body: b})
 	if err != nil || r.Format != ipc.FormatJSON {
 		return 0, err
 	}
@@ -301,12 +304,14 @@ func dialJSON(ctx context.Context, l *loop.Loop, path string) (*jsonSender, erro
 	return s, nil
 }
 
-func (s *jsonSender) send(ctx context.Context, topic, text string) error {
-	return s.p.Post(ctx, ipc.Message{Topic: topic, Body: ipc.JSON(text)})
+func (s *jsonSender) body(text string) ipc.Body { return ipc.JSON(text) } // encoded for each message, as the others' is
+
+func (s *jsonSender) send(ctx context.Context, topic string, b ipc.Body) error {
+	return s.p.Post(ctx, ipc.Message{Topic: topic, Body: b})
 }
 
-func (s *jsonSender) ask(ctx context.Context, topic, text string) (int, error) {
-	if err := s.send(ctx, topic, text); err != nil {
+func (s *jsonSender) ask(ctx context.Context, topic string, b ipc.Body) (int, error) {
+	if err := s.send(ctx, topic, b); err != nil {
 		return 0, err
 	}
 	select {

@@ -35,6 +35,9 @@ type inbound struct {
 	// The handling goroutine's.
 	cur     []byte // what it reads from
 	off     int
+	need    int    // of cur[off:], for the message there to be whole, as far as is known
+	behind  []byte // comes behind cur, from behOff on
+	behOff  int
 	granted int64 // bytes handled since credit was given back last
 	due     int64 // bytes of credit to be granted again
 	r       Received
@@ -141,6 +144,7 @@ func (in *inbound) run() {
 		for {
 			w, n, err := nextRecord(in.cur[in.off:], in.p.hub.o.MaxMessage)
 			if err == errShort {
+				in.need = n
 				break
 			}
 			if err == nil {
@@ -150,6 +154,7 @@ func (in *inbound) run() {
 				in.p.bad(in.ns.name, in.cur[in.off:], err)
 				in.stop(err)
 				in.off = len(in.cur)
+				in.behind, in.behOff = nil, 0
 				break
 			}
 			in.handle(&w)
@@ -177,6 +182,10 @@ func (in *inbound) run() {
 
 // fill waits for more and gives back the credit of what was read; false at the end.
 func (in *inbound) fill() bool {
+	if in.behind != nil {
+		in.join()
+		return true
+	}
 	if in.due > 0 && in.s.GrantDue(in.due) {
 		in.s.Grant(in.due)
 		in.due = 0
@@ -197,16 +206,32 @@ func (in *inbound) fill() bool {
 	}
 	rest := in.cur[in.off:]
 	if len(rest) == 0 {
-		in.cur = in.rx
+		in.cur, in.off = in.rx, 0
 	} else {
-		in.cur = append(in.cur[:copy(in.cur, rest)], in.rx...)
-		putBuffer(in.rx)
+		in.cur, in.off = in.cur[:copy(in.cur, rest)], 0
+		in.behind, in.behOff = in.rx, 0
+		in.join()
 	}
 	in.rx, in.busy = nil, true
-	in.off = 0
 	in.due += in.cost
 	in.cost = 0
 	return true
+}
+
+// join goes on with what is behind cur, of which only the rest of a message that has
+// begun in cur is copied.
+func (in *inbound) join() {
+	if rest := in.cur[in.off:]; len(rest) > 0 {
+		n := min(max(in.need-len(rest), 1), len(in.behind)-in.behOff)
+		in.cur = append(in.cur, in.behind[in.behOff:in.behOff+n]...)
+		if in.behOff += n; in.behOff == len(in.behind) {
+			putBuffer(in.behind)
+			in.behind = nil
+		}
+		return
+	}
+	putBuffer(in.cur)
+	in.cur, in.off, in.behind = in.behind, in.behOff, nil
 }
 
 // repay gives back the credit of n bytes that were read, once they are much: the
