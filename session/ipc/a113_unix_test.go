@@ -29,8 +29,8 @@ import (
 //   - a worker that never answers an app request, or dies meanwhile; a message to a
 //     worker that is terminating: app messages are not built yet. What they ride on
 //     is here: TestA113HandlerNeverAnswers, TestA113RequestWhileClosing.
-//   - JSON lines are refused as a whole until they are spoken; each kind of them is
-//     in TestBadInput.
+//   - JSON lines where nobody answers them are refused as a whole; each kind of them is
+//     in TestBadInput. Where somebody does: TestLines.
 //   - left-over files, scaling down, a connection while no worker is online, the
 //     working directory, log files: they are the engine's and the front's.
 //

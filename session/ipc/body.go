@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/heddle-go/heddle/codec/value"
+	"github.com/heddle-go/heddle/session/ipc/jsonwire"
 )
 
 // A Format says how a payload is to be read.
@@ -81,7 +82,7 @@ func (v Values) withDefaults(most int) Values {
 func (h *Hub) payload(dst []byte, b *Body) ([]byte, error) {
 	switch {
 	case b.encoded:
-		if b.format == FormatJSON && !json.Valid(b.data) {
+		if b.format == FormatJSON && !jsonwire.Valid(b.data) {
 			return nil, errors.New("ipc: the payload is not JSON")
 		}
 		return b.data, nil

@@ -32,8 +32,9 @@
 // the first chunk.
 //
 // A connection whose first byte is '{' is not a frame (PROTOCOL 1: frames are
-// msgpack arrays); it is reserved for JSON lines and answered by one that says
-// so.
+// msgpack arrays): it speaks lines of JSON, with [Options].Lines, or is answered by
+// one that says that nobody does here. With [Options].Framing all clients speak
+// the JSON of an older system.
 //
 // # Who may ask
 //

@@ -337,3 +337,38 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestValid: the limits of the walk, which FuzzValid seldom meets.
+func TestValid(t *testing.T) {
+	for _, s := range []string{
+		strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001),
+		strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), strings.Repeat(`{"a":`, 10_001) + "1" + strings.Repeat("}", 10_001),
+		"[}", "{]", "[1}", `{"a":1]`, "[,]", "[1,]", `{"a"}`, `{"a":}`, `{"a":1,}`, "{,}", "{1:2}", "-", "01", "-0", "0.", ".5", "1e", "1E+", "1e-0", "--1", "0x1", "1 2", "tru", "truee", "nul", "",
+		`"\u12g4"`, `"\u12`, `"\u00AF\ufAf0"`, `"\x"`, `"\`, `"`, "\"\x1f\"", "\"\x7f\x80\xff\"",
+	} {
+		if got, want := jsonwire.Valid([]byte(s)), json.Valid([]byte(s)); got != want {
+			t.Errorf("%.60q: got %v, want %v", s, got, want)
+		}
+	}
+	for at := range 40 { // each byte at each place among plain ones
+		for c := range 256 {
+			p := []byte(`"` + strings.Repeat("x", 40) + `"`)
+			p[1+at] = byte(c)
+			if got, want := jsonwire.Valid(p), json.Valid(p); got != want {
+				t.Errorf("%q: got %v, want %v", p, got, want)
+			}
+		}
+	}
+}
+
+// FuzzValid holds Valid against encoding/json.
+func FuzzValid(f *testing.F) {
+	for _, s := range []string{`{"a":[1,-2.5e+3,true,false,null,"\u00e9\n","long enough to be looked at in eights"]}`, " [ ] ", "[[{}]", "1e5x"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if got, want := jsonwire.Valid(p), json.Valid(p); got != want {
+			t.Fatalf("%q: got %v, want %v", p, got, want)
+		}
+	})
+}

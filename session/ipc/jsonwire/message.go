@@ -47,7 +47,7 @@ func (f Framing) Decode(frame []byte, m *Message) error {
 	switch {
 	case !utf8.Valid(frame):
 		return bad(ErrJSON, "not UTF-8")
-	case !json.Valid(frame):
+	case !Valid(frame):
 		if len(bytes.TrimLeft(frame, " \t\r\n")) == 0 {
 			return bad(ErrJSON, "an empty frame")
 		}
@@ -207,15 +207,14 @@ func appendText(b, s []byte) ([]byte, error) {
 // appendJSON appends v so that no frame's end is in it. JSON has line breaks only between tokens, and the
 // other ends nowhere.
 func appendJSON(b, v []byte) ([]byte, error) {
-	if !utf8.Valid(v) || !json.Valid(v) {
+	if !utf8.Valid(v) || !Valid(v) {
 		return b, errData
 	}
 	at := len(b)
 	b = append(b, v...)
-	for i := at; i < len(b); i++ {
-		if b[i] == '\n' {
-			b[i] = ' '
-		}
+	for i := bytes.IndexByte(b[at:], '\n'); i >= 0; i = bytes.IndexByte(b[at:], '\n') {
+		at += i
+		b[at] = ' '
 	}
 	return b, nil
 }
@@ -291,10 +290,8 @@ func value(p []byte, i int) int {
 
 // quoted returns the end of the text that begins with the quote at p[i].
 func quoted(p []byte, i int) int {
-	for i++; p[i] != '"'; i++ {
-		if p[i] == '\\' {
-			i++
-		}
+	for i = plain(p, i+1); p[i] != '"'; i = plain(p, i) {
+		i += 2 // a backslash and what it escapes, of which digits of a \u are plain
 	}
 	return i + 1
 }
