@@ -349,6 +349,32 @@ func TestLinesOfHub(t *testing.T) {
 	fr.want(`{"type":"all","data":1}`)
 }
 
+// Clients that speak lines and ask nothing make room when there are too many; one that
+// waits for an answer stays.
+func TestLinesCrowded(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	dial, _ := lineServer(t, Options{MaxConns: 2, Lines: func(_ context.Context, l *Line) (any, error) {
+		if l.Type == "wait" {
+			close(begun)
+			<-release
+		}
+		return 1, nil
+	}})
+	busy, idle := dial(), dial()
+	busy.raw(`{"type":"wait","id":"b"}` + "\n")
+	idle.raw(`{"type":"t","id":"i"}` + "\n")
+	idle.want(`{"type":"reply","requestId":"i","done":true,"data":1}`)
+	<-begun
+	third := dial()
+	if s, err := idle.frame(); err == nil || s != "" {
+		t.Errorf("the idle one got %q, %v", s, err)
+	}
+	third.raw(`{"type":"t","id":"t"}` + "\n")
+	third.want(`{"type":"reply","requestId":"t","done":true,"data":1}`)
+	close(release)
+	busy.want(`{"type":"reply","requestId":"b","done":true,"data":1}`)
+}
+
 // FuzzJSON feeds a server what a client may send that speaks JSON, in pieces: lines on
 // a socket for frames, or one of the framings. It must neither panic nor hang, run no
 // more handlers than it may, allocate in proportion, answer in whole frames of
