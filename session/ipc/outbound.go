@@ -142,10 +142,9 @@ func (o *outbound) add(m *Message, data []byte, a *Ack) (wait <-chan struct{}, e
 // topic is the string's bytes without a copy of them on the heap.
 func (o *outbound) topic(s string) []byte { return []byte(s) }
 
-// tidyLocked makes room in front rather than have buf or recs grow: of buf when there
-// is as much of it as has to be moved, lest a full queue is moved for each message.
+// tidyLocked makes room in front rather than have buf or recs grow.
 func (o *outbound) tidyLocked(size int) {
-	if o.off > 0 && o.off >= len(o.buf)-o.off && len(o.buf)+size > cap(o.buf) {
+	if o.off > 0 && len(o.buf)+size > cap(o.buf) {
 		o.base += int64(o.off)
 		o.buf = o.buf[:copy(o.buf, o.buf[o.off:])]
 		o.off = 0
