@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,12 +46,15 @@ type daemon struct {
 	loop    *loop.Loop // the control socket's
 	looped  chan error // what its Run returned
 	control *ipc.Server
+	hub     *ipc.Hub // of the control socket's clients
 	front   *front.Server
 	admin   *admin.Server // nil: without --admin
 	edits   *edits        // nil without --watch
 
 	switches *switchboard
 	herald   *herald
+
+	relays atomic.Int64 // messages and requests of control clients that are being sent on
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
@@ -193,7 +197,8 @@ func (d *daemon) listenControl() error {
 	}
 	d.loop, d.looped = l, make(chan error, 1)
 	go func() { d.looped <- l.Run() }() // ends when end closes the loop
-	d.control = ipc.NewServer(ipc.Options{Logger: d.log})
+	d.hub = d.newHub()
+	d.control = ipc.NewServer(ipc.Options{Hub: d.hub, Logger: d.log})
 	d.control.Handle(topicStatus, d.answerStatus)
 	d.control.Handle(topicStop, func(ctx context.Context, r *ipc.Request) error {
 		return d.answerStop(ctx, &asker{reply: r.Reply}, r.Payload)
@@ -316,11 +321,13 @@ func (d *daemon) end() {
 		a.output.End() // or those that follow would keep the control socket
 	}
 	if d.control != nil {
+		d.endMessages()
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)
 		if err := d.control.Close(ctx); err != nil {
 			d.log.Warn("control socket", "err", err)
 		}
 		cancel()
+		d.closeHub()
 	}
 	if d.loop != nil {
 		_ = d.loop.Close()

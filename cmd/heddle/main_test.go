@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		"panics":  panics,
 		"mute":    mute,
 		"watches": watches,
+		"talks":   talks,
 	})
 }
 

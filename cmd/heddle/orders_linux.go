@@ -80,19 +80,24 @@ func (d *daemon) appOf(payload []byte) (*app, error) {
 			return nil, &failure{code: exitError, err: fmt.Errorf("the daemon does not understand what it was asked: %w", err), fine: "nothing was changed.", try: "try: heddle version; the daemon may be of another one"}
 		}
 	}
+	return d.appNamed(asked.App)
+}
+
+// appNamed is the app of that name; "" is the only one.
+func (d *daemon) appNamed(name string) (*app, error) {
 	all := d.running()
 	var names []string
 	for _, a := range all {
-		if a.name == asked.App || asked.App == "" && len(all) == 1 {
+		if a.name == name || name == "" && len(all) == 1 {
 			return a, nil
 		}
 		names = append(names, a.name)
 	}
-	f := &failure{code: exitUsage, err: fmt.Errorf("no app named %s is run by %s", asked.App, d.title()), fine: "nothing was changed.", try: "try: --app with one of " + strings.Join(names, ", ")}
+	f := &failure{code: exitUsage, err: fmt.Errorf("no app named %s is run by %s", name, d.title()), fine: "nothing was changed.", try: "try: --app with one of " + strings.Join(names, ", ")}
 	switch {
 	case len(all) == 0:
 		f.code, f.err, f.try = exitRefused, fmt.Errorf("the daemon is still starting"), "try: again when heddle status says serving"
-	case asked.App == "":
+	case name == "":
 		f.err = fmt.Errorf("%s runs several apps", d.title())
 	}
 	return nil, f

@@ -51,6 +51,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	root.AddCommand(newRun(), newStatus(), newPs(), newTop(), newLogs(), newConfig(), newVersion())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newReload(), newStop())
+	root.AddCommand(newSendMsg(), newSendReq())
 	root.AddCommand(newCompletion(), newMan())
 	completeNoFiles(root)
 	return root

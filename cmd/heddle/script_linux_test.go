@@ -55,6 +55,7 @@ import (
 //	port                     sets $PORT to one that is taken until the end
 //	certificate NAME [CA]    makes NAME.pem and NAME.key, signed by CA.pem or itself
 //	mode PATH OCTAL [GROUP]  wants PATH to have that mode, and be that group's
+//	standby NAME             sets $STANDBY to the id of a standby of it
 //	copyprogram NAME PATH    copies a program of PATH's
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../..")
@@ -108,6 +109,7 @@ func TestScripts(t *testing.T) {
 					"certificate": cmdCertificate,
 
 					"copyprogram": cmdCopyProgram,
+					"standby":     cmdStandby,
 				},
 			})
 		})

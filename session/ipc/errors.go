@@ -76,6 +76,10 @@ var (
 	// ErrExpired reports a message that waited too long for its peer to be ready.
 	ErrExpired = errors.New("ipc: the peer was not ready in time")
 
+	// ErrSelector reports that a hub's Router does not understand whom something is
+	// for, or that it cannot be for so many.
+	ErrSelector = errors.New("ipc: not for these")
+
 	// ErrAcked refuses a second acknowledgement.
 	ErrAcked = errors.New("ipc: acknowledged already")
 
@@ -102,6 +106,9 @@ var (
 // Codes of error messages, of heddle.CategoryFramework; CodeNoHandler is an unknown topic.
 const codeNoNamespace = 201
 
+// CodeSelector is ErrSelector's, for a Router's errors.
+const CodeSelector = 207
+
 // knownErrors have codes of that category, so that they are told on the other side of a
 // channel, too.
 var knownErrors = [...]struct {
@@ -115,6 +122,7 @@ var knownErrors = [...]struct {
 	{204, ErrQueueFull},
 	{205, ErrNotReady},
 	{206, ErrExpired},
+	{CodeSelector, ErrSelector},
 }
 
 // An UnknownPeerError reports an id that no peer has, or has any more.
@@ -132,7 +140,7 @@ func (e *UnknownPeerError) Error() string {
 
 // A RemoteError is what the peer's handler failed with, or why the peer refused.
 // errors.Is tells ErrUnknownNamespace and ErrUnknownTopic; of what went by way of others
-// os.ErrDeadlineExceeded, ErrPeerDied, ErrQueueFull, ErrNotReady and ErrExpired, too.
+// os.ErrDeadlineExceeded, ErrPeerDied, ErrQueueFull, ErrNotReady, ErrExpired and ErrSelector, too.
 type RemoteError struct {
 	Peer, Namespace, Topic string
 	Seq                    uint64 // of a message

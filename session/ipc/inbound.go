@@ -60,7 +60,7 @@ type inbound struct {
 func (p *Peer) acceptMessages(s *session.Session, name string) error {
 	ns := p.space(name)
 	if ns == nil {
-		return refusal(codeNoNamespace, "unknown namespace %.64q", name)
+		return refusal(codeNoNamespace, "unknown namespace %.64q", realName(name))
 	}
 	in := &inbound{p: p, ns: ns, s: s}
 	in.wake.L = &in.mu

@@ -73,7 +73,7 @@ func (p *Peer) acceptRequest(s *session.Session, name string) error {
 	h := p.hub
 	ns := p.space(name)
 	if ns == nil {
-		return refusal(codeNoNamespace, "unknown namespace %.64q", name)
+		return refusal(codeNoNamespace, "unknown namespace %.64q", realName(name))
 	}
 	if n := h.requests.Add(1); n > int64(h.o.MaxRequests) {
 		h.requests.Add(-1)

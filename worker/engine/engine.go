@@ -111,7 +111,7 @@ func New(o Options) (*Engine, error) {
 	if e.hub = o.Hub; e.hub == nil {
 		e.hub = e.newHub()
 	}
-	e.hub.SetRouter(&ipc.Router{Message: e.routeMessage, Request: e.routeRequest})
+	e.hub.SetRouter(e.Router())
 	e.queue.options, e.queue.try = func() QueueOptions { return e.tuning().Queue }, e.try
 	e.refusing.Store(true)
 	return e, nil

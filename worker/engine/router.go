@@ -37,7 +37,7 @@ func compareMembers(a, b *WorkerInfo) int {
 func (e *Engine) choose(text string, from WorkerInfo) ([]Target, error) {
 	sel, err := ParseSelector(text)
 	if err != nil {
-		return nil, &session.Error{Category: heddle.CategoryFramework, Code: codeSelector, Msg: err.Error()}
+		return nil, &session.Error{Category: heddle.CategoryFramework, Code: ipc.CodeSelector, Msg: err.Error()}
 	}
 	if from.Kind == ipc.KindWorker {
 		sel = sel.As(from.ID)
@@ -45,8 +45,11 @@ func (e *Engine) choose(text string, from WorkerInfo) ([]Target, error) {
 	return e.Select(sel), nil
 }
 
-// codeSelector refuses a selector, in heddle.CategoryFramework; see docs/ipc.md.
-const codeSelector = 207
+// Router is what sends on to the workers what the peers of a hub have for them: of the
+// engine's own, or of another one, whose peers are clients to the workers.
+func (e *Engine) Router() *ipc.Router {
+	return &ipc.Router{Message: e.routeMessage, Request: e.routeRequest}
+}
 
 // routeMessage is ipc.Router.Message.
 func (e *Engine) routeMessage(ctx context.Context, text string, m *ipc.Received) (d ipc.Delivery, err error) {
@@ -76,7 +79,10 @@ func (e *Engine) post(ctx context.Context, list []Target, from *WorkerInfo, m ip
 		return d, errFilesFor(len(list))
 	}
 	send := func(ctx context.Context, t *Target, m ipc.Message) error {
-		if from != nil {
+		switch {
+		case t.Err != nil:
+			return t.Err
+		case from != nil:
 			return t.Peer.PostFor(ctx, *from, m)
 		}
 		return t.Peer.Post(ctx, m)
@@ -112,7 +118,7 @@ func (e *Engine) post(ctx context.Context, list []Target, from *WorkerInfo, m ip
 }
 
 func errFilesFor(n int) error {
-	return &session.Error{Category: heddle.CategoryFramework, Code: codeSelector, Msg: fmt.Sprintf("descriptors are for one worker, and %d were chosen", n)}
+	return &session.Error{Category: heddle.CategoryFramework, Code: ipc.CodeSelector, Msg: fmt.Sprintf("descriptors are for one worker, and %d were chosen", n)}
 }
 
 // closeAll closes what was not sent on; of the others that does nothing.
@@ -204,6 +210,10 @@ func inquire(ctx context.Context, t *Target, from *WorkerInfo, q ipc.Query, answ
 		case <-ctx.Done():
 			return false
 		}
+	}
+	if t.Err != nil {
+		tell(ipc.Answer{Kind: ipc.AnswerFailed, Err: t.Err})
+		return
 	}
 	for r, err := range replies(ctx, q) {
 		if err != nil {

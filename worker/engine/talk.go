@@ -20,6 +20,9 @@ import (
 // featureIPC is that a worker has messages and requests on its first channel.
 const featureIPC = "ipc"
 
+// errNotAttached is why nothing can be said to a plain program.
+var errNotAttached = fmt.Errorf("engine: this program serves plain HTTP and has not attached: call worker.Attach, or another function of package worker: %w", errors.ErrUnsupported)
+
 // errNoMessages is why nothing can be said to a worker.
 var errNoMessages = fmt.Errorf("engine: this worker's Heddle has no messages: build it with this engine's version: %w", errors.ErrUnsupported)
 
@@ -157,6 +160,7 @@ func (e *Engine) RequestTo(ctx context.Context, id string, q ipc.Query) iter.Seq
 type Target struct {
 	WorkerInfo
 	Peer *ipc.Peer
+	Err  error // why nothing that is sent would arrive: it is a plain program that has not attached
 }
 
 // Select returns the workers that a selector names for messages, by index. Its zero
@@ -173,8 +177,12 @@ func (e *Engine) Select(sel Selector) (list []Target) {
 		}
 	}
 	for _, c := range e.living() {
-		if p := c.line(); p != nil && sel.reaches(c.status(), active[c]) && c.hears() {
-			list = append(list, Target{c.member(), p})
+		if p := c.line(); p != nil && sel.reaches(c.status(), active[c]) {
+			t := Target{WorkerInfo: c.member(), Peer: p}
+			if !c.hears() {
+				t.Err = errNotAttached
+			}
+			list = append(list, t)
 		}
 	}
 	slices.SortFunc(list, func(a, b Target) int { return compareMembers(&a.WorkerInfo, &b.WorkerInfo) })

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/session/ipc"
+)
+
+// This file is how clients of the control socket reach workers by messages and
+// requests (docs/messaging.md). They are peers of a hub that has no handlers of its own
+// and sends everything on; the workers of each app are peers of their engine's hub.
+// So no client can speak for a worker, and no worker reaches the control socket.
+
+// newHub makes the hub of the control socket.
+func (d *daemon) newHub() *ipc.Hub {
+	h := ipc.NewHub(ipc.HubOptions{Logger: d.log})
+	h.SetRouter(&ipc.Router{
+		Message: func(ctx context.Context, to string, m *ipc.Received) (ipc.Delivery, error) {
+			defer d.relays.Add(-1)
+			d.relays.Add(1)
+			r, sel, err := d.routerOf(to)
+			if err != nil {
+				return ipc.Delivery{}, err
+			}
+			return r.Message(ctx, sel, m)
+		},
+		Request: func(ctx context.Context, to string, q *ipc.Question, first, gap time.Duration) error {
+			defer d.relays.Add(-1)
+			d.relays.Add(1)
+			r, sel, err := d.routerOf(to)
+			if err != nil {
+				return err
+			}
+			return r.Request(ctx, sel, q, first, gap)
+		},
+	})
+	return h
+}
+
+// routerOf is what sends on to the app that "APP/SELECTOR" or, where there is but one,
+// "SELECTOR" names.
+func (d *daemon) routerOf(to string) (r *ipc.Router, selector string, err error) {
+	name, selector, named := strings.Cut(to, "/")
+	if !named {
+		name, selector = "", to
+	}
+	a, err := d.appNamed(name)
+	if err != nil {
+		return nil, "", relayRefusal(err)
+	}
+	e := a.supervised()
+	d.mu.Lock()
+	serving := d.state == stateServing
+	d.mu.Unlock()
+	if e == nil || !serving {
+		return nil, "", relayRefusal(errNotServing)
+	}
+	return e.Router(), selector, nil
+}
+
+// errNotServing is told to whoever has something for workers too early or too late.
+var errNotServing = &failure{code: exitRefused, err: errors.New("the daemon does not serve: it starts, or is stopping")}
+
+// relayRefusal is err as clients of the hub are told it.
+func relayRefusal(err error) error {
+	e := &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodeQueueFull, Msg: err.Error()}
+	var f *failure
+	if errors.As(err, &f) {
+		e.Msg = f.err.Error()
+		if f.code == exitUsage {
+			e.Category, e.Code = heddle.CategoryFramework, ipc.CodeSelector
+			e.Msg += "; " + strings.TrimPrefix(f.try, "try: ")
+		}
+	}
+	return e
+}
+
+// endMessages waits until what was sent on has ended: the workers have, so that only
+// clients are waited for, and not for long. Before the control socket is closed.
+func (d *daemon) endMessages() {
+	for end := time.Now().Add(controlWait); d.relays.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// closeHub ends the hub. The control socket is closed.
+func (d *daemon) closeHub() {
+	ctx, cancel := context.WithTimeout(context.Background(), controlWait)
+	defer cancel()
+	if err := d.hub.Close(ctx); err != nil {
+		d.log.Warn("control socket", "err", fmt.Errorf("messages: %w", err))
+	}
+}
