@@ -198,7 +198,7 @@ func (d *daemon) listenControl() error {
 	d.loop, d.looped = l, make(chan error, 1)
 	go func() { d.looped <- l.Run() }() // ends when end closes the loop
 	d.hub = d.newHub()
-	d.control = ipc.NewServer(ipc.Options{Hub: d.hub, Logger: d.log})
+	d.control = ipc.NewServer(ipc.Options{Hub: d.hub, Lines: d.answerLine, Logger: d.log})
 	d.control.Handle(topicStatus, d.answerStatus)
 	d.control.Handle(topicStop, func(ctx context.Context, r *ipc.Request) error {
 		return d.answerStop(ctx, &asker{reply: r.Reply}, r.Payload)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -173,7 +174,7 @@ func (e *endless) Read(p []byte) (int, error) {
 //	client dump URL...      status, headers and body of several requests each
 //	client put URL N        sends N bytes, compares the sum that comes back
 //	client fetch URL N      gets URL/bytes?n=N, compares
-//	client json SOCKET      sends a JSON line, prints what comes back
+//	client json SOCKET LINE...  sends JSON lines, each when the one before has its last answer, prints those
 //	client raw URL FILE...  sends the files' lines, prints what comes back
 //	client tls URL CN [CERT KEY]  asks until the server's name is CN, prints the body
 //
@@ -211,7 +212,7 @@ func ask(args []string) error {
 		}
 		return nil
 	case args[0] == "json":
-		return askJSON(args[1])
+		return askJSON(args[1], args[2:])
 	case args[0] == "raw":
 		return askRaw(args[1], args[2:])
 	case args[0] == "tls":
@@ -364,18 +365,30 @@ func askTLS(url, name string, files []string) error {
 	}
 }
 
-func askJSON(path string) error {
+func askJSON(path string, lines []string) error {
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(c, `{"topic":"status"}`); err != nil {
-		return err
+	r := bufio.NewReader(c)
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(c, line); err != nil {
+			return err
+		}
+		for {
+			answer, err := r.ReadString('\n')
+			if err != nil {
+				return err
+			}
+			fmt.Print(answer)
+			if strings.Contains(answer, `"done":true`) || strings.Contains(answer, `"errors":[`) {
+				break
+			}
+		}
 	}
-	_, err = io.Copy(os.Stdout, c)
-	return err
+	return nil
 }
