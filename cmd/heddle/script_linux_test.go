@@ -56,6 +56,7 @@ import (
 //	certificate NAME [CA]    makes NAME.pem and NAME.key, signed by CA.pem or itself
 //	mode PATH OCTAL [GROUP]  wants PATH to have that mode, and be that group's
 //	standby NAME             sets $STANDBY to the id of a standby of it
+//	goclient NAME            has a Go client on its socket say this and that
 //	copyprogram NAME PATH    copies a program of PATH's
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../..")
@@ -110,6 +111,7 @@ func TestScripts(t *testing.T) {
 
 					"copyprogram": cmdCopyProgram,
 					"standby":     cmdStandby,
+					"goclient":    cmdGoClient,
 				},
 			})
 		})

@@ -41,6 +41,13 @@ func talks() {
 		"status": func(_ context.Context, q *ipc.Question) error { return q.Reply(ipc.JSON("the app's own")) },
 		"stop":   func(_ context.Context, q *ipc.Question) error { return q.Reply(ipc.JSON("the app's own")) },
 		"others": others,
+		"write": func(_ context.Context, q *ipc.Question) error {
+			for _, f := range q.TakeFiles() {
+				fmt.Fprintln(f, "written by", worker.Index())
+				f.Close()
+			}
+			return nil
+		},
 		"daemon": func(ctx context.Context, q *ipc.Question) error {
 			_, err := worker.Ask(ctx, ipc.Message{Topic: "status"})
 			return err

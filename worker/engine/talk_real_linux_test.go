@@ -305,7 +305,7 @@ func TestRealTalkDescriptors(t *testing.T) {
 	}
 }
 
-// A plain program that attaches has messages from then on, and is chosen from then on.
+// A plain program that attaches has messages from then on; before that it is chosen, and fails.
 func TestPlainTalk(t *testing.T) {
 	ctx := t.Context()
 	e, err := startPlain(t, "plain-talk", Options{})
@@ -323,7 +323,10 @@ func TestPlainTalk(t *testing.T) {
 	if _, err := early.Wait(ctx); err != nil {
 		t.Error(err)
 	}
-	until(t, "both have attached", func() bool { return len(e.Select(Selector{})) == 2 })
+	until(t, "both have attached", func() bool {
+		list := e.Select(Selector{})
+		return len(list) == 2 && !slices.ContainsFunc(list, func(g Target) bool { return g.Err != nil })
+	})
 	got, errs, _ := gather(t, e.Request(ctx, mustParse(t, "0"), ipc.Query{Topic: "others"}))
 	if want := strconv.Itoa(e.Status().Workers[1].Pid); !slices.Equal(got[0], []string{want, "end"}) {
 		t.Errorf("got %v, %v; want %s", got, errs, want)
