@@ -45,7 +45,7 @@ func newCompletion() *cobra.Command {
 		Short: "Print a script that completes heddle's command lines",
 		Long: `Completion prints a script for your shell. With it, Tab completes verbs, flags, and
 what the daemon knows: names for --name and --app, releases for rollback, workers for
-restart.
+restart and -w.
 
   bash  source <(heddle completion bash)          in ~/.bashrc
   zsh   source <(heddle completion zsh)           in ~/.zshrc, behind compinit
@@ -135,6 +135,14 @@ func completeReleases(control *controlFlags) cobra.CompletionFunc {
 			}
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// completeSelector is completeWorkers for a flag, whatever arguments there are.
+func completeSelector(control *controlFlags) cobra.CompletionFunc {
+	f := completeWorkers(control)
+	return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		return f(cmd, nil, word)
 	}
 }
 

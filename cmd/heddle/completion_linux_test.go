@@ -110,9 +110,11 @@ func TestCompletions(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", tt.args, got, tt.want)
 		}
 	}
-	got := offered("restart", "")
-	if len(got) != 5 || got[0] != "0" || got[2] != "1" || len(got[1]) != 8 || got[4] != ordered {
-		t.Errorf("restart: got %q, want two workers, each by index and id", got)
+	for _, args := range [][]string{{"restart", ""}, {"send-req", "stats", "-w", ""}, {"send-msg", "--workers", ""}, {"logs", "-w", ""}} {
+		got := offered(args...)
+		if len(got) != 5 || got[0] != "0" || got[2] != "1" || len(got[1]) != 8 || got[4] != ordered {
+			t.Errorf("%q: got %q, want two workers, each by index and id", args, got)
+		}
 	}
 	dismiss(t, d)
 	if got := offered("restart", ""); !slices.Equal(got, []string{ordered}) {

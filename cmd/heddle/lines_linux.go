@@ -147,10 +147,8 @@ func (d *daemon) lineTo(a *app, o *lineOrder, topic string) (e *engine.Engine, s
 	default:
 		b = ipc.RawJSON(p)
 	}
-	if e = a.supervised(); e == nil {
-		return nil, sel, b, errNotServing
-	}
-	return e, sel, b, nil
+	e, err = d.serving(a)
+	return e, sel, b, err
 }
 
 // lineMessage answers send-app-msg: nothing, unless it got lost on the way.

@@ -92,6 +92,7 @@ each line, and "more":true for a piece of one that is longer than 64 KiB.`,
 	fs.StringVar(&since, "since", "", "none from before that time, or longer ago than that")
 	fs.BoolVarP(&q.Follow, "follow", "f", false, "go on with the lines that come")
 	fs.StringVarP(&q.Selector, "workers", "w", "", "of these workers only")
+	completeFlag(cmd, "workers", completeSelector(&control))
 	fs.BoolVar(&asJSON, "json", false, "print JSON, one object a line")
 	return cmd
 }

@@ -42,9 +42,7 @@ func (t *talking) add(cmd *cobra.Command) {
 	fs.StringVarP(&t.selector, "workers", "w", "", "to these workers only (default: all active ones)")
 	fs.StringVar(&t.ns, "ns", ipc.DefaultNamespace, "the namespace whose handlers it is for")
 	fs.BoolVar(&t.asJSON, "json", false, "print JSON, one object a line")
-	completeFlag(cmd, "workers", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-		return completeWorkers(&t.control)(cmd, nil, word)
-	})
+	completeFlag(cmd, "workers", completeSelector(&t.control))
 }
 
 // read takes the command line's arguments; stdin is read for "-".

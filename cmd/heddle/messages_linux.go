@@ -10,6 +10,7 @@ import (
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/session/ipc"
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // This file is how clients of the control socket reach workers by messages and
@@ -54,14 +55,22 @@ func (d *daemon) routerOf(to string) (r *ipc.Router, selector string, err error)
 	if err != nil {
 		return nil, "", relayRefusal(err)
 	}
-	e := a.supervised()
-	d.mu.Lock()
-	serving := d.state == stateServing
-	d.mu.Unlock()
-	if e == nil || !serving {
-		return nil, "", relayRefusal(errNotServing)
+	e, err := d.serving(a)
+	if err != nil {
+		return nil, "", relayRefusal(err)
 	}
 	return e.Router(), selector, nil
+}
+
+// serving is the app's engine while something may be said to its workers.
+func (d *daemon) serving(a *app) (*engine.Engine, error) {
+	e := a.supervised()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e != nil && d.state == stateServing {
+		return e, nil
+	}
+	return nil, errNotServing
 }
 
 // errNotServing is told to whoever has something for workers too early or too late.

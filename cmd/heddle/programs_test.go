@@ -178,7 +178,7 @@ func (e *endless) Read(p []byte) (int, error) {
 //	client raw URL FILE...  sends the files' lines, prints what comes back
 //	client tls URL CN [CERT KEY]  asks until the server's name is CN, prints the body
 //
-// URL may be unix:/path, whose root is asked.
+// URL may be unix:/path, whose root is asked, or unix:/path,/page.
 func client() {
 	flag.Parse()
 	if err := ask(flag.Args()); err != nil {
@@ -263,7 +263,8 @@ func ask(args []string) error {
 func do(method, url string, body io.Reader) (*http.Response, error) {
 	tr := &http.Transport{DisableCompression: true}
 	if path, ok := strings.CutPrefix(url, "unix:"); ok {
-		url = "http://unix/"
+		path, page, _ := strings.Cut(path, ",")
+		url = "http://unix/" + strings.TrimPrefix(page, "/")
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}

@@ -61,7 +61,9 @@ func talks() {
 	} {
 		must(worker.HandleRequest("", topic, h))
 	}
-	log.Fatal(httpcompat.ListenAndServe("127.0.0.1:0", http.NewServeMux()))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/hold", func(_ http.ResponseWriter, r *http.Request) { fmt.Println("holds"); <-r.Context().Done() })
+	log.Fatal(httpcompat.ListenAndServe("127.0.0.1:0", mux))
 }
 
 func must(err error) {

@@ -84,6 +84,7 @@ type counters struct {
 	spawned, expected, unexpected, early, signalled  atomic.Uint64
 	untouched, promoted, recycled                    atomic.Uint64
 	strangers, reaped, ignored, overrun, refusedOpen atomic.Uint64
+	messages, unsent, requests, unanswered           atomic.Uint64
 }
 
 // New checks the options and returns an engine that is not started. On other

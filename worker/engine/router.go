@@ -106,6 +106,10 @@ func (e *Engine) post(ctx context.Context, list []Target, from *WorkerInfo, m ip
 		}
 	}
 	slow.Wait()
+	defer func() {
+		e.stats.messages.Add(uint64(d.Chosen))
+		e.stats.unsent.Add(uint64(d.Chosen - d.Sent))
+	}()
 	for i, err := range errs {
 		switch {
 		case err == nil:
@@ -182,6 +186,10 @@ func (e *Engine) request(ctx context.Context, list []Target, from *WorkerInfo, q
 			case a := <-answers:
 				if a.Kind != ipc.AnswerReply {
 					left--
+					e.stats.requests.Add(1)
+				}
+				if a.Kind == ipc.AnswerFailed {
+					e.stats.unanswered.Add(1)
 				}
 				if !yield(a, nil) {
 					return

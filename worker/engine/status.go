@@ -74,6 +74,13 @@ type Stats struct {
 	Refused   uint64 // sessions that workers opened and were refused
 	Reaped    uint64 // orphans waited for
 
+	Messages   uint64 // one-way ones for workers that a selector chose, each worker counted
+	Unsent     uint64 // of those, that were not even queued
+	Requests   uint64 // likewise, requests that have ended
+	Unanswered uint64 // of those, that failed
+	Undone     uint64 // one-way messages that were queued for workers and never left: they died, or were not ready in time
+	Unclaimed  uint64 // descriptors from workers that nobody took
+
 	Waits histogram.Snapshot // how long requests were in the queue, whatever came of it
 }
 
@@ -131,7 +138,10 @@ func (e *Engine) Stats() Stats {
 		Promoted: c.promoted.Load(), Recycled: c.recycled.Load(),
 		Signalled: c.signalled.Load(), Strangers: c.strangers.Load(), Reaped: c.reaped.Load(),
 		Ignored: c.ignored.Load(), Overrun: c.overrun.Load(), Refused: c.refusedOpen.Load(),
+		Messages: c.messages.Load(), Unsent: c.unsent.Load(), Requests: c.requests.Load(), Unanswered: c.unanswered.Load(),
 	}
+	hub := e.hub.Counters()
+	s.Undone, s.Unclaimed = hub.Lost+hub.Expired, hub.Unclaimed
 	s.Deaths += s.Expected
 	e.waits.AddTo(&s.Waits)
 	for _, w := range e.living() {

@@ -144,6 +144,8 @@ func (e emitter) app(a App) {
 		{sessionsTotal, st.Opened}, {sessionsLost, st.Lost}, {sessionsSpared, st.Untouched}, {retriedTotal, st.Retried},
 		{workersStarted, st.Spawned}, {workersEarly, st.Early}, {promotedTotal, st.Promoted}, {recycledTotal, st.Recycled},
 		{signalledTotal, st.Signalled}, {strangersTotal, st.Strangers},
+		{messagesTotal, st.Messages}, {messagesUnsent, st.Unsent}, {messagesUndone, st.Undone}, {askedTotal, st.Requests}, {askedFailed, st.Unanswered},
+		{unclaimedFiles, st.Unclaimed},
 	} {
 		e.number(n.m, float64(n.v), a.Name)
 	}

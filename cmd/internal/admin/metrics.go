@@ -71,6 +71,12 @@ var (
 	recycledTotal  = newMetric("workers_recycled_total", counterKind, "app", "Workers replaced for their requests, age or memory.")
 	signalledTotal = newMetric("worker_signals_total", counterKind, "app", "SIGTERM, SIGQUIT and SIGKILL sent to workers that did not leave by themselves.")
 	strangersTotal = newMetric("worker_connections_refused_total", counterKind, "app", "Connections to the workers' sockets that were refused.")
+	messagesTotal  = newMetric("messages_total", counterKind, "app", "One-way messages by selector, counted for each worker that was chosen.")
+	messagesUnsent = newMetric("messages_unsent_total", counterKind, "app", "Of those, the ones that were refused at once, or found no room.")
+	messagesUndone = newMetric("messages_undone_total", counterKind, "app", "One-way messages that were queued for a worker and never left, for it died or was not ready in time.")
+	askedTotal     = newMetric("message_requests_total", counterKind, "app", "Requests by selector that have ended, counted for each worker that was chosen.")
+	askedFailed    = newMetric("message_requests_failed_total", counterKind, "app", "Of those, the ones that failed, were late or died with their worker.")
+	unclaimedFiles = newMetric("message_descriptors_dropped_total", counterKind, "app", "Descriptors from workers that nobody took, and that were closed.")
 	deploysTotal   = newMetric("deploys_total", counterKind, "app outcome", "Deploys and rollbacks by what came of them.")
 )
 
@@ -82,6 +88,7 @@ var metrics = []*metric{
 	workers, workersWanted, standbysReady, sessions, sessionsTotal, sessionsLost, sessionsSpared, retriedTotal,
 	queueLength, queueTime, queueRefused, workersStarted, workersDied, workersEarly,
 	promotedTotal, recycledTotal, signalledTotal, strangersTotal, deploysTotal,
+	messagesTotal, messagesUnsent, messagesUndone, askedTotal, askedFailed, unclaimedFiles,
 }
 
 // workerStates are those of engine.WorkerStatus but dead, which nobody sees for
