@@ -133,7 +133,7 @@ func (t *talking) broken(err error) error {
 		case remote.Category == heddle.CategoryOverseer:
 			return &failure{code: exitRefused, err: errors.New(remote.Msg), try: "try: again when heddle status says serving"}
 		}
-		return fmt.Errorf("%s: [%d,%d] %s", t.verb, remote.Category, remote.Code, remote.Msg)
+		return fmt.Errorf("%s: %s", t.verb, remote.Msg)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &failure{code: exitTimeout, err: errors.New("the daemon did not answer in time"), try: "try: heddle status"}
 	case errors.Is(err, ipc.ErrPeerDied):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -38,7 +39,11 @@ func (d *daemon) newHub() *ipc.Hub {
 			if err != nil {
 				return err
 			}
-			return r.Request(ctx, sel, q, first, gap)
+			err = r.Request(ctx, sel, q, first, gap)
+			if errors.Is(err, os.ErrDeadlineExceeded) { // of Question.Answer; a worker's is an answer
+				err = errSlowAsker
+			}
+			return err
 		},
 	})
 	return h
@@ -73,6 +78,9 @@ func (d *daemon) serving(a *app) (*engine.Engine, error) {
 	return nil, errNotServing
 }
 
+// errSlowAsker ends a request whose replies nobody reads.
+var errSlowAsker = errors.New("the replies were not read in time, and the request was ended at the workers")
+
 // errNotServing is told to whoever has something for workers too early or too late.
 var errNotServing = &failure{code: exitRefused, err: errors.New("the daemon does not serve: it starts, or is stopping")}
 
@@ -98,7 +106,8 @@ func (d *daemon) endMessages() {
 	}
 }
 
-// closeHub ends the hub. The control socket is closed.
+// closeHub ends the hub. The control socket is closed: done before, it would cut off
+// whoever waits there for what becomes of heddle stop.
 func (d *daemon) closeHub() {
 	ctx, cancel := context.WithTimeout(context.Background(), controlWait)
 	defer cancel()
