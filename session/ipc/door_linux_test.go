@@ -309,6 +309,59 @@ func TestServerClose(t *testing.T) {
 	}
 }
 
+// S8, S17: a client that reads nothing keeps Close until its bound, and no longer; a
+// second Close does nothing, and who sends afterwards is told.
+func TestServerCloseBound(t *testing.T) {
+	hub := NewHub(HubOptions{})
+	s := NewServer(Options{Hub: hub})
+	path := filepath.Join(t.TempDir(), "s")
+	if err := s.Listen(newLoop(t), path); err != nil {
+		t.Fatal(err)
+	}
+	own := NewHub(HubOptions{})
+	release := make(chan struct{})
+	own.Default().Handle("t", func(context.Context, *Received) error { <-release; return nil })
+	deaf := meet(t, path, DialOptions{Hub: own})
+	eventually(t, "the peer", func() bool { return len(hub.Peers()) == 1 })
+	p := hub.Peers()[0]
+	var err error
+	for err == nil { // until its window and the queue are full
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err = p.Post(ctx, Message{Topic: "t", Body: Bytes(make([]byte, 64<<10))})
+		cancel()
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := errors.Join(hub.Close(ctx), s.Close(ctx)); err != nil {
+		t.Error(err)
+	}
+	if ctx.Err() == nil {
+		t.Error("it did not wait for the client")
+	}
+	<-deaf.Done()
+	if err := errors.Join(hub.Close(t.Context()), s.Close(t.Context())); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if n := len(hub.Peers()); n != 0 {
+		t.Errorf("%d peers left", n)
+	}
+	if err := p.Post(t.Context(), say("t", "")); !errors.Is(err, ErrPeerDied) {
+		t.Errorf("to a client of a closed server: %v", err)
+	}
+	close(release)
+	deaf.Close()
+	if err := deaf.Peer().Post(t.Context(), say("t", "")); !errors.Is(err, ErrPeerDied) && !errors.Is(err, ErrClosed) {
+		t.Errorf("by a closed client: %v", err)
+	}
+	unused := NewServer(Options{})
+	if err := unused.Close(t.Context()); err != nil { // it never listened
+		t.Error(err)
+	}
+}
+
 // A client's Close delivers what it has posted.
 func TestClientCloseFlushes(t *testing.T) {
 	hub, path, _ := open(t, HubOptions{})

@@ -1,10 +1,13 @@
 package ipc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,11 +59,14 @@ func TestAckReply(t *testing.T) {
 }
 
 // C14, C15, S19: an error's text is kept, and its category and code; a panic with
-// whatever value is an error too, and the server lives.
+// whatever value is an error too, and the server lives. Of whom no sender is told,
+// the hub is, with the peer, and the log.
 func TestHandlerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		here, there := NewHub(HubOptions{}), NewHub(HubOptions{})
-		sa, _ := join(t, here, there)
+		var c chronicle
+		var log bytes.Buffer // written by one handler after the other
+		here, there := NewHub(HubOptions{}), NewHub(HubOptions{OnEvent: c.on, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		sa, sb := join(t, here, there)
 		d := there.Default()
 		d.Handle("plain", func(context.Context, *Received) error { return errors.New("no such shelf") })
 		d.Handle("coded", func(context.Context, *Received) error {
@@ -83,10 +89,24 @@ func TestHandlerFails(t *testing.T) {
 				t.Errorf("%s: got %v", tt.topic, err)
 			}
 			post(t, sa.peer, say(tt.topic, "one way")) // hurts nobody either
+			synctest.Wait()
+			time.Sleep(time.Second) // the log has ten lines a second at most
+			troubles := c.troubles()
+			if len(troubles) == 0 || !strings.Contains(troubles[len(troubles)-1].Error(), tt.text) || !strings.Contains(troubles[len(troubles)-1].Error(), strconv.Quote(tt.topic)) {
+				t.Errorf("%s: troubles %v", tt.topic, troubles)
+			}
+			if !strings.Contains(log.String(), tt.text) || !strings.Contains(log.String(), sb.peer.ID()) {
+				t.Errorf("%s: logged %q", tt.topic, log.String())
+			}
+			log.Reset()
 		}
-		synctest.Wait()
 		if n := there.Counters().Troubles; n != 5 { // the failures of which no sender is told, and both panics
 			t.Errorf("%d troubles, want 5", n)
+		}
+		for _, e := range c.events {
+			if e.Kind == Trouble && e.Peer != sb.peer {
+				t.Errorf("a trouble of %v", e.Peer)
+			}
 		}
 	})
 }

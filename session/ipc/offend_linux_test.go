@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -51,24 +54,59 @@ func TestBadData(t *testing.T) {
 	}
 }
 
-// S20: a client that resets with unread data is an event, and the server lives.
+// S20: a client that resets with unread data is an event, with the kernel's word and
+// nothing besides, and the server lives.
 func TestPeerReset(t *testing.T) {
-	hub, path, c := open(t, HubOptions{})
-	hub.Default().Handle("t", func(_ context.Context, r *Received) error { return nil })
-	cl := meet(t, path, DialOptions{})
-	eventually(t, "the peer", func() bool { return len(hub.Peers()) == 1 })
-	p := hub.Peers()[0]
-	post(t, cl.Peer(), say("t", "x"))
-	cl.mux.Link().Do(func() { cl.mux.Link().Pause() }) // so it reads nothing any more
-	for range 100 {
-		if err := p.Post(t.Context(), Message{Topic: "t", Body: Bytes(make([]byte, 10_000)), NoWait: true}); err != nil {
-			break
-		}
-	}
-	cl.mux.Abort(nil)
-	c.await(t, "its going", func(e Event) bool { return e.Kind == PeerGone && e.Peer == p })
-	if r, err := meet(t, path, DialOptions{}).Peer().Ask(t.Context(), say("t", "")); err != nil {
-		t.Errorf("afterwards: %v, %v", r, err)
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			var c chronicle
+			hub := NewHub(HubOptions{OnEvent: c.on})
+			hub.Default().Handle("t", func(context.Context, *Received) error { return nil })
+			s := NewServer(Options{Hub: hub})
+			addr := ""
+			if network == "unix" {
+				addr = listen(t, s)
+			} else {
+				if err := s.ListenTCP(newLoop(t), "127.0.0.1:0", false); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close(t.Context())
+				addr = s.Addr().String()
+			}
+			nc, err := net.Dial(network, addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Write(appendOffer(nil, "raw", "", 0)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the peer", func() bool { return len(hub.Peers()) == 1 })
+			p := hub.Peers()[0]
+			post(t, p, Message{Topic: "t", Body: Bytes(make([]byte, 10_000))})
+			raw, err := nc.(syscall.Conn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "unread data", func() bool {
+				n := 0
+				if err := raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+					t.Fatal(err)
+				}
+				return n > 10_000
+			})
+			nc.Close()
+			e := c.await(t, "its going", func(e Event) bool { return e.Kind == PeerGone && e.Peer == p })
+			if !errors.Is(e.Err, syscall.ECONNRESET) {
+				t.Errorf("got %v, so it was no reset", e.Err)
+			}
+			if errs := c.troubles(); len(errs) > 0 {
+				t.Errorf("troubles: %v", errs)
+			}
+			if r, err := meet(t, addr, DialOptions{TCP: network == "tcp"}).Peer().Ask(t.Context(), say("t", "")); err != nil {
+				t.Errorf("afterwards: %v, %v", r, err)
+			}
+		})
 	}
 }
 

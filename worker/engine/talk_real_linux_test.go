@@ -176,7 +176,12 @@ func TestRealTalkStopped(t *testing.T) {
 	standStill(t, list[0].Pid)
 	dies := make(chan map[int]error, 1)
 	go func() { // ends with the request
-		_, errs, _ := gather(t, e.Request(ctx, Selector{}, ipc.Query{Topic: "pid"}))
+		got, errs, _ := gather(t, e.Request(ctx, Selector{}, ipc.Query{Topic: "burst"}))
+		for i := 1; i < 3; i++ {
+			if len(got[i]) != 1001 {
+				t.Errorf("worker %d, which lives: %d replies", i, len(got[i]))
+			}
+		}
 		dies <- errs
 	}()
 	time.Sleep(100 * time.Millisecond)
