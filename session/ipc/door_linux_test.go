@@ -96,6 +96,7 @@ func TestOneAllAndBack(t *testing.T) {
 	}
 	var first *Peer
 	for _, p := range peers {
+		c.await(t, "the client's coming", func(e Event) bool { return e.Kind == PeerConnected && e.Peer == p })
 		id, err := uuid.Parse(p.ID())
 		if err != nil || id.Version() != 4 {
 			t.Errorf("id %q: %v", p.ID(), err)
@@ -434,4 +435,34 @@ func TestConnectorOnSocket(t *testing.T) {
 		t.Error(err)
 	}
 	await(Closed)
+}
+
+// One that never gets through tries until it is closed, and says so last.
+func TestConnectorNeverUp(t *testing.T) {
+	var all []Change // on the connector's goroutine, until Close has returned
+	enough := make(chan struct{})
+	c, err := Connect(filepath.Join(t.TempDir(), "s"), ConnectorOptions{Retry: time.Millisecond, OnChange: func(ch Change) {
+		if all = append(all, ch); len(all) == 3 {
+			close(enough)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-enough:
+	case <-time.After(10 * time.Second):
+		t.Error("it has not tried three times")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	for i, ch := range all {
+		if last := i == len(all)-1; last != (ch.Kind == Closed) || !last && (ch.Kind != Failed || !errors.Is(ch.Err, ErrUnreachable)) {
+			t.Errorf("change %d of %d: %+v", i, len(all), ch)
+		}
+	}
+	if _, err := c.Peer(); err != ErrClosed {
+		t.Errorf("afterwards: %v", err)
+	}
 }

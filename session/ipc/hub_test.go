@@ -43,12 +43,19 @@ func TestAckReply(t *testing.T) {
 		}
 		for _, p := range []*Peer{sa.peer, sb.peer} {
 			later := send(t, p, say("later", ""))
+			synctest.Wait()
+			select {
+			case <-later.Done():
+				t.Error("it is done before it was acknowledged")
+			default:
+			}
 			if r, err := p.Ask(t.Context(), say("value", "x")); err != nil || string(r.Payload) != "got x" || r.Format != FormatBytes {
 				t.Errorf("value: got %q, %v", r.Payload, err)
 			}
 			if r, err := p.Ask(t.Context(), say("nothing", "x")); err != nil || r.Payload != nil || r.Format != FormatNone {
 				t.Errorf("nothing: got %q, %v", r.Payload, err)
 			}
+			<-later.Done()
 			r, err := later.Wait(t.Context())
 			var v struct{ N int }
 			if err := errors.Join(err, r.Decode(&v)); err != nil || v.N != 1 {
