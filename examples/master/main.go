@@ -1,6 +1,6 @@
 // Master runs workers of its own program, hears what becomes of them, sends them
-// messages, asks them, and passes them connections: what a program does that is a
-// daemon of its own.
+// messages, asks them, tells all of them news, and passes them connections: what a
+// program does that is a daemon of its own.
 //
 //	go run ./examples/master
 package main
@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 
 	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/heddle-go/heddle/worker"
@@ -53,6 +54,10 @@ func work(ctx context.Context) error {
 				}
 			}
 			return nil
+		}),
+		worker.HandleMessage("", "news", func(ctx context.Context, m *ipc.Received) error {
+			// So the master sees that it has come.
+			return worker.Post(ctx, ipc.Message{Topic: "heard", Body: ipc.Raw(m.Format, m.Payload)})
 		}),
 		worker.HandleMessage("", "connection", func(ctx context.Context, m *ipc.Received) error {
 			files := m.TakeFiles()
@@ -110,6 +115,21 @@ func master(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	heard := make(chan string)
+	if err := e.HandleMessage("", "heard", func(ctx context.Context, from engine.WorkerInfo, m *ipc.Received) error {
+		var news string
+		if err := m.Decode(&news); err != nil {
+			return err
+		}
+		select {
+		case heard <- fmt.Sprintf("worker %d heard that %s", from.Index, news):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}); err != nil {
+		return err
+	}
 	back := make(chan net.Conn, 1)
 	if err := e.HandleMessage("", "connection", func(_ context.Context, from engine.WorkerInfo, m *ipc.Received) error {
 		files := m.TakeFiles()
@@ -160,7 +180,35 @@ func master(ctx context.Context, out io.Writer) (err error) {
 	}
 	fmt.Fprintln(out, "sums:", sums)
 
+	if err := broadcast(ctx, e, heard, out); err != nil {
+		return err
+	}
 	return pass(ctx, e, back, out)
+}
+
+// broadcast tells all workers something, and waits until each has heard it.
+func broadcast(ctx context.Context, e *engine.Engine, heard <-chan string, out io.Writer) error {
+	d, err := e.Post(ctx, engine.Selector{}, ipc.Message{Topic: "news", Body: ipc.JSON("the loom is free")})
+	if err != nil {
+		return err
+	}
+	if d.Sent < d.Chosen {
+		return fmt.Errorf("%d of %d workers did not get it: %v", d.Chosen-d.Sent, d.Chosen, d.Failed)
+	}
+	var lines []string
+	for range d.Sent {
+		select {
+		case line := <-heard:
+			lines = append(lines, line)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		fmt.Fprintln(out, line)
+	}
+	return nil
 }
 
 // pass gives worker 1 a connection that was accepted here, gets it back, and answers.

@@ -29,7 +29,8 @@ func TestMaster(t *testing.T) {
 	if err := master(ctx, &out); err != nil {
 		t.Fatal(err)
 	}
-	const want = "worker 0 greets the world\nsums: map[0:10 1:10]\nworker 1 was here\nand the master again\n"
+	const want = "worker 0 greets the world\nsums: map[0:10 1:10]\n" +
+		"worker 0 heard that the loom is free\nworker 1 heard that the loom is free\nworker 1 was here\nand the master again\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", &out, want)
 	}
