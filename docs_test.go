@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,10 +32,11 @@ func TestDrawings(t *testing.T) {
 }
 
 var (
-	promiseRow  = regexp.MustCompile(`(?m)^\| N(\d+)( \*)? \|(.*)\|$`)
-	namedTest   = regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)`")
-	namedScript = regexp.MustCompile("`([a-z0-9]+\\.txtar)`")
-	namedBench  = regexp.MustCompile("`go run \\./bench/lifecycle ([a-z]+)`")
+	promiseRow   = regexp.MustCompile(`(?m)^\| N(\d+)( \*)? \|(.*)\|$`)
+	namedTest    = regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)`")
+	namedExample = regexp.MustCompile("`([a-z0-9/]+)\\.(Example[A-Za-z0-9_]*)`")
+	namedScript  = regexp.MustCompile("`([a-z0-9]+\\.txtar)`")
+	namedBench   = regexp.MustCompile("`go run \\./bench/lifecycle ([a-z]+)`")
 )
 
 // TestPromises wants a row for each promise of Nodesockd that is not about
@@ -74,16 +76,7 @@ func TestPromises(t *testing.T) {
 	if rows != 22 {
 		t.Errorf("%d failures; the list has 22", rows)
 	}
-	for _, m := range namedTest.FindAllStringSubmatch(string(b), -1) {
-		if !hasTest(t, m[1], m[2]) {
-			t.Errorf("%s names %s.%s, which is not there", lifecyclePage, m[1], m[2])
-		}
-	}
-	for _, m := range namedScript.FindAllStringSubmatch(string(b), -1) {
-		if _, err := os.Stat(filepath.Join("cmd", "heddle", "testdata", m[1])); err != nil {
-			t.Errorf("%s: %v", lifecyclePage, err)
-		}
-	}
+	checkNames(t, lifecyclePage, string(b))
 	main, err := os.ReadFile("bench/lifecycle/main.go")
 	if err != nil {
 		t.Fatal(err)
@@ -154,9 +147,136 @@ func TestMessagingPromises(t *testing.T) {
 	for row := range seen {
 		t.Errorf("row %s: there is no such promise", row)
 	}
-	for _, m := range namedTest.FindAllStringSubmatch(string(b), -1) {
+	checkNames(t, page, string(b))
+}
+
+// oldWords is, for each section of the page on migrating, what has to be in it:
+// the methods, events and options of that system.
+var oldWords = map[string]string{
+	"clusterphone 1.0.1": `ns( handlers.cmd ack( sendTo( fd forceFd sendToMaster( acknowledged() ackd() within( ackTimeout clusterphone:online`,
+	"socket-ipc 0.4": `Server( socketFile server.listen() server.send( server.broadcast( server.close() listening connection connectionClose messageError
+		error message message.topic close closed Client( client.connect() client.send( client.close() retryDelay reconnectDelay connect reconnect
+		disconnect connectError transcoder createEncoder createDecoder socketEncoding EncodeError DecodeError BadClientError NoServerError SendAfterCloseError`,
+	"Nodesockd 2.0": `id shortId suspended resumed suspendMiddleware socketPath reportOnline() reportBroken( sendAppMessage( sendAppRequest( setRequestHandler(
+		message shutdown pid data errors self 1-3 send-msg send-req --workers --ipc --config NodesockdClient( run() terminate() IpcConnectionError getStatus() getConfig()
+		startWorkers() stopWorkers() restartWorkers() resumeWorkers() setWorkerCount( setStandbyCount( reloadConfig() terminateDaemon() app-msg
+		app-req resume online broken set-name detach send-app-msg send-app-req reply requestId done`,
+	"node-ipc 9": `ipc.serve( ipc.serveNet( ipc.connectTo( ipc.connectToNet( ipc.disconnect( ipc.of.id server.start() server.stop() server.on( server.emit(
+		server.broadcast( connect disconnect destroy socket.disconnected error data config.id config.appspace config.socketRoot config.networkHost
+		config.networkPort config.rawBuffer config.encoding config.delimiter config.maxConnections config.retry config.maxRetries
+		config.stopRetrying config.sync config.unlink config.readableAll config.writableAll config.silent config.logger config.interfaces config.tls`,
+}
+
+var (
+	section = regexp.MustCompile(`(?m)^## (.*)\n`)
+	quoted  = regexp.MustCompile("`([^`]+)`")
+	excerpt = regexp.MustCompile("(?s)from `([a-z_/]+\\.go)`|```go\n(.*?)```")
+)
+
+// TestMigrating wants on the page each word of the older systems, with a test that
+// exists, or the word why there is none; and its Go is of programs that run as tests.
+func TestMigrating(t *testing.T) {
+	const page = "docs/migrating.md"
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	titles := section.FindAllStringSubmatchIndex(text, -1)
+	if len(titles) != len(oldWords) {
+		t.Errorf("%d sections, want %d", len(titles), len(oldWords))
+	}
+	for i, m := range titles {
+		title, end := text[m[2]:m[3]], len(text)
+		if i+1 < len(titles) {
+			end = titles[i+1][0]
+		}
+		words, ok := oldWords[title]
+		if !ok {
+			t.Errorf("what is section %q?", title)
+		}
+		var there []string // what the first cells name
+		for line := range strings.Lines(text[m[1]:end]) {
+			cells := strings.Split(line, " | ")
+			if !strings.HasPrefix(line, "| ") || cells[0] == "| there" {
+				continue
+			}
+			if len(cells) != 3 {
+				t.Errorf("%s: a row of %d cells: %s", title, len(cells), line)
+			}
+			shown(t, title+": "+cells[0], line)
+			for _, q := range quoted.FindAllStringSubmatch(cells[0], -1) {
+				there = append(there, q[1])
+			}
+		}
+		for _, word := range strings.Fields(words) {
+			// A name with a parenthesis may have arguments; others are names of their own, or options in braces.
+			if !slices.ContainsFunc(there, func(s string) bool {
+				return s == word || strings.HasSuffix(word, "(") && strings.Contains(s, word) ||
+					strings.Contains(s, "{"+word+"}") || strings.HasPrefix(s, "nodesockd "+word+" ")
+			}) {
+				t.Errorf("%s: there is nothing about %s", title, word)
+			}
+		}
+	}
+	checkNames(t, page, text)
+	program := ""
+	for _, m := range excerpt.FindAllStringSubmatch(text, -1) {
+		if m[1] != "" {
+			b, err := os.ReadFile(m[1])
+			if err != nil {
+				t.Fatalf("%s: %v", page, err)
+			}
+			program = string(b)
+			continue
+		}
+		rest := program
+		for line := range strings.Lines(m[2]) {
+			_, after, ok := strings.Cut(rest, strings.TrimSpace(line)+"\n")
+			if !ok {
+				t.Errorf("%s: this is not in the program, or not in this order: %s", page, line)
+			}
+			rest = after
+		}
+	}
+}
+
+// checkNames wants the tests and scripts to exist that a page names.
+func checkNames(t *testing.T, page, text string) {
+	t.Helper()
+	for _, m := range namedTest.FindAllStringSubmatch(text, -1) {
 		if !hasTest(t, m[1], m[2]) {
 			t.Errorf("%s names %s.%s, which is not there", page, m[1], m[2])
 		}
 	}
+	for _, m := range namedScript.FindAllStringSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join("cmd", "heddle", "testdata", m[1])); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+	for _, m := range namedExample.FindAllStringSubmatch(text, -1) {
+		if !hasExample(t, m[1], m[2]) {
+			t.Errorf("%s names %s.%s, which is not there, or whose output is not checked", page, m[1], m[2])
+		}
+	}
+}
+
+// hasExample looks for an example, with its output, in the package at dir.
+func hasExample(t *testing.T, dir, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.FromSlash(dir), "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, body, _ := strings.Cut(string(b), "\nfunc "+name+"() {\n")
+		if body, _, _ = strings.Cut(body, "\n}\n"); strings.Contains(body, "\n\t// Output:") {
+			return true
+		}
+	}
+	return false
 }
