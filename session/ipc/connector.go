@@ -20,7 +20,7 @@ type ConnectorOptions struct {
 	ReconnectMax time.Duration // and at most: each time is drawn from between; default as ReconnectMin, or 1 s without both
 
 	// OnChange hears of every change, in order, on the Connector's goroutine: while
-	// it runs nothing else is tried.
+	// it runs nothing else is tried. Close waits for it, and so must not be called there.
 	OnChange func(Change)
 }
 
