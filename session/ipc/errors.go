@@ -36,7 +36,7 @@ var (
 	errCrowded   = errors.New("ipc: too many connections, and this one asked nothing")
 	errDeaf      = errors.New("ipc: peer does not read the answers to its heartbeats")
 	errLate      = fmt.Errorf("ipc: peer does not read its replies: %w", os.ErrDeadlineExceeded)
-	errJSON      = errors.New("ipc: JSON lines are not spoken yet")
+	errJSON      = errors.New("ipc: JSON lines are not spoken here")
 )
 
 // errFiles ends a request with more descriptors than a handler gets.

@@ -140,7 +140,13 @@ func (in *inbound) stop(err error) {
 
 // run handles the messages.
 func (in *inbound) run() {
-	for in.fill() {
+	returned := false
+	defer func() {
+		if !returned {
+			go in.run() // a handler has ended this goroutine by runtime.Goexit; ends as this one does
+		}
+	}()
+	for again := in.off < len(in.cur); again || in.fill(); again = false {
 		for {
 			w, n, err := nextRecord(in.cur[in.off:], in.p.hub.o.MaxMessage)
 			if err == errShort {
@@ -157,9 +163,7 @@ func (in *inbound) run() {
 				in.behind, in.behOff = nil, 0
 				break
 			}
-			in.handle(&w)
-			in.off += n
-			in.repay(int64(n))
+			in.handle(&w, n)
 		}
 	}
 	in.mu.Lock()
@@ -178,6 +182,7 @@ func (in *inbound) run() {
 	}
 	in.p.streams.Add(-1)
 	in.p.hub.running.Add(-1)
+	returned = true
 }
 
 // fill waits for more and gives back the credit of what was read; false at the end.
@@ -266,27 +271,32 @@ func (in *inbound) unclaimed(files []*os.File) {
 	}
 }
 
-// handle has one message handled and acknowledged.
-func (in *inbound) handle(w *record) {
+// handle has one message of n bytes handled and acknowledged, also if the handler ends
+// the goroutine.
+func (in *inbound) handle(w *record, n int) {
 	generic, own, topic := in.ns.find(w.topic)
 	r := &in.r
 	files := r.files
 	*r = Received{Namespace: in.ns.name, Topic: topic, Peer: in.p, Format: w.format, Payload: w.payload, in: in, seq: w.seq, files: files}
-	var err error
+	err := error(errExited)
+	defer func() {
+		in.unclaimed(r.files)
+		r.files = nil
+		switch {
+		case r.seq == 0 || r.settled:
+			if err != nil && !errors.As(err, new(panicError)) {
+				in.p.hub.trouble(in.p, fmt.Errorf("ipc: message: %s: %w", where(in.p.id, in.ns.name, topic, r.seq), err))
+			}
+		default:
+			_ = in.settle(r.seq, nil, err) // fails if the sender has gone
+		}
+		in.off += n
+		in.repay(int64(n))
+	}()
 	if generic == nil && own == nil {
 		err = refusal(heddle.CodeNoHandler, "unknown topic %.64q in namespace %q", topic, in.ns.name)
 	} else {
 		err = in.p.run(in.s.Context(), r, generic, own)
-	}
-	in.unclaimed(r.files)
-	r.files = nil
-	switch {
-	case r.seq == 0 || r.settled:
-		if err != nil && !errors.As(err, new(panicError)) {
-			in.p.hub.trouble(in.p, fmt.Errorf("ipc: message: %s: %w", where(in.p.id, in.ns.name, topic, r.seq), err))
-		}
-	default:
-		_ = in.settle(r.seq, nil, err) // fails if the sender has gone
 	}
 }
 
@@ -310,10 +320,16 @@ func (p *Peer) run(ctx context.Context, r *Received, generic, own MessageHandler
 
 // panicked logs a panic, or a Goexit, and is what the sender is told of it.
 func (p *Peer) panicked(what, ns, topic string, v any) error {
+	if v == nil {
+		v = "it called runtime.Goexit" // a panic's value is never nil
+	}
 	p.hub.log.Error("handler panicked", "what", what, "namespace", realName(ns), "topic", topic, "peer", p.id, "panic", v, "stack", string(debug.Stack()))
 	p.hub.trouble(p, fmt.Errorf("ipc: %s: the handler panicked: %v", where(p.id, ns, topic, 0), v))
 	return panicError{refusal(heddle.CodeException, "the handler panicked: %v", v)}
 }
+
+// errExited is what a handler fails with that calls runtime.Goexit.
+var errExited = panicError{refusal(heddle.CodeException, "the handler called runtime.Goexit")}
 
 // A panicError is of a handler that panicked, which was told where it happened.
 type panicError struct{ error }

@@ -140,7 +140,14 @@ func (j *jsonLink) parting(err error) error {
 
 // run takes the frames. It returns when the connection has ended or is being closed.
 func (j *jsonLink) run() {
+	returned := false
+	defer func() {
+		if !returned {
+			j.link.Abort(errExited) // by a handler; nobody reads on
+		}
+	}()
 	err := j.frames()
+	returned = true
 	j.mu.Lock()
 	j.ended, j.rx = true, nil
 	j.mu.Unlock()

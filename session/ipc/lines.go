@@ -112,22 +112,26 @@ func (u *lineUser) take(ctx context.Context, m *jsonwire.Message) {
 		return
 	}
 	if !l.Asks {
+		defer u.p.srv.left(u.p)
 		if _, err := u.run(ctx, l); err != nil {
 			u.p.srv.log.Warn("message failed", "type", short(heddle.Raw(l.Type)), "pid", u.p.pid, "err", err)
 		}
-		u.p.srv.left(u.p)
 		return
 	}
 	u.wg.Go(func() { // ends when the handler returns, whose context ends with the connection
-		last, err := u.run(ctx, l)
-		if err == nil {
-			err = u.last(l, last)
+		err := error(errExited)
+		defer func() { // also behind runtime.Goexit
+			if err != nil && ctx.Err() == nil {
+				_ = u.fail(l, err)
+			}
+			u.p.srv.left(u.p)
+			<-u.room
+		}()
+		last, failed := u.run(ctx, l)
+		if failed == nil {
+			failed = u.last(l, last)
 		}
-		if err != nil && ctx.Err() == nil {
-			_ = u.fail(l, err)
-		}
-		u.p.srv.left(u.p)
-		<-u.room
+		err = failed
 	})
 }
 

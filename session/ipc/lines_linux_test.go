@@ -116,6 +116,8 @@ func TestLines(t *testing.T) {
 			return nil, errors.Join(l.Reply(1), errors.New("boom"), errors.New("and é"))
 		case "panic":
 			panic("burnt")
+		case "exit":
+			runtime.Goexit()
 		case "chan":
 			return make(chan int), nil
 		case "big":
@@ -132,6 +134,7 @@ func TestLines(t *testing.T) {
 		{`{"data":[],"id":"3","type":"three","more":1}`, `{"type":"reply","requestId":"3","data":{"i":0}}` + "\n" + `{"type":"reply","requestId":"3","data":{"i":1}}` + "\n" + `{"type":"reply","requestId":"3","done":true,"data":"last"}`},
 		{`{"type":"midway","id":"4"}`, `{"type":"reply","requestId":"4","data":1}` + "\n" + `{"type":"reply","requestId":"4","errors":["boom","and é"]}`},
 		{`{"type":"panic","id":"5"}`, `{"type":"reply","requestId":"5","errors":["the handler panicked: burnt"]}`},
+		{`{"type":"exit","id":"5"}`, `{"type":"reply","requestId":"5","errors":["the handler called runtime.Goexit"]}`},
 		{`{"type":"chan","id":"6"}`, `{"type":"reply","requestId":"6","errors":["ipc: reply: json: unsupported type: chan int"]}`},
 		{`{"type":"big","id":"7"}`, `{"type":"reply","requestId":"7","errors":["session: head too large: a reply of 4194359 bytes, 4194304 may be"]}`},
 		{`{"type":"what\"","id":"8"}`, `{"type":"reply","requestId":"8","errors":["ipc: unknown type \"what\\\"\""]}`},

@@ -27,7 +27,7 @@ type outbound struct {
 	due   int64  // bytes of credit to be granted again
 
 	mu        sync.Mutex
-	mux       *session.Mux
+	mux       *session.Mux     // set once, before the first flush is scheduled
 	s         *session.Session // nil until there is something to send
 	retired   bool
 	ready     bool // the peer's namespace is
@@ -64,7 +64,10 @@ func newOutbound(p *Peer, ns string) *outbound {
 // begin gives the stream its channel, and says whether its namespace is ready.
 func (o *outbound) begin(mux *session.Mux, ready bool) {
 	o.mu.Lock()
-	o.mux, o.ready = mux, o.ready || ready
+	if o.mux == nil { // schedule reads it without mu
+		o.mux = mux
+	}
+	o.ready = o.ready || ready
 	if o.ready && o.age != nil {
 		o.age.Stop()
 		o.age = nil

@@ -104,7 +104,7 @@ func (p *Peer) ask(ctx context.Context, q *Query, m *Message, yield func(Reply, 
 	if err != nil {
 		return err
 	}
-	s, err := p.open(mux, m, data, files, deadline)
+	s, err := p.open(ctx, mux, m, data, files, deadline)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (p *Peer) channel(ctx context.Context, ns string, deadline time.Time) (*ses
 
 // open sends the request: descriptors first, then its record in as many chunks as
 // it takes.
-func (p *Peer) open(mux *session.Mux, m *Message, data []byte, files []*os.File, deadline time.Time) (*session.Session, error) {
+func (p *Peer) open(ctx context.Context, mux *session.Mux, m *Message, data []byte, files []*os.File, deadline time.Time) (*session.Session, error) {
 	r := record{topic: []byte(m.Topic), files: len(files), format: m.Body.format, payload: data}
 	buf := appendRecord(make([]byte, 0, recordMost+len(m.Topic)+len(data)), &r)
 	o := session.OpenOptions{Event: eventRequest + m.Namespace, Aside: true}
@@ -186,7 +186,8 @@ func (p *Peer) open(mux *session.Mux, m *Message, data []byte, files []*os.File,
 	if err != nil {
 		return nil, err
 	}
-	_ = s.SetWriteDeadline(deadline) // never fails
+	defer context.AfterFunc(ctx, func() { s.Cancel(context.Cause(ctx)) })() // it may wait for credit
+	_ = s.SetWriteDeadline(deadline)                                        // never fails
 	if len(files) > 0 {
 		err = s.SendFiles(files)
 	}

@@ -86,13 +86,16 @@ func (p *Peer) acceptRequest(s *session.Session, name string) error {
 		defer h.running.Add(-1)
 		defer p.streams.Add(-1)
 		defer h.requests.Add(-1)
-		err := p.answer(ns, s)
-		s.Discard()
-		if err != nil {
-			s.Abort(failure(err))
-			return
-		}
-		_ = s.Close() // fails only if the channel has ended, and with it the session
+		err := error(errExited)
+		defer func() { // also behind runtime.Goexit
+			s.Discard()
+			if err != nil {
+				s.Abort(failure(err))
+				return
+			}
+			_ = s.Close() // fails only if the channel has ended, and with it the session
+		}()
+		err = p.answer(ns, s)
 	}()
 	return nil
 }

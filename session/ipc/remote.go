@@ -322,6 +322,8 @@ func (h heard) OnMessage(s *session.Session, m session.Message) {
 
 func (heard) OnWritable(*session.Session)       {}
 func (heard) OnEnd(s *session.Session, _ error) { _ = s.Close() }
+
+// bad counts and tells what is no message of the peer.
 func (p *Peer) bad(ns string, data []byte, err error) {
 	p.hub.counters.bad.Add(1)
 	p.hub.trouble(p, &DataError{Peer: p.id, Namespace: ns, Data: append([]byte(nil), data[:min(len(data), 256)]...), Err: err})
