@@ -194,10 +194,9 @@ func (d *daemon) lineRequest(ctx context.Context, a *app, o *lineOrder) (any, er
 			continue
 		case ipc.AnswerReply:
 			var one said
-			if err := one.put(&got.Reply); err != nil {
-				return nil, err
-			}
-			if s.Data = one.Data; one.Base64 != nil {
+			if err := one.put(&got.Reply); err != nil { // its worker's fault alone
+				s.Errors = []string{err.Error()}
+			} else if s.Data = one.Data; one.Base64 != nil {
 				s.Data = marshal(one.Base64)
 			}
 			replied[s.ID] = true

@@ -207,7 +207,7 @@ func (s *said) print(out, talk io.Writer, asJSON bool) error {
 	case s.Data == nil:
 		_, err = fmt.Fprintf(out, "%s\n", who)
 	default:
-		_, err = fmt.Fprintf(out, "%s %s\n", who, s.Data)
+		_, err = fmt.Fprintf(out, "%s %s\n", who, plainJSON(s.Data))
 	}
 	return err
 }

@@ -84,6 +84,7 @@ func TestReplyLines(t *testing.T) {
 		{ipc.Reply{Format: ipc.FormatJSON, Payload: []byte("null")}, " null", `,"data":null`},
 		{ipc.Reply{Format: ipc.FormatJSON, Payload: []byte(`"<a>"`)}, ` "<a>"`, `,"data":"<a>"`},
 		{ipc.Reply{Format: ipc.FormatBytes, Payload: []byte("a\x1b[2Jb\n")}, ` "a\u001b[2Jb\n"`, `,"data":"a\u001b[2Jb\n"`},
+		{ipc.Reply{Format: ipc.FormatJSON, Payload: []byte("\"é\u009b2J\u202e\U000e0001\"")}, ` "é\u009b2J\u202e\udb40\udc01"`, ",\"data\":\"é\u009b2J\u202e\U000e0001\""},
 		{ipc.Reply{Format: ipc.FormatBytes, Payload: []byte{}}, ` ""`, `,"data":""`},
 		{ipc.Reply{Format: ipc.FormatBytes, Payload: []byte{0xff}}, " base64:/w==", `,"base64":"/w=="`},
 	} {

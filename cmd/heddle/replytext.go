@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/heddle-go/heddle/codec/value"
@@ -81,6 +82,22 @@ func jsonOf(v any) any {
 		return map[string]any{"type": v.Type, "base64": base64.StdEncoding.EncodeToString(v.Data)}
 	}
 	return v
+}
+
+// plainJSON is JSON for a terminal: what would move its cursor, or turn the text around,
+// stands there escaped. That can only be within strings.
+func plainJSON(p []byte) []byte {
+	b := make([]byte, 0, len(p))
+	for _, r := range string(p) {
+		if unicode.IsPrint(r) {
+			b = utf8.AppendRune(b, r)
+			continue
+		}
+		for _, u := range utf16.AppendRune(nil, r) {
+			b = fmt.Appendf(b, `\u%04x`, u)
+		}
+	}
+	return b
 }
 
 // plainText is a worker's text for a terminal: on one line, and without what would

@@ -69,7 +69,8 @@ is it, 4 no daemon, 6 some did not answer in time and no other failed.`,
 func (t *talking) ask(ctx context.Context, cmd *cobra.Command, daemon *ipc.Peer, q ipc.Query) error {
 	out, talk := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	chosen, failed, late := 0, 0, 0
-	replies := make(map[string]int) // of workers that have not ended, by id
+	replies := make(map[string]int)     // of workers that have not ended, by id
+	spoilt := make(map[string]struct{}) // those one of whose replies is none
 	for a, err := range daemon.RequestTo(ctx, t.to(), q) {
 		if err != nil {
 			return err
@@ -81,8 +82,9 @@ func (t *talking) ask(ctx context.Context, cmd *cobra.Command, daemon *ipc.Peer,
 			continue
 		case ipc.AnswerReply:
 			replies[s.ID]++
-			if err := s.put(&a.Reply); err != nil {
-				return err
+			if err := s.put(&a.Reply); err != nil { // its worker's fault alone
+				s.failed(err)
+				spoilt[s.ID] = struct{}{}
 			}
 		case ipc.AnswerEnd:
 			if n := replies[s.ID]; n == 0 && !t.asJSON {
@@ -94,6 +96,7 @@ func (t *talking) ask(ctx context.Context, cmd *cobra.Command, daemon *ipc.Peer,
 			continue
 		case ipc.AnswerFailed:
 			delete(replies, s.ID)
+			delete(spoilt, s.ID)
 			failed++
 			if s.failed(a.Err); s.Error.Timeout {
 				late++
@@ -103,6 +106,7 @@ func (t *talking) ask(ctx context.Context, cmd *cobra.Command, daemon *ipc.Peer,
 			return err
 		}
 	}
+	failed += len(spoilt)
 	switch {
 	case chosen == 0:
 		return t.nobody()
