@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/heddle-go/heddle/codec/value"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/session/ipc"
 )
@@ -35,21 +34,9 @@ func newTalk(l *Launch) *talk {
 // hub is made when it is first needed: the program may have set its logger by then.
 func (t *talk) hub() *ipc.Hub {
 	t.once.Do(func() {
-		t.made = ipc.NewHub(ipc.HubOptions{
-			Announce: true, Logger: slog.Default(),
-			Values: ipc.Values{Append: value.Append, Decode: decodeValue},
-		})
+		t.made = ipc.NewHub(ipc.HubOptions{Announce: true, Logger: slog.Default()})
 	})
 	return t.made
-}
-
-// decodeValue is how a Go value is read that is a whole payload.
-func decodeValue(p []byte, v any) error {
-	rest, err := value.Decode(p, v, value.Limits{})
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("worker: %d bytes behind a value", len(rest))
-	}
-	return err
 }
 
 // engine is the peer that what is said now goes to; before the worker is connected it

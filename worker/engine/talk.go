@@ -9,7 +9,6 @@ import (
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
-	"github.com/heddle-go/heddle/codec/value"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/session/ipc"
 )
@@ -49,18 +48,7 @@ type WorkerEvent struct {
 }
 
 // newHub makes the hub of an engine that was given none.
-func (e *Engine) newHub() *ipc.Hub {
-	return ipc.NewHub(ipc.HubOptions{Logger: e.log, Values: ipc.Values{Append: value.Append, Decode: decodeValue}})
-}
-
-// decodeValue is how a Go value is read that is a whole payload.
-func decodeValue(p []byte, v any) error {
-	rest, err := value.Decode(p, v, value.Limits{})
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("engine: %d bytes behind a value", len(rest))
-	}
-	return err
-}
+func (e *Engine) newHub() *ipc.Hub { return ipc.NewHub(ipc.HubOptions{Logger: e.log}) }
 
 // Hub is where messages and requests of the workers arrive, and where each worker is a
 // peer whose id is the worker's, from its start to its death.
