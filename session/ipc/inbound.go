@@ -148,7 +148,7 @@ func (in *inbound) run() {
 	}()
 	for again := in.off < len(in.cur); again || in.fill(); again = false {
 		for {
-			w, n, err := nextRecord(in.cur[in.off:], in.p.hub.o.MaxMessage)
+			w, n, err := nextRecord(in.cur[in.off:], in.p.hub.most(in.ns.name))
 			if err == errShort {
 				in.need = n
 				break

@@ -80,6 +80,9 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 		m.Topic = topic
 		return nil, p.overWire(ctx, m, data, acked)
 	}
+	if len(data) > p.hub.o.MaxMessage {
+		return nil, fmt.Errorf("%w: a payload of %d bytes, %d may be", ErrTooLarge, len(data), p.hub.o.MaxMessage)
+	}
 	data = m.routed(data)
 	files, err := p.duplicate(m)
 	if err != nil {
@@ -128,7 +131,7 @@ func (m *Message) defaults() {
 func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadline time.Time) error {
 	m.defaults()
 	switch {
-	case len(data) > p.hub.o.MaxMessage:
+	case len(data) > p.hub.most(m.Namespace):
 		return fmt.Errorf("%w: a payload of %d bytes, %d may be", ErrTooLarge, len(data), p.hub.o.MaxMessage)
 	case len(m.Topic) > MaxName:
 		return fmt.Errorf("%w: a topic of %d bytes", ErrName, len(m.Topic))

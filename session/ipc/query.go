@@ -23,7 +23,8 @@ type Query struct {
 	Gap        time.Duration // from one reply to the next, or the end; likewise
 	QueueFiles bool          // descriptors may wait for a peer that is not ready
 
-	route []byte // as in Message
+	route   []byte // as in Message
+	answers bool   // its replies are a router's
 }
 
 // Call asks and returns the one reply, zero if there was none; ErrReplies if there
@@ -88,9 +89,10 @@ func (p *Peer) ask(ctx context.Context, q *Query, m *Message, yield func(Reply, 
 	if m.Namespace[0] == 0 {
 		return fmt.Errorf("%w: %.64q", ErrName, m.Namespace)
 	}
-	if data = m.routed(data); len(data) > p.hub.o.MaxMessage {
+	if len(data) > p.hub.o.MaxMessage {
 		return ErrTooLarge
 	}
+	data = m.routed(data)
 	if len(m.Files) > 0 && !q.QueueFiles && !p.Ready(realName(m.Namespace)) {
 		return ErrNotReady
 	}
@@ -111,7 +113,11 @@ func (p *Peer) ask(ctx context.Context, q *Query, m *Message, yield func(Reply, 
 	defer s.Discard()
 	defer context.AfterFunc(ctx, func() { s.Cancel(context.Cause(ctx)) })()
 	_ = s.SetReadDeadline(deadline) // never fails
-	err = p.replies(s, gap, yield)
+	most := p.hub.o.MaxMessage
+	if q.answers {
+		most += mostPrefix
+	}
+	err = p.replies(s, gap, most, yield)
 	switch err {
 	case nil, io.EOF:
 		return nil
@@ -205,8 +211,8 @@ func (p *Peer) open(ctx context.Context, mux *session.Mux, m *Message, data []by
 	return s, nil
 }
 
-// replies yields what comes on s; io.EOF at the end.
-func (p *Peer) replies(s *session.Session, gap time.Duration, yield func(Reply, error) bool) error {
+// replies yields what comes on s, of at most most bytes each; io.EOF at the end.
+func (p *Peer) replies(s *session.Session, gap time.Duration, most int, yield func(Reply, error) bool) error {
 	var part []byte
 	for {
 		m, err := s.Recv()
@@ -226,7 +232,7 @@ func (p *Peer) replies(s *session.Session, gap time.Duration, yield func(Reply, 
 			b = part
 		}
 		for len(b) > 0 {
-			f, payload, n, err := nextReply(b, p.hub.o.MaxMessage)
+			f, payload, n, err := nextReply(b, most)
 			if err == errShort {
 				break
 			}

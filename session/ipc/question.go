@@ -49,11 +49,11 @@ func (q *Question) Reply(b Body) error {
 	if err != nil {
 		return err
 	}
-	return q.write(b.format, data)
+	return q.write(b.format, data, q.Peer.hub.o.MaxMessage)
 }
 
-func (q *Question) write(f Format, data []byte) (err error) {
-	if len(data) > q.Peer.hub.o.MaxMessage {
+func (q *Question) write(f Format, data []byte, most int) (err error) {
+	if len(data) > most {
 		return ErrTooLarge
 	}
 	if q.s == nil {
@@ -125,7 +125,7 @@ func (p *Peer) answer(ns *Namespace, s *session.Session) error {
 			continue
 		}
 		buf = append(buf, m.Data...)
-		if w, _, err = nextRecord(buf, p.hub.o.MaxMessage); err == nil {
+		if w, _, err = nextRecord(buf, p.hub.most(ns.name)); err == nil {
 			break
 		}
 		if err != errShort {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/session"
 )
 
 // This file is how a peer reaches others by way of a hub that has a Router. On the
@@ -139,7 +140,7 @@ func (p *Peer) RequestTo(ctx context.Context, selector string, q Query) iter.Seq
 			yield(Answer{}, err)
 			return
 		}
-		q.route = m.route
+		q.route, q.answers = m.route, true
 		// The router sees to the limits; it has a little longer.
 		long := max(limitOf(q.First, p.hub.o.FirstReply), limitOf(q.Gap, p.hub.o.ReplyGap)) + routerGrace
 		q.First, q.Gap = long, long
@@ -201,6 +202,18 @@ func (m *Message) to(selector string, first, gap time.Duration) error {
 	b := appendRaw([]byte{0x93}, []byte(selector))
 	m.route = appendUint(appendUint(b, ms(first)), ms(gap))
 	return nil
+}
+
+// mostPrefix is how many bytes may stand before a payload that goes by way of others, or
+// comes from them: they are not counted against its limit.
+const mostPrefix = 2 * MaxSelector
+
+// most is how many bytes a payload of a namespace may have on the wire.
+func (h *Hub) most(ns string) int {
+	if ns != "" && ns[0] == 0 {
+		return h.o.MaxMessage + mostPrefix
+	}
+	return h.o.MaxMessage
 }
 
 // routed gives a message that goes by way of others, or on behalf of them, the
@@ -332,17 +345,14 @@ func (q *Question) Answer(a Answer) error {
 	case AnswerFailed:
 		category, code, text := told(a.Err)
 		b = appendInt(append(b, 0x93), category)
-		b = appendRaw(appendInt(b, code), []byte(text[:min(len(text), mostText)]))
+		b = appendRaw(appendInt(b, code), clip(text))
 	}
 	q.head = b
 	if cap(q.head) > keepBuffer {
 		q.head = nil
 	}
-	return q.write(FormatBytes, b)
+	return q.write(FormatBytes, b, q.Peer.hub.o.MaxMessage+mostPrefix)
 }
-
-// mostText is how many bytes of an error's text are passed on.
-const mostText = 4096
 
 func readAnswer(r *Reply, ns, topic string) (a Answer, err error) {
 	c := cursor{p: r.Payload, limit: MaxName}
@@ -364,7 +374,7 @@ func readAnswer(r *Reply, ns, topic string) (a Answer, err error) {
 	case a.Kind == AnswerFailed:
 		c.array(3)
 		e := &RemoteError{Peer: a.From.ID, Namespace: ns, Topic: topic, Category: c.int(), Code: c.int()}
-		e.Msg = string(c.raw(mostText))
+		e.Msg = string(c.raw(session.MaxText))
 		a.Err = e
 	}
 	if c.err != nil {

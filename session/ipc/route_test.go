@@ -131,6 +131,43 @@ func TestRouter(t *testing.T) {
 	})
 }
 
+// What fits to one fits by way of others, both ways: nobody's longest reply ends the
+// request of all.
+func TestRoutedLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		_, _, b, peer, _ := switchboard(t, nil)
+		longest := make([]byte, b.o.MaxMessage)
+		got := make(chan int, 1)
+		b.Default().Handle("t", func(_ context.Context, m *Received) error { got <- len(m.Payload); return nil })
+		b.Default().HandleRequest("t", func(_ context.Context, q *Question) error { return q.Reply(Bytes(q.Payload)) })
+		if _, err := peer.SendTo(ctx, "b", Message{Topic: "t", Body: Bytes(longest)}); err != nil {
+			t.Error(err)
+		} else if n := <-got; n != len(longest) {
+			t.Errorf("%d bytes came", n)
+		}
+		n := 0
+		for a, err := range peer.RequestTo(ctx, "b", Query{Topic: "t", Body: Bytes(longest)}) {
+			if err != nil || a.Err != nil {
+				t.Error(err, a.Err)
+			}
+			n += len(a.Reply.Payload)
+		}
+		if n != len(longest) {
+			t.Errorf("%d bytes came back", n)
+		}
+		long := Bytes(append(longest, 0))
+		if err := peer.PostTo(ctx, "b", Message{Topic: "t", Body: long}); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("one byte more: %v", err)
+		}
+		for _, err := range peer.RequestTo(ctx, "b", Query{Topic: "t", Body: long}) {
+			if !errors.Is(err, ErrTooLarge) {
+				t.Errorf("one byte more to ask: %v", err)
+			}
+		}
+	})
+}
+
 // Who is not believed cannot speak for others, and a hub without a router sends
 // nothing on.
 func TestNoRouter(t *testing.T) {

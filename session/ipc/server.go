@@ -149,10 +149,7 @@ func (s *Server) ListenTCP(l *loop.Loop, addr string, anywhere bool) error {
 	if ip := net.ParseIP(host); !anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("ipc: listen: %s is no loopback address, and nobody would be asked who he is: %w", addr, os.ErrPermission)
 	}
-	return s.listen(l, "tcp", addr, func(c *loop.Conn) loop.Handler {
-		p := s.newPeer(c, nil)
-		return p
-	})
+	return s.listen(l, "tcp", addr, func(c *loop.Conn) loop.Handler { return s.newPeer(c, nil) })
 }
 
 func (s *Server) listen(l *loop.Loop, network, addr string, accept func(*loop.Conn) loop.Handler) error {
