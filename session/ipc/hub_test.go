@@ -362,6 +362,25 @@ func TestDoubleAck(t *testing.T) {
 	})
 }
 
+// A reply that cannot be sent acknowledges nothing: another one may.
+func TestAckerTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := NewHub(HubOptions{}), NewHub(HubOptions{})
+		sa, _ := join(t, here, there)
+		there.Default().Handle("t", func(_ context.Context, r *Received) error {
+			a := r.Later()
+			if err := a.Reply(JSON(func() {})); err == nil || err == ErrAcked {
+				t.Errorf("a func as JSON: %v", err)
+			}
+			return a.Fail(errors.New("in words"))
+		})
+		var e *RemoteError
+		if _, err := sa.peer.Ask(t.Context(), say("t", "")); !errors.As(err, &e) || e.Msg != "in words" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // C17: an unknown namespace and an unknown topic are two errors.
 func TestUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -111,5 +111,9 @@ func (a *Acker) settle(b *Body, err error) error {
 	if a.seq == 0 {
 		return nil
 	}
-	return a.in.settle(a.seq, b, err)
+	failed := a.in.settle(a.seq, b, err)
+	if failed != nil && !errors.Is(failed, ErrPeerDied) {
+		a.settled = false // as in Received.Reply
+	}
+	return failed
 }
