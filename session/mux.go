@@ -454,7 +454,10 @@ func (m *Mux) orphan(sid uint64) error {
 // waitRoom has s woken once the outbox is below its low-water mark.
 func (m *Mux) waitRoom(s *Session) {
 	m.mu.Lock()
-	m.waiting = append(m.waiting, s)
+	if !s.roomless { // a handler may try again and again
+		s.roomless = true
+		m.waiting = append(m.waiting, s)
+	}
 	m.mu.Unlock()
 	if m.link.Queued() < HighWater {
 		// It drained in between, and OnDrain may not come again. An error
@@ -468,6 +471,9 @@ func (m *Mux) wakeRoom() {
 	m.mu.Lock()
 	waiting := m.waiting
 	m.waiting = nil
+	for _, s := range waiting {
+		s.roomless = false
+	}
 	m.mu.Unlock()
 	for _, s := range waiting {
 		s.wakeWriter()

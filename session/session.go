@@ -76,6 +76,7 @@ type Session struct {
 	opened    int64 // and behind all that went with it
 	accepted  bool  // lost after the kernel had taken the invoke
 	listed    bool  // in the Mux's finished; guarded by the Mux's mu
+	roomless  bool  // in the Mux's waiting; likewise
 	scratch   [96]byte
 
 	ctx sessionContext
