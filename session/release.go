@@ -71,7 +71,7 @@ func (s *Session) reset() {
 	s.reader, s.writer = waiter{}, waiter{}
 	s.credit, s.window, s.most, s.given, s.rxHead, s.txHead, s.discard, s.skipChoke, s.canceled = 0, 0, 0, 0, false, false, false, false, nil
 	s.owed, s.inBudget, s.lost, s.over, s.wanting, s.charged = 0, false, 0, false, false, 0
-	s.invoked, s.opened, s.accepted, s.listed = 0, 0, false, false
+	s.invoked, s.opened, s.accepted, s.listed, s.roomless = 0, 0, false, false, false
 	s.ctx.reset()
 }
 
