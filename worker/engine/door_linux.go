@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	dice "math/rand/v2"
 	"net"
 	"os"
@@ -145,11 +146,11 @@ var hasSix = sync.OnceValue(func() bool {
 // free only until somebody takes it, so these are none that the kernel gives to
 // who asks for any (ip(7), ip_local_port_range), and no two processes of ours are
 // told of the same.
-var ports = portTable{taken: make(map[int]bool)}
+var ports = portTable{taken: make(map[int]io.Closer)}
 
 type portTable struct {
 	mu    sync.Mutex
-	taken map[int]bool
+	taken map[int]io.Closer // each with what shows other engines of this machine that it is
 }
 
 const (
@@ -164,18 +165,39 @@ func (t *portTable) take() (int, error) {
 	from, to := portRange()
 	for range portTrials {
 		port := from + dice.IntN(to-from)
-		if !t.taken[port] && isFree(port) {
-			t.taken[port] = true
+		if t.reserve(port) {
 			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("engine: no TCP port from %d to %d is free for a worker's PORT", from, to-1)
 }
 
+// reserve takes a port if it is free. Between that and the program's own bind another
+// engine could find the same: a socket of a name in the abstract space keeps it off,
+// and is gone with the process whatever ends that. Needs t.mu.
+func (t *portTable) reserve(port int) bool {
+	if t.taken[port] != nil {
+		return false
+	}
+	mark, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: fmt.Sprintf("@heddle/port/%d", port)})
+	if err != nil {
+		return false
+	}
+	if !isFree(port) {
+		_ = mark.Close()
+		return false
+	}
+	t.taken[port] = mark
+	return true
+}
+
 func (t *portTable) give(port int) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if mark := t.taken[port]; mark != nil {
+		_ = mark.Close()
+	}
 	delete(t.taken, port)
-	t.mu.Unlock()
 }
 
 // portRange is where ports are looked for: below those that the kernel gives, or

@@ -376,7 +376,7 @@ func playPlainEngine() {
 // TestPlainPorts: no two processes are told of one port, and none that the kernel
 // gives to who asks for any.
 func TestPlainPorts(t *testing.T) {
-	table := portTable{taken: make(map[int]bool)}
+	table := portTable{taken: make(map[int]io.Closer)}
 	seen := make(map[int]bool)
 	from, to := portRange()
 	for range 300 {
@@ -389,8 +389,15 @@ func TestPlainPorts(t *testing.T) {
 		}
 		seen[p] = true
 	}
+	other := portTable{taken: make(map[int]io.Closer)} // another process has one of its own
 	for p := range seen {
+		if other.reserve(p) {
+			t.Fatalf("port %d is taken twice", p)
+		}
 		table.give(p)
+		if other.reserve(p) { // unless somebody else was faster
+			other.give(p)
+		}
 	}
 	if len(table.taken) > 0 {
 		t.Error(table.taken)
