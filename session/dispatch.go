@@ -101,11 +101,37 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 	if err == nil {
 		return nil
 	}
+	_, _, text := s.words(err)
 	m.refuse(s, err)
-	if m.link.Queued() >= HighWater {
+	if m.refusals.wait(m.link, int64(len(text))+refusalCost) >= HighWater {
 		return errDeaf
 	}
 	return nil
+}
+
+// refusalCost is about what a refusal costs in the outbox beside its text.
+const refusalCost = 32
+
+// refusals count the bytes of refusals that wait in the outbox: what else is there,
+// such as answers, says nothing against the peer.
+type refusals struct {
+	mark        int64 // of the data lane; the older ones end before it
+	older, late int64 // bytes
+}
+
+// wait counts a refusal of n bytes that was just queued, and returns how many bytes
+// of them wait, or a little more.
+func (r *refusals) wait(link Link, n int64) int64 {
+	queued, written := int64(link.Queued()), link.Written()
+	switch {
+	case queued < HighWater:
+		*r = refusals{} // then they are no danger
+		return 0
+	case written >= r.mark:
+		r.older, r.late, r.mark = r.late, 0, written+queued
+	}
+	r.late += n
+	return r.older + r.late
 }
 
 // refuse ends a session that was opened but will not be served.

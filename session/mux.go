@@ -101,6 +101,7 @@ type Mux struct {
 	owner    loop.Owner
 	sessions map[uint64]*Session // by id; absent once both directions ended
 	events   map[string]string   // names seen, so that each is allocated once
+	refusals refusals            // that wait in the outbox
 
 	active   atomic.Int64 // sessions open, of either side
 	load     atomic.Int64 // of those, the ones that we opened

@@ -306,6 +306,45 @@ func TestOpensWithoutReading(t *testing.T) {
 	}
 }
 
+// Answers that fill the outbox are no refusals: a session that is refused behind
+// them is refused alone.
+func TestRefusedBehindAnswers(t *testing.T) {
+	accepted := make(chan *session.Session, 8)
+	o := session.Options{ChannelOptions: channels["heddle"], MaxSessions: 8}
+	o.Dialed = true
+	o.Accept = func(s *session.Session) error { accepted <- s; return nil }
+	a, b := sessiontest.Pipe(t)
+	m := session.NewMux(a, o)
+	raw := &rawEnd{end: b}
+	raw.cond = sync.NewCond(&raw.mu)
+	a.Stall(true)
+	a.Start(m)
+	b.Start(raw)
+	for i := uint64(1); i <= 8; i++ {
+		raw.Write(codec.AppendInvoke(nil, heddle.V1, 2*i, "x", -1))
+	}
+	for range 8 { // heads cost no credit
+		if s := <-accepted; m.Link().Queued() < session.HighWater {
+			if err := s.WriteChunk(make([]byte, session.MaxHead/2)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := m.Link().Queued(); n < session.HighWater {
+		t.Fatalf("%d bytes are queued, which is not full", n)
+	}
+	const more = 1000
+	for i := uint64(9); i < 9+more; i++ {
+		raw.Write(codec.AppendInvoke(nil, heddle.V1, 2*i, "x", -1))
+	}
+	for m.Counters().Refused < more && m.Drain(nil) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := m.Drain(nil); err != nil {
+		t.Fatalf("after %d refusals: %v", m.Counters().Refused, err)
+	}
+}
+
 // Toward a peer that has not ended its own direction, the handler's context
 // ends when the session has been answered and given up.
 func TestDiscardEndsTheContext(t *testing.T) {
