@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,11 @@ type HubOptions struct {
 	MaxMessage    int           // bytes of a payload, either way; default 4 MiB
 	QueueMessages int           // messages that wait for one peer in one namespace; default 1024
 	QueueBytes    int           // and bytes; default 1 MiB; a larger message waits for an empty queue
+	PeerMessages  int           // messages that wait for one peer, over all namespaces; default 8 times QueueMessages
+	PeerBytes     int           // and bytes; default 8 times QueueBytes, or 2 times MaxMessage if that is more
+	PeerSpaces    int           // namespaces that messages to one peer are in; default 1024; beyond: ErrQueueFull
+	PeerFiles     int           // descriptors on their way to one peer, not yet acknowledged; default 64, at least MaxFiles
+	HubFiles      int           // and to all peers; default 512, at least MaxFiles
 	QueueAge      time.Duration // how long a message waits for a peer that is not ready; default 30 s
 	MaxRequests   int           // requests answered at once, over all peers; default 256
 
@@ -44,6 +50,12 @@ func (o HubOptions) withDefaults() HubOptions {
 	setDefault(&o.MaxMessage, 4<<20)
 	setDefault(&o.QueueMessages, 1024)
 	setDefault(&o.QueueBytes, 1<<20)
+	setDefault(&o.PeerMessages, 8*min(o.QueueMessages, math.MaxInt/8))
+	setDefault(&o.PeerBytes, max(8*min(o.QueueBytes, math.MaxInt/8), 2*min(o.MaxMessage, math.MaxInt/2)))
+	setDefault(&o.PeerSpaces, mostReady)
+	setDefault(&o.PeerFiles, 64)
+	setDefault(&o.HubFiles, 512)
+	o.PeerFiles, o.HubFiles = max(o.PeerFiles, MaxFiles), max(o.HubFiles, MaxFiles)
 	setDefault(&o.QueueAge, 30*time.Second)
 	setDefault(&o.MaxRequests, 256)
 	o.Values = o.Values.withDefaults(o.MaxMessage)
@@ -84,6 +96,7 @@ type HubCounters struct {
 	BadData    uint64 // streams that were ended because of what they carried
 	Troubles   uint64 // all events of that kind
 	DroppedFor uint64 // peers dropped because they read too slowly for a Broadcast
+	Full       uint64 // messages that got ErrQueueFull
 }
 
 // A Hub is where messages and requests of any number of peers arrive: it has their
@@ -94,10 +107,12 @@ type Hub struct {
 	o   HubOptions
 	log *slog.Logger
 
-	counters struct{ late, unclaimed, expired, lost, bad, troubles, slow atomic.Uint64 }
+	counters struct{ late, unclaimed, expired, lost, bad, troubles, slow, full atomic.Uint64 }
 	running  atomic.Int64 // goroutines of handlers: streams and requests
 	requests atomic.Int64 // of those, requests
 	said     atomic.Int64 // when a trouble was logged last, in ns
+
+	files allowance // descriptors on their way
 
 	router atomic.Pointer[Router]
 
@@ -119,7 +134,7 @@ func NewHub(o HubOptions) *Hub {
 // Counters returns what the hub has seen.
 func (h *Hub) Counters() HubCounters {
 	c := &h.counters
-	return HubCounters{c.late.Load(), c.unclaimed.Load(), c.expired.Load(), c.lost.Load(), c.bad.Load(), c.troubles.Load(), c.slow.Load()}
+	return HubCounters{c.late.Load(), c.unclaimed.Load(), c.expired.Load(), c.lost.Load(), c.bad.Load(), c.troubles.Load(), c.slow.Load(), c.full.Load()}
 }
 
 // Attach makes a peer of the other end of mux, on which the extensions are agreed.

@@ -84,24 +84,30 @@ func (p *Peer) send(ctx context.Context, m *Message, acked bool) (*Ack, error) {
 		return nil, fmt.Errorf("%w: a payload of %d bytes, %d may be", ErrTooLarge, len(data), p.hub.o.MaxMessage)
 	}
 	data = m.routed(data)
+	var deadline time.Time
+	if d := p.ackTimeout(m); acked && d > 0 {
+		deadline = time.Now().Add(d)
+	}
+	held, err := p.takeFiles(ctx, m, deadline)
+	if err != nil {
+		return nil, err
+	}
 	files, err := p.duplicate(m)
 	if err != nil {
+		p.giveFiles(held)
 		return nil, err
 	}
 	var a *Ack
 	switch {
 	case acked:
-		a = &Ack{p: p, ns: m.Namespace, topic: m.Topic, done: make(chan struct{}), files: files, passes: len(files) > 0}
+		a = &Ack{p: p, ns: m.Namespace, topic: m.Topic, done: make(chan struct{}), files: files, held: held, passes: len(files) > 0}
 	case len(files) > 0:
 		// It is acknowledged too: so is known how many descriptors wait there.
-		a = &Ack{p: p, ns: m.Namespace, topic: m.Topic, files: files, passes: true}
-	}
-	var deadline time.Time
-	if d := p.ackTimeout(m); acked && d > 0 {
-		deadline = time.Now().Add(d)
+		a = &Ack{p: p, ns: m.Namespace, topic: m.Topic, files: files, held: held, passes: true}
 	}
 	if err := p.queue(ctx, m, data, a, deadline); err != nil {
 		closeFiles(files)
+		p.giveFiles(held)
 		return nil, err
 	}
 	if !deadline.IsZero() {
@@ -151,6 +157,7 @@ func (p *Peer) queue(ctx context.Context, m *Message, data []byte, a *Ack, deadl
 		case room == nil:
 			return err
 		case m.NoWait:
+			p.hub.counters.full.Add(1)
 			return ErrQueueFull
 		case late == nil && !deadline.IsZero():
 			t := time.NewTimer(time.Until(deadline))
@@ -182,6 +189,7 @@ type Ack struct {
 	// Guarded by o.mu until done is closed.
 	timer *time.Timer
 	files []*os.File // still to be sent
+	held  int        // what they have of the allowances
 	reply Reply
 	err   error
 }
@@ -225,7 +233,8 @@ func (a *Ack) expire() {
 // finishLocked says what became of the message. Needs o.mu.
 func (a *Ack) finishLocked(r Reply, err error) {
 	closeFiles(a.files)
-	a.files = nil
+	a.p.giveFiles(a.held)
+	a.files, a.held = nil, 0
 	if a.timer != nil {
 		a.timer.Stop()
 	}

@@ -40,12 +40,14 @@ type outbound struct {
 	first     int    // of recs, the first that the session has not taken whole
 	seq       uint64 // of the last message that asked
 	pending   map[uint64]*Ack
-	passing   map[uint64]struct{} // messages with descriptors that are not acknowledged
-	passers   int                 // queued messages with descriptors
-	room      chan struct{}       // closed when half the queue is free; nil if nobody waits
-	drained   chan struct{}       // closed when the queue is empty; nil if nobody waits
-	troubles  []error             // to be told once mu is free
-	age       *time.Timer         // runs while messages wait for the peer to be ready
+	passing   map[uint64]int // descriptors of messages that left and are not acknowledged
+	passers   int            // queued messages with descriptors
+	messages  int            // of the peer's allowance that the queue has taken
+	bytes     int            // likewise
+	room      chan struct{}  // closed when half the queue is free; nil if nobody waits
+	drained   chan struct{}  // closed when the queue is empty; nil if nobody waits
+	troubles  []error        // to be told once mu is free
+	age       *time.Timer    // runs while messages wait for the peer to be ready
 }
 
 // A rec is a queued message: where it ends in the stream, and who waits for it.
@@ -56,7 +58,7 @@ type rec struct {
 }
 
 func newOutbound(p *Peer, ns string) *outbound {
-	o := &outbound{p: p, ns: ns, pending: make(map[uint64]*Ack), passing: make(map[uint64]struct{})}
+	o := &outbound{p: p, ns: ns, pending: make(map[uint64]*Ack), passing: make(map[uint64]int)}
 	o.flushFn = o.flush
 	return o
 }
@@ -113,6 +115,10 @@ func (o *outbound) add(m *Message, data []byte, a *Ack) (wait <-chan struct{}, e
 		o.mu.Unlock()
 		return wait, nil
 	}
+	if wait = o.takeLocked(size); wait != nil {
+		o.mu.Unlock()
+		return wait, nil
+	}
 	r := record{topic: o.topic(m.Topic), format: m.Body.format, payload: data}
 	e := rec{ack: a}
 	if a != nil {
@@ -136,6 +142,7 @@ func (o *outbound) add(m *Message, data []byte, a *Ack) (wait <-chan struct{}, e
 	o.buf = appendRecord(o.buf, &r)
 	e.end = o.base + int64(len(o.buf))
 	o.recs = append(o.recs, e)
+	o.giveLocked()
 	kick := o.kickLocked()
 	o.mu.Unlock()
 	o.schedule(kick)
@@ -164,6 +171,7 @@ func (o *outbound) flush() {
 	o.mu.Lock()
 	o.scheduled = false
 	err := o.flushLocked()
+	o.giveLocked()
 	o.roomLocked()
 	troubles := o.troubles
 	o.troubles = nil
@@ -237,7 +245,8 @@ func (o *outbound) passLocked() (end int, wait bool) {
 		}
 		a.files = nil
 		closeFiles(files)
-		o.passing[a.seq] = struct{}{}
+		o.passing[a.seq] = a.held
+		a.held = 0
 	}
 	return len(o.buf), false
 }

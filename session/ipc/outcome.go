@@ -25,6 +25,7 @@ func (o *outbound) giveUp(a *Ack, err error) {
 		}
 	}
 	a.finishLocked(Reply{}, err)
+	o.giveLocked()
 	o.roomLocked()
 }
 
@@ -79,6 +80,7 @@ func (o *outbound) expireOld() {
 			e.ack.finishLocked(Reply{}, o.p.ended(o.ns, e.ack.topic, e.ack.seq, ErrExpired))
 		}
 	}
+	o.giveLocked()
 	o.roomLocked()
 	o.mu.Unlock()
 	if lost > 0 {
@@ -109,7 +111,12 @@ func (o *outbound) retire(err error) {
 		delete(o.pending, seq)
 		a.finishLocked(Reply{}, o.p.ended(o.ns, a.topic, a.seq, err))
 	}
+	for _, n := range o.passing {
+		o.p.giveFiles(n)
+	}
+	clear(o.passing)
 	o.buf, o.recs, o.off, o.first = nil, nil, 0, 0
+	o.giveLocked()
 	if o.drained != nil {
 		close(o.drained)
 		o.drained = nil
@@ -170,9 +177,10 @@ func (o *outbound) OnMessage(s *session.Session, m session.Message) {
 func (o *outbound) onAck(r *ackRecord) {
 	o.mu.Lock()
 	a := o.pending[r.seq]
-	_, passed := o.passing[r.seq]
+	n, passed := o.passing[r.seq]
 	if passed {
 		delete(o.passing, r.seq)
+		o.p.giveFiles(n)
 	}
 	if a == nil || len(a.files) > 0 {
 		// Nobody waits any more, or it was not even sent.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/heddle-go/heddle/session"
@@ -51,7 +52,7 @@ func (p *Peer) Call(ctx context.Context, q Query) (Reply, error) {
 // peer that is not ready is waited for, as long as for a first reply.
 func (p *Peer) Request(ctx context.Context, q Query) iter.Seq2[Reply, error] {
 	return func(yield func(Reply, error) bool) {
-		m := Message{Namespace: q.Namespace, Topic: q.Topic, Body: q.Body, Files: q.Files, route: q.route}
+		m := Message{Namespace: q.Namespace, Topic: q.Topic, Body: q.Body, Files: q.Files, QueueFiles: q.QueueFiles, route: q.route}
 		m.defaults()
 		if err := p.ask(ctx, &q, &m, yield); err != nil {
 			yield(Reply{}, p.explain(ctx, &m, err))
@@ -96,17 +97,33 @@ func (p *Peer) ask(ctx context.Context, q *Query, m *Message, yield func(Reply, 
 	if len(m.Files) > 0 && !q.QueueFiles && !p.Ready(realName(m.Namespace)) {
 		return ErrNotReady
 	}
-	files, err := p.duplicate(m)
+	held, err := p.takeFiles(ctx, m, deadline)
 	if err != nil {
 		return err
 	}
-	defer closeFiles(files)
+	files, err := p.duplicate(m)
+	if err != nil {
+		p.giveFiles(held)
+		return err
+	}
 	closeGiven(m.Files) // they are ours now
 	mux, err := p.channel(ctx, m.Namespace, deadline)
 	if err != nil {
+		closeFiles(files)
+		p.giveFiles(held)
 		return err
 	}
 	s, err := p.open(ctx, mux, m, data, files, deadline)
+	closeFiles(files)
+	if held > 0 { // the link has duplicates until they leave, which a reply tells soonest
+		give := sync.OnceFunc(func() { p.giveFiles(held) })
+		p.whenSent(mux.Link(), int64(mux.Link().Queued())+mux.Link().Written(), give)
+		next := yield
+		yield = func(r Reply, err error) bool {
+			give()
+			return next(r, err)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ type Peer struct {
 	streams atomic.Int64
 	routing atomic.Int64 // requests of it that are sent on
 
+	messages, bytes allowance // what waits in the queues of all its namespaces
+	files           allowance // descriptors on their way to it
+
 	mu    sync.RWMutex
 	mux   *session.Mux
 	err   error // why it has gone; guarded by mu, and written before done is closed
@@ -248,12 +251,16 @@ func (p *Peer) stream(ns string) (*outbound, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
-		if p.err == nil {
-			return nil, ErrPeerDied
-		}
-		return nil, fmt.Errorf("%w: %w", ErrPeerDied, p.err)
+		return nil, p.goneLocked()
 	}
 	if o = p.outs[ns]; o == nil {
+		if len(p.outs) >= p.hub.o.PeerSpaces {
+			maps.DeleteFunc(p.outs, func(_ string, o *outbound) bool { return o.retireIdle() })
+		}
+		if len(p.outs) >= p.hub.o.PeerSpaces {
+			p.hub.counters.full.Add(1)
+			return nil, fmt.Errorf("%w: messages in %d namespaces", ErrQueueFull, len(p.outs))
+		}
 		o = newOutbound(p, ns)
 		p.outs[ns] = o
 		if p.mux != nil {
