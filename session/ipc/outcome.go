@@ -111,10 +111,14 @@ func (o *outbound) retire(err error) {
 		delete(o.pending, seq)
 		a.finishLocked(Reply{}, o.p.ended(o.ns, a.topic, a.seq, err))
 	}
+	passing := 0
 	for _, n := range o.passing {
-		o.p.giveFiles(n)
+		passing += n
 	}
-	clear(o.passing)
+	if clear(o.passing); passing > 0 { // the link may have some still
+		l := o.mux.Link()
+		o.p.whenSent(l, int64(l.Queued())+l.Written(), func() { o.p.giveFiles(passing) })
+	}
 	o.buf, o.recs, o.off, o.first = nil, nil, 0, 0
 	o.giveLocked()
 	if o.drained != nil {
