@@ -57,6 +57,9 @@ func (d *daemon) carryOut(ctx context.Context, l *ipc.Line, o *lineOrder) (any, 
 	if !l.Asks {
 		return nil, ipc.ErrUnknownType // of their messages all are from workers
 	}
+	if o.App != "" && (l.Type == "reload" || l.Type == "terminate") {
+		return nil, fmt.Errorf("%s concerns the whole daemon, with all its apps; it takes no app", l.Type)
+	}
 	switch l.Type { // of the daemon
 	case "reload":
 		_, err := d.reload(context.WithoutCancel(ctx), l.PID)
