@@ -215,7 +215,7 @@ func (j *jsonLink) fill() bool {
 	return true
 }
 
-// send queues a whole frame. With a full outbox it waits until ctx ends, or fails
+// send queues a whole frame, or none if it is nil. With a full outbox it waits until ctx ends, or fails
 // with ErrQueueFull if noWait is set.
 func (j *jsonLink) send(ctx context.Context, frame []byte, noWait bool) error {
 	for {
@@ -225,7 +225,10 @@ func (j *jsonLink) send(ctx context.Context, frame []byte, noWait bool) error {
 			j.mu.Unlock()
 			return context.Cause(j.ctx)
 		case j.link.Queued() < j.queue:
-			_, err := j.link.Send(frame, nil)
+			var err error
+			if frame != nil {
+				_, err = j.link.Send(frame, nil)
+			}
 			j.mu.Unlock()
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrPeerDied, err)

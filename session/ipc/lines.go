@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	mostLines = 64      // requests of one connection that are answered at once; it is not read on meanwhile
-	mostReply = 4 << 20 // bytes of one reply's line
+	mostLines = 64       // requests of one connection that are answered at once; it is not read on meanwhile
+	mostReply = 4 << 20  // bytes of one reply's line
+	lineQueue = 64 << 10 // bytes in a connection's outbox with which replies wait
 )
 
 // ErrUnknownType is what a LineHandler returns for a type that it does not know.
@@ -27,8 +28,7 @@ var ErrUnknownType = errors.New("ipc: unknown type")
 //
 // The messages of a connection come one after the other, in order, and nothing
 // of it is read meanwhile. Requests have a goroutine each, at most 64 of one
-// connection and, together with the other handlers, Options.MaxHandlers of the
-// server, which refuses those above.
+// connection and Options.MaxLines of the server, which refuses those above.
 //
 // What it returns ends the request. With a nil error the client gets one line that has
 // last as its data, nothing if last is nil: {"type":"reply","requestId","done":true,"data"}.
@@ -49,11 +49,16 @@ type Line struct {
 	Data json.RawMessage // nil when there is none; owned by the handler
 	PID  int             // of the client, by the kernel's word; 0 over TCP
 
+	// Ended, which the handler may set, is called when it has returned and what it returned is gone:
+	// all but 64 KiB has been taken by the kernel, or the client was dropped.
+	Ended func()
+
 	reply func(m *jsonwire.Message) error
 }
 
 // Reply sends one reply of several, before the handler returns; by one goroutine at a time. v
 // goes by encoding/json. It waits for a client that is slow to read, for
+// until all but 64 KiB is on its way, for
 // Options.ReplyTimeout at most, and drops it then with os.ErrDeadlineExceeded; other errors:
 // ErrTooLarge for more than 4 MiB, ErrPeerDied when the client is gone. Of a message
 // it does nothing.
@@ -69,6 +74,12 @@ func (l *Line) Reply(v any) error {
 		return fmt.Errorf("ipc: reply: %w", err)
 	}
 	return l.reply(&jsonwire.Message{Data: data})
+}
+
+func (l *Line) end() {
+	if l.Ended != nil {
+		l.Ended()
+	}
 }
 
 // A lineUser is the user of a connection that speaks lines.
@@ -102,7 +113,7 @@ func (u *lineUser) take(ctx context.Context, m *jsonwire.Message) {
 			return
 		}
 	}
-	if err := u.p.srv.book(u.p); err != nil {
+	if err := u.p.srv.bookLine(u.p); err != nil {
 		if l.Asks {
 			<-u.room
 			_ = u.fail(l, err) // a client that is gone needs no answer
@@ -112,7 +123,8 @@ func (u *lineUser) take(ctx context.Context, m *jsonwire.Message) {
 		return
 	}
 	if !l.Asks {
-		defer u.p.srv.left(u.p)
+		defer u.p.srv.leftLine(u.p)
+		defer l.end()
 		if _, err := u.run(ctx, l); err != nil {
 			u.p.srv.log.Warn("message failed", "type", short(heddle.Raw(l.Type)), "pid", u.p.pid, "err", err)
 		}
@@ -124,7 +136,8 @@ func (u *lineUser) take(ctx context.Context, m *jsonwire.Message) {
 			if err != nil && ctx.Err() == nil {
 				_ = u.fail(l, err)
 			}
-			u.p.srv.left(u.p)
+			l.end()
+			u.p.srv.leftLine(u.p)
 			<-u.room
 		}()
 		last, failed := u.run(ctx, l)
@@ -175,7 +188,8 @@ func (u *lineUser) reply(id string, m *jsonwire.Message) error {
 	return u.say(m)
 }
 
-// say sends one line; who does not take it in time is dropped.
+// say sends one line and sees most of it leave, so that what waits for a client that
+// does not read counts as a request; who does not take it in time is dropped.
 func (u *lineUser) say(m *jsonwire.Message) error {
 	b, err := jsonwire.Lines.Append(nil, m)
 	switch {
@@ -184,7 +198,15 @@ func (u *lineUser) say(m *jsonwire.Message) error {
 	case len(b) > mostReply:
 		return fmt.Errorf("%w: a reply of %d bytes, %d may be", ErrTooLarge, len(b), mostReply)
 	}
-	err = u.j.send(u.j.ctx, b, true)
+	if err = u.put(b); err == nil {
+		err = u.put(nil)
+	}
+	return err
+}
+
+// put sends one line, or with nil waits until most of what was sent has left.
+func (u *lineUser) put(b []byte) error {
+	err := u.j.send(u.j.ctx, b, true)
 	if err != ErrQueueFull {
 		return err
 	}

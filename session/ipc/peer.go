@@ -134,7 +134,7 @@ func (p *peer) OnBytes(b []byte) (int, error) {
 		switch lines := p.srv.o.Lines; {
 		case b[0] == '{' && lines != nil:
 			p.kind = jsonwire.Lines.String()
-			p.json = newJSONLink(p.srv.base, p.link, jsonwire.Lines, p.srv.o.MaxFrame, session.HighWater)
+			p.json = newJSONLink(p.srv.base, p.link, jsonwire.Lines, p.srv.o.MaxFrame, lineQueue)
 			p.speakLines(p.json, lines)
 			go p.json.run() // ends with the connection
 			return p.json.OnBytes(b)

@@ -21,6 +21,7 @@ import (
 type Options struct {
 	MaxConns    int // connections open at once; one more ends the oldest that asks nothing; default 256
 	MaxHandlers int // handlers running at once, over all connections; default 256
+	MaxLines    int // of these, how many may be of Lines, so that others keep the rest; default half, all with Framing
 
 	HandshakeTimeout time.Duration // from connect to handshake; default 5 s
 	PayloadTimeout   time.Duration // from a request's begin to its payload; default 10 s
@@ -52,6 +53,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxHandlers <= 0 {
 		o.MaxHandlers = 256
+	}
+	switch {
+	case o.Framing != 0:
+		o.MaxLines = o.MaxHandlers
+	case o.MaxLines <= 0:
+		o.MaxLines = max(o.MaxHandlers/2, 1)
 	}
 	if o.HandshakeTimeout <= 0 {
 		o.HandshakeTimeout = 5 * time.Second
@@ -97,6 +104,7 @@ type Server struct {
 	peers     map[*peer]struct{}
 	seen      uint64 // peers so far
 	running   int    // handlers
+	lines     int    // of these, those of lines
 	listening bool
 	closing   bool          // no connection and no request is accepted any more
 	changed   chan struct{} // closed and renewed when peers or running shrink
@@ -202,11 +210,18 @@ func (s *Server) admit(p *peer, topic string) (Handler, error) {
 	return h, s.bookLocked(p)
 }
 
-// book counts a handler of p in, or says why not.
-func (s *Server) book(p *peer) error {
+// bookLine counts a handler of a line of p in, or says why not.
+func (s *Server) bookLine(p *peer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bookLocked(p)
+	if !s.closing && s.lines >= s.o.MaxLines {
+		return errFull(s.lines)
+	}
+	err := s.bookLocked(p)
+	if err == nil {
+		s.lines++
+	}
+	return err
 }
 
 func (s *Server) bookLocked(p *peer) error {
@@ -214,11 +229,15 @@ func (s *Server) bookLocked(p *peer) error {
 	case s.closing:
 		return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodeQueueFull, Msg: "the server is closing"}
 	case s.running >= s.o.MaxHandlers:
-		return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", s.running)}
+		return errFull(s.running)
 	}
 	s.running++
 	p.running++
 	return nil
+}
+
+func errFull(n int) error {
+	return &session.Error{Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: fmt.Sprintf("%d requests are being answered, which is the limit; try again", n)}
 }
 
 // left counts a handler of p out.
@@ -228,6 +247,14 @@ func (s *Server) left(p *peer) {
 	p.running--
 	s.changedLocked()
 	s.mu.Unlock()
+}
+
+// leftLine counts a handler of a line of p out.
+func (s *Server) leftLine(p *peer) {
+	s.mu.Lock()
+	s.lines--
+	s.mu.Unlock()
+	s.left(p)
 }
 
 func (s *Server) changedLocked() {
