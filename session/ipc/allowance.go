@@ -157,7 +157,7 @@ func (o *outbound) takeLocked(size int) (wait <-chan struct{}) {
 	return nil
 }
 
-// giveLocked gives back what the queue has taken and does not hold any more.
+// giveLocked gives back what the queue has taken and does not hold, or not any more.
 func (o *outbound) giveLocked() {
 	n, q := len(o.recs)-o.first, len(o.buf)-o.off
 	messages, bytes := o.messages-n, o.bytes-q

@@ -142,7 +142,6 @@ func (o *outbound) add(m *Message, data []byte, a *Ack) (wait <-chan struct{}, e
 	o.buf = appendRecord(o.buf, &r)
 	e.end = o.base + int64(len(o.buf))
 	o.recs = append(o.recs, e)
-	o.giveLocked()
 	kick := o.kickLocked()
 	o.mu.Unlock()
 	o.schedule(kick)

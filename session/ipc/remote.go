@@ -46,8 +46,10 @@ type Peer struct {
 	streams atomic.Int64
 	routing atomic.Int64 // requests of it that are sent on
 
-	messages, bytes allowance // what waits in the queues of all its namespaces
 	files           allowance // descriptors on their way to it
+	_               [64]byte  // apart from mu, which every sender writes
+	messages, bytes allowance // what waits in the queues of all its namespaces
+	_               [64]byte
 
 	mu    sync.RWMutex
 	mux   *session.Mux
