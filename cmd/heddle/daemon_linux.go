@@ -55,6 +55,7 @@ type daemon struct {
 	herald   *herald
 
 	relays atomic.Int64 // messages and requests of control clients that are being sent on
+	lines  lineRoom     // those of clients that speak lines
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 

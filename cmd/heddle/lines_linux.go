@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/heddle-go/heddle/session/ipc"
@@ -23,6 +24,56 @@ const (
 	lineLimit   = 25 * time.Second
 	lineReplies = 3 << 20 // bytes of all replies; a line may have 4 MiB
 )
+
+// What all clients together may have under way of send-app-msg and send-app-req: of the
+// daemon's own orders others are answered beside them.
+const (
+	lineTalks = 64       // at once
+	lineBytes = 32 << 20 // of data that came and of replies that are gathered, until the client has them
+)
+
+// A lineRoom counts what is under way. The zero value is ready; any goroutine.
+type lineRoom struct {
+	mu           sync.Mutex
+	talks, bytes int
+}
+
+// A lineShare is what one of them has of a lineRoom.
+type lineShare struct {
+	room  *lineRoom
+	bytes int
+}
+
+// enter gives one more its share, of which leave is to be called, or says why not.
+func (r *lineRoom) enter() (*lineShare, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.talks >= lineTalks {
+		return nil, fmt.Errorf("%d messages and requests to workers are under way, which is the limit of lines; try again", r.talks)
+	}
+	r.talks++
+	return &lineShare{room: r}, nil
+}
+
+// take books n bytes more.
+func (s *lineShare) take(n int) error {
+	r := s.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bytes+n > lineBytes {
+		return fmt.Errorf("what lines have under way to workers and back has more than %d bytes in all; try again, or with heddle send-req", lineBytes)
+	}
+	r.bytes += n
+	s.bytes += n
+	return nil
+}
+
+func (s *lineShare) leave() {
+	s.room.mu.Lock()
+	s.room.talks--
+	s.room.bytes -= s.bytes
+	s.room.mu.Unlock()
+}
 
 // A lineOrder is the data of their requests; each type reads its own fields.
 type lineOrder struct {
@@ -97,10 +148,19 @@ func (d *daemon) carryOut(ctx context.Context, l *ipc.Line, o *lineOrder) (any, 
 			silent.order.Workers, silent.order.Standbys = -1, *o.Count
 		}
 		_, err = a.life.scale(ctx, silent)
-	case "send-app-msg":
-		return nil, d.lineMessage(ctx, a, o)
-	case "send-app-req":
-		return d.lineRequest(ctx, a, o)
+	case "send-app-msg", "send-app-req":
+		share, err := d.lines.enter()
+		if err != nil {
+			return nil, err
+		}
+		l.Ended = share.leave
+		switch err := share.take(len(l.Data)); {
+		case err != nil:
+			return nil, err
+		case l.Type == "send-app-msg":
+			return nil, d.lineMessage(ctx, a, o)
+		}
+		return d.lineRequest(ctx, a, o, share)
 	default:
 		return nil, ipc.ErrUnknownType
 	}
@@ -176,8 +236,8 @@ type lineSample struct {
 	Errors []string        `json:"errors,omitempty"`
 }
 
-// lineRequest answers send-app-req with an array of samples.
-func (d *daemon) lineRequest(ctx context.Context, a *app, o *lineOrder) (any, error) {
+// lineRequest answers send-app-req with an array of samples, which share books.
+func (d *daemon) lineRequest(ctx context.Context, a *app, o *lineOrder, share *lineShare) (any, error) {
 	e, sel, b, err := d.lineTo(a, o, o.Request)
 	if err != nil {
 		return nil, err
@@ -212,7 +272,11 @@ func (d *daemon) lineRequest(ctx context.Context, a *app, o *lineOrder) (any, er
 			one.failed(got.Err)
 			s.Errors = []string{one.Error.Text}
 		}
-		if size += len(s.Data) + 128; size > lineReplies {
+		n := len(s.Data) + 128
+		if err := share.take(n); err != nil {
+			return nil, err
+		}
+		if size += n; size > lineReplies {
 			return nil, fmt.Errorf("the replies have more than %d bytes in all; heddle send-req prints them one by one", lineReplies)
 		}
 		samples = append(samples, s)

@@ -57,6 +57,7 @@ import (
 //	mode PATH OCTAL [GROUP]  wants PATH to have that mode, and be that group's
 //	standby NAME             sets $STANDBY to the id of a standby of it
 //	goclient NAME            has a Go client on its socket say this and that
+//	lineflood NAME           has many clients that speak lines ask its workers much at once
 //	copyprogram NAME PATH    copies a program of PATH's
 func TestScripts(t *testing.T) {
 	repo, err := filepath.Abs("../..")
@@ -112,6 +113,7 @@ func TestScripts(t *testing.T) {
 					"copyprogram": cmdCopyProgram,
 					"standby":     cmdStandby,
 					"goclient":    cmdGoClient,
+					"lineflood":   cmdLineFlood,
 				},
 			})
 		})

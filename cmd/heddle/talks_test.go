@@ -35,6 +35,7 @@ func talks() {
 		"midway": midway,
 		"odd":    odd,
 		"hang":   hang,
+		"big":    func(_ context.Context, q *ipc.Question) error { return q.Reply(ipc.JSON(strings.Repeat("x", 2<<20))) },
 		"quiet":  func(context.Context, *ipc.Question) error { return nil },
 		"die":    func(context.Context, *ipc.Question) error { os.Exit(7); return nil },
 		"panic":  func(context.Context, *ipc.Question) error { panic("out of tea") },
