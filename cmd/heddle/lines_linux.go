@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,6 +93,9 @@ type lineOrder struct {
 func (d *daemon) answerLine(ctx context.Context, l *ipc.Line) (any, error) {
 	var o lineOrder
 	if l.Data != nil {
+		if p := bytes.TrimSpace(l.Data); p[0] != '{' && string(p) != "null" {
+			return nil, fmt.Errorf("data of %.64q is no object", l.Type)
+		}
 		if err := json.Unmarshal(l.Data, &o); err != nil {
 			return nil, fmt.Errorf("data of %.64q: %w", l.Type, err)
 		}
@@ -100,6 +104,9 @@ func (d *daemon) answerLine(ctx context.Context, l *ipc.Line) (any, error) {
 	var f *failure
 	if errors.As(err, &f) {
 		err = errors.New(f.err.Error()) // what to try is for our command line
+		if apps, ok := strings.CutPrefix(f.try, tryApps); ok {
+			err = fmt.Errorf("%w; \"app\" in data is one of %s", err, apps)
+		}
 	}
 	return last, err
 }
@@ -198,7 +205,7 @@ func (d *daemon) lineStatus(a *app) any {
 // lineTo is whom something is for, and what it carries.
 func (d *daemon) lineTo(a *app, o *lineOrder, topic string) (e *engine.Engine, sel engine.Selector, b ipc.Body, err error) {
 	if topic == "" {
-		return nil, sel, b, errors.New("it has no name")
+		return nil, sel, b, errors.New(`data has no name: "message" of send-app-msg, "request" of send-app-req`)
 	}
 	if sel, err = engine.ParseSelector(o.Workers); err != nil {
 		return nil, sel, b, err

@@ -58,7 +58,10 @@ func (t *talking) read(args []string, stdin io.Reader) error {
 		return usage(t.verb, "%s: want a name of 1 to %d bytes, not %.64q", what, ipc.MaxName, t.topic)
 	}
 	if _, err := ipc.NewHub(ipc.HubOptions{}).Namespace(t.ns); err != nil {
-		return usage(t.verb, "--ns %.64q: cannot be a namespace", t.ns)
+		return usage(t.verb, "--ns %.64q: cannot be a namespace: want 1 to %d bytes, and not heddle, which is reserved", t.ns, ipc.MaxName)
+	}
+	if strings.Contains(t.control.app, "/") { // behind it would be the selector
+		return usage(t.verb, "no app can be named %.64q", t.control.app)
 	}
 	if _, err := engine.ParseSelector(t.selector); err != nil {
 		return usage(t.verb, "--workers: %s", err)

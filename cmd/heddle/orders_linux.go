@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/heddle-go/heddle/session/ipc"
 )
@@ -83,6 +84,17 @@ func (d *daemon) appOf(payload []byte) (*app, error) {
 	return d.appNamed(asked.App)
 }
 
+// tryApps is what to try for who names none of several apps; behind it they are listed.
+const tryApps = "try: --app with one of "
+
+// printable is a name that somebody gave as it may be shown.
+func printable(name string) string {
+	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Sprintf("%.64q", name)
+	}
+	return name
+}
+
 // appNamed is the app of that name; "" is the only one.
 func (d *daemon) appNamed(name string) (*app, error) {
 	all := d.running()
@@ -93,7 +105,7 @@ func (d *daemon) appNamed(name string) (*app, error) {
 		}
 		names = append(names, a.name)
 	}
-	f := &failure{code: exitUsage, err: fmt.Errorf("no app named %s is run by %s", name, d.title()), fine: "nothing was changed.", try: "try: --app with one of " + strings.Join(names, ", ")}
+	f := &failure{code: exitUsage, err: fmt.Errorf("no app named %s is run by %s", printable(name), d.title()), fine: "nothing was changed.", try: tryApps + strings.Join(names, ", ")}
 	switch {
 	case len(all) == 0:
 		f.code, f.err, f.try = exitRefused, fmt.Errorf("the daemon is still starting"), "try: again when heddle status says serving"

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -221,6 +222,9 @@ func (u *lineUser) put(b []byte) error {
 // bad answers a line that is no message with an error. What is not even JSON ends
 // the connection.
 func (u *lineUser) bad(data []byte, err error) error {
+	if len(bytes.TrimSpace(data)) == 0 && !errors.Is(err, jsonwire.ErrTooLarge) {
+		return nil // a blank line says nothing
+	}
 	says := u.say(&jsonwire.Message{Topic: []byte("reply"), Errors: errorTexts(err)})
 	if errors.Is(err, jsonwire.ErrShape) {
 		u.p.srv.log.Warn("line is no message", "pid", u.p.pid, "err", err)

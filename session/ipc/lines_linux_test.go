@@ -139,6 +139,7 @@ func TestLines(t *testing.T) {
 		{`{"type":"big","id":"7"}`, `{"type":"reply","requestId":"7","errors":["session: head too large: a reply of 4194359 bytes, 4194304 may be"]}`},
 		{`{"type":"what\"","id":"8"}`, `{"type":"reply","requestId":"8","errors":["ipc: unknown type \"what\\\"\""]}`},
 		{`{"type":"reply","requestId":"unasked","done":true}`, ""},
+		{"\r\n\n \t", ""},
 		{`{"type":"hi","data":{"a":1}}`, ""},
 		{`{"type":"unknown"}`, ""},
 		{`42`, `{"type":"reply","errors":["jsonwire: lines: no message: a bare number: \"42\""]}`},
@@ -168,7 +169,7 @@ func TestLines(t *testing.T) {
 	defer c.Close()
 
 	// What is not JSON ends its connection, with one line.
-	for _, bad := range []string{"{", `{"type":"echo"`, `{"type":"a","id":"b",}`, "{\xff}", "{\n\n", `{"a":` + strings.Repeat("[", 500)} {
+	for _, bad := range []string{"{", `{"type":"echo"`, `{"type":"a","id":"b",}`, "{\xff}", "{\n", `{"a":` + strings.Repeat("[", 500)} {
 		other := dial()
 		other.raw(bad + "\n" + `{"type":"echo","id":"1"}` + "\n")
 		line, err := other.frame()
