@@ -34,7 +34,7 @@ import (
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
-// TestScripts plays testdata/*.txtar, with one loop and with three. Beside
+// TestScripts plays testdata/*.txtar, with one loop and with three (scriptLoops). Beside
 // testscript's own commands there are:
 //
 //	daemon NAME ARGS...      heddle run --name NAME ARGS, on a free port unless
@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	goEnv := goEnvironment(t)
-	for _, loops := range []string{"1", "3"} {
+	for _, loops := range scriptLoops {
 		t.Run("loops="+loops, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir:             "testdata",
