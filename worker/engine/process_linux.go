@@ -11,13 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// How long a program's file may be busy being written: a process that was forked
-// meanwhile holds the descriptor until it has executed.
-const (
-	busyGrace = time.Second
-	busyPause = 10 * time.Millisecond
+	"github.com/heddle-go/heddle/worker/engine/guard"
 )
 
 // osWorld is the real one.
@@ -118,7 +113,7 @@ func (w osWorld) start(s spec) (process, error) {
 	}
 	files = append(files, s.files...)
 	var p *os.Process
-	for until := time.Now().Add(busyGrace); ; time.Sleep(busyPause) {
+	err = guard.WhileBusy(func() (err error) {
 		p, err = children.start(func() (*os.Process, error) {
 			return w.starter.start(func() (*os.Process, error) {
 				return os.StartProcess(path, args, &os.ProcAttr{
@@ -129,10 +124,8 @@ func (w osWorld) start(s spec) (process, error) {
 				})
 			})
 		})
-		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(until) {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil {
 		closeFiles(ours[:])
 		held.close()

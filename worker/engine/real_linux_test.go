@@ -20,6 +20,7 @@ import (
 
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/worker/engine/guard"
 	"golang.org/x/sys/unix"
 )
 
@@ -705,7 +706,7 @@ func TestBusyProgram(t *testing.T) {
 	for _, tt := range []struct {
 		open time.Duration
 		ok   bool
-	}{{busyGrace / 4, true}, {time.Hour, false}} {
+	}{{guard.BusyGrace / 4, true}, {time.Hour, false}} {
 		path := filepath.Join(t.TempDir(), "program")
 		if err := os.WriteFile(path, self, 0o755); err != nil {
 			t.Fatal(err)
@@ -726,7 +727,7 @@ func TestBusyProgram(t *testing.T) {
 		switch {
 		case tt.ok && (err != nil || took < tt.open):
 			t.Errorf("open for %v: %v after %v", tt.open, err, took)
-		case !tt.ok && (!errors.As(err, &se) || !errors.Is(se.Death.Err, syscall.ETXTBSY) || took < busyGrace):
+		case !tt.ok && (!errors.As(err, &se) || !errors.Is(se.Death.Err, syscall.ETXTBSY) || took < guard.BusyGrace):
 			t.Errorf("open for ever: %v after %v, want text file busy", err, took)
 		}
 		timer.Stop()

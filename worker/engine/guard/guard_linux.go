@@ -16,13 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long a program's file may be busy being written: a process that was forked
-// meanwhile holds the descriptor until it has executed.
-const (
-	busyGrace = time.Second
-	busyPause = 10 * time.Millisecond
-)
-
 // Pauses between two looks for children that are still there and were killed: some
 // take long, or are in the kernel's hands.
 const (
@@ -62,13 +55,7 @@ func start(path string, argv []string) (code int) {
 	if _, ok := os.LookupEnv("LISTEN_FDS"); ok {
 		env = append(env, "LISTEN_PID="+strconv.Itoa(os.Getpid()))
 	}
-	var err error
-	for until := time.Now().Add(busyGrace); ; time.Sleep(busyPause) {
-		err = syscall.Exec(path, argv, env)
-		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(until) {
-			break
-		}
-	}
+	err := WhileBusy(func() error { return syscall.Exec(path, argv, env) })
 	why := err.Error()
 	if errors.Is(err, syscall.ENOENT) {
 		if _, serr := os.Stat(path); serr == nil {
