@@ -103,7 +103,7 @@ var rooms = map[string]room{
 	"examples/master":          {below: []string{"worker", "worker/engine"}},
 	"bench/bare":               {},
 	"bench/internal/stack":     {},
-	"bench/hello":              {below: []string{"bench/internal/stack"}},
+	"bench/hello":              {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/big":                {below: []string{"bench/internal/stack"}},
 	"bench/internal/clock":     {},
 	"bench/internal/child":     {},

@@ -19,11 +19,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
+	"github.com/heddle-go/heddle/bench/internal/figures"
 	"github.com/heddle-go/heddle/bench/internal/stack"
 )
 
@@ -148,17 +148,9 @@ func measure(ctx context.Context, s *stack.Stack, conns int, d time.Duration) (s
 
 // median takes each column on its own.
 func median(samples []sample) sample {
-	mid := func(column func(sample) float64) float64 {
-		var v []float64
-		for _, s := range samples {
-			v = append(v, column(s))
-		}
-		slices.Sort(v)
-		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-	}
 	return sample{
-		cpu:    mid(func(s sample) float64 { return s.cpu }),
-		worker: mid(func(s sample) float64 { return s.worker }),
-		rate:   mid(func(s sample) float64 { return s.rate }),
+		cpu:    figures.Median(samples, func(s sample) float64 { return s.cpu }),
+		worker: figures.Median(samples, func(s sample) float64 { return s.worker }),
+		rate:   figures.Median(samples, func(s sample) float64 { return s.rate }),
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"strconv"
 	"time"
 
@@ -180,16 +179,8 @@ func measure(ctx context.Context, s system, l load, clients int) (sample, error)
 
 // median takes each column on its own.
 func median(samples []sample) sample {
-	mid := func(column func(sample) float64) float64 {
-		var v []float64
-		for _, s := range samples {
-			v = append(v, column(s))
-		}
-		slices.Sort(v)
-		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-	}
 	return sample{
-		cpu:  mid(func(s sample) float64 { return s.cpu }),
-		rate: mid(func(s sample) float64 { return s.rate }),
+		cpu:  figures.Median(samples, func(s sample) float64 { return s.cpu }),
+		rate: figures.Median(samples, func(s sample) float64 { return s.rate }),
 	}
 }

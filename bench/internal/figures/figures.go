@@ -4,6 +4,7 @@ package figures
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -73,4 +74,15 @@ func Duration(d time.Duration) string {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}
 	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+// Median is the middle of one column of samples, of which there is one at least; of an
+// even number it lies between the two.
+func Median[S any](samples []S, column func(S) float64) float64 {
+	v := make([]float64, len(samples))
+	for i, s := range samples {
+		v[i] = column(s)
+	}
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }

@@ -44,3 +44,14 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestMedian(t *testing.T) {
+	for _, tt := range []struct {
+		samples []int
+		want    float64
+	}{{[]int{7}, 7}, {[]int{9, 1, 5}, 5}, {[]int{9, 1, 5, 7}, 6}} {
+		if got := Median(tt.samples, func(n int) float64 { return float64(n) }); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.samples, got, tt.want)
+		}
+	}
+}
