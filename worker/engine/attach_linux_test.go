@@ -108,7 +108,12 @@ func TestAttachReady(t *testing.T) {
 // is online, is ready when it answers, as one is that never attaches.
 func TestAttachGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &fakeWorld{}
+		w := &fakeWorld{knocks: func(_ string, since time.Duration) error {
+			if since >= time.Second { // one that answers at once may be ready before it has attached
+				return nil
+			}
+			return syscall.ECONNREFUSED
+		}}
 		minis := attaching(w, badOffline)
 		e := newPlain(t, w, Options{})
 		go func() {
