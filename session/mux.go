@@ -63,6 +63,11 @@ type Options struct {
 	// trace headers, zero-filled, which some real workers need (PROTOCOL 3.2).
 	TraceHeaders bool
 
+	// Strict ends a plain v1 channel whose peer says anything on a session behind
+	// its own end there, as the real runtime does (PROTOCOL 3.1). Otherwise that is
+	// ignored and counted.
+	Strict bool
+
 	Budget  *Budget         // shared by the channels of a loop; nil: one of its own
 	Context context.Context // values of every session's context; never waited for
 	OnIdle  func()          // the last open session ended; any goroutine
@@ -88,6 +93,7 @@ type Mux struct {
 	control Control
 	max     int
 	buffer  int
+	strict  bool
 	trace   []byte // the fourth element of every frame; nil for none
 	base    context.Context
 	budget  *Budget
@@ -132,6 +138,7 @@ func NewMux(link Link, o Options) *Mux {
 		control:  o.Control,
 		max:      o.MaxSessions,
 		buffer:   o.Buffer,
+		strict:   o.Strict,
 		base:     o.Context,
 		budget:   o.Budget,
 		idle:     o.OnIdle,
@@ -274,7 +281,7 @@ func (m *Mux) Drain(frame []byte) error {
 }
 
 // Hold refuses new sessions of ours until Unhold, with ErrDraining, and sends
-// frame behind every invoke that was sent. Any goroutine.
+// frame (if any) behind every invoke that was sent. Any goroutine.
 func (m *Mux) Hold(frame []byte) error { return m.setHeld(true, frame) }
 
 // Unhold ends a Hold; frame goes before every invoke that is sent from now on.
@@ -288,6 +295,9 @@ func (m *Mux) setHeld(held bool, frame []byte) error {
 		return m.err
 	}
 	m.held = held
+	if frame == nil {
+		return nil
+	}
 	_, err := m.link.Send(frame, nil)
 	return err
 }
@@ -444,9 +454,12 @@ func (m *Mux) orphan(sid uint64) error {
 		return nil // the real runtime drops orphans
 	}
 	m.mu.Lock()
-	ours := m.next
+	ours, strict := m.next, m.strict && !m.heddle
 	m.mu.Unlock()
 	if sid <= m.ch.highest || sid < ours {
+		if strict {
+			return fmt.Errorf("%w: message on session %d behind its end", ErrProtocol, sid)
+		}
 		return nil
 	}
 	return fmt.Errorf("%w: message on session %d, which was never opened", ErrProtocol, sid)

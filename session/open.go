@@ -47,6 +47,8 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 		return nil, ErrTooMany
 	case m.ch.dialed && !m.heddle:
 		return nil, ErrUnsupported // a worker opens nothing toward a real engine
+	case !m.heddle && len(o.First) > MaxHead && m.link.Queued() >= HighWater:
+		return nil, ErrTooMany // a whole request, and another one: the outbox has an end
 	}
 	s := m.newSessionLocked()
 	s.m, s.event, s.ours, s.label, s.handler, s.headers = m, o.Event, true, o.Label, o.Handler, o.Headers

@@ -45,6 +45,8 @@ func (c *child) ownsLocked(pid int) error {
 	}
 	group, err := c.e.world.group(pid)
 	switch {
+	case c.foreign && c.e.world.descends(pid, c.proc.pid()): // perhaps by way of a script that made it lead a group
+		return nil
 	case err != nil:
 		return fmt.Errorf("process group of pid %d: %w", pid, err)
 	case group != c.proc.pid():

@@ -56,6 +56,9 @@ func (c *child) spec() (spec, error) {
 	if c.plain != nil {
 		return c.plainSpec()
 	}
+	if c.foreign {
+		return c.foreignSpec(), nil
+	}
 	p := &c.g.program
 	return spec{
 		path:   p.Path,
@@ -68,7 +71,7 @@ func (c *child) spec() (spec, error) {
 }
 
 func (c *child) identity() identity {
-	return identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended, c.plain != nil}
+	return identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended, c.plain != nil, c.foreign}
 }
 
 // output takes a line that the worker wrote.
@@ -131,18 +134,24 @@ func (c *child) admit(ch *channel, number uint64) error {
 		return err
 	}
 	c.vacateLocked()
+	at := ch.lane.index
+	if c.foreign {
+		at = 0
+	}
 	switch {
 	case ch.uid != c.g.gate.uid():
 		return fmt.Errorf("user %d greets for worker %d, which runs as user %d", ch.uid, c.index, c.g.gate.uid())
 	case c.peer != 0 && ch.pid != c.peer:
 		return fmt.Errorf("pid %d greets for worker %d, whose other channels are of pid %d", ch.pid, c.index, c.peer)
+	case c.foreign && ch.lane.index != c.seat:
+		return fmt.Errorf("worker %d greets on the endpoint of channel %d, and was told of %d's", c.index, ch.lane.index, c.seat)
 	case number != uint64(ch.lane.index):
 		return fmt.Errorf("%w: channel %d of worker %d on the endpoint of channel %d", session.ErrProtocol, number, c.index, ch.lane.index)
-	case c.channels[ch.lane.index] != nil:
+	case c.channels[at] != nil:
 		return fmt.Errorf("%w: channel %d of worker %d is there already: %w", session.ErrProtocol, number, c.index, errTwice)
 	}
 	c.peer = ch.pid
-	c.channels[ch.lane.index] = ch
+	c.channels[at] = ch
 	c.facts.waits = true
 	return nil
 }

@@ -44,6 +44,7 @@ type channel struct {
 
 	// Loop goroutine only.
 	pid      int    // of the peer
+	beaten   bool   // a heartbeat has come
 	kin      *child // in whose process group the peer is; nil: a stranger
 	greeted  bool
 	knocking bool // counted in kin's knocks
@@ -61,7 +62,7 @@ type channel struct {
 // user uid may connect.
 func newChannel(e *Engine, l *lane, link session.Link, uid int, cred func() (pid, uid int, err error)) loop.Handler {
 	ch := &channel{e: e, lane: l, link: link, uid: uid, cred: cred, stop: func() {}}
-	ch.mux = session.NewMux(link, session.Options{
+	o := session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Detect: true},
 		Accept:         ch.accept,
 		Control:        ch,
@@ -69,7 +70,12 @@ func newChannel(e *Engine, l *lane, link session.Link, uid int, cred func() (pid
 		OnEnd:          ch.onEnd,
 		Budget:         &e.budgets[l.index],
 		Logger:         e.log,
-	})
+	}
+	if e.opt.Dialect.foreign() {
+		o.Dialect, o.TraceHeaders, o.Strict = e.opt.Dialect.wire(), true, true
+		o.OnIdle = ch.onIdle
+	}
+	ch.mux = session.NewMux(link, o)
 	return handler{ch.mux, e}
 }
 
@@ -159,11 +165,17 @@ func (ch *channel) OnHandshake(m *session.Mux, uuid []byte, offer *heddle.Offer)
 	if c == nil {
 		return fmt.Errorf("no live worker has the id %.64q", uuid)
 	}
-	if err := supports(offer); err != nil {
+	number, able := offer.Channel, offers(offer, featureIPC)
+	if c.foreign {
+		number = uint64(ch.lane.index)
+		if err := ch.e.opt.Dialect.matches(m.Dialect()); err != nil {
+			c.reject(ch.pid, err)
+			return err
+		}
+	} else if err := supports(offer); err != nil {
 		c.hint(err.Error())
 		return err
 	}
-	number, able := offer.Channel, offers(offer, featureIPC)
 	if c.started(func() {
 		_ = ch.link.Do(func() { ch.admit(m, c, number, able) }) // an error: the loop has ended, and the channel with it
 	}) {
@@ -175,7 +187,7 @@ func (ch *channel) OnHandshake(m *session.Mux, uuid []byte, offer *heddle.Offer)
 // supports says whether a worker can do what the engine needs.
 func supports(offer *heddle.Offer) error {
 	if len(offer.Features) == 0 {
-		return fmt.Errorf("worker speaks the plain protocol %w; this engine starts Heddle workers only", errors.ErrUnsupported)
+		return fmt.Errorf("worker speaks Cocaine's plain protocol: %w without a dialect (heddle run --dialect v0 or v1)", errors.ErrUnsupported)
 	}
 	for _, f := range features {
 		if offers(offer, f) {
@@ -204,6 +216,15 @@ func (ch *channel) admit(m *session.Mux, c *child, number uint64, able bool) {
 	ch.beat.Store(ch.e.now())
 	ch.child.Store(c)
 	m.SetTag(c.g.origin)
+	if c.foreign {
+		online := ch.beaten || ch.e.opt.Dialect == DialectV1
+		c.tell(func(f *facts) {
+			f.greeted++
+			f.online = online
+		})
+		ch.knock(-1)
+		return
+	}
 	sessions := ch.e.opt.Concurrency
 	if sessions == 0 {
 		sessions = session.DefaultMaxSessions
@@ -243,7 +264,13 @@ func (ch *channel) OnHeartbeat(m *session.Mux) {
 		return
 	}
 	ch.beat.Store(ch.e.now())
-	_ = m.SendControl(codec.AppendHeartbeat(nil, heddle.V1)) // a closed channel is told by OnClose
+	_ = m.SendControl(codec.AppendHeartbeat(nil, m.Dialect())) // a closed channel is told by OnClose
+	if !ch.beaten {
+		ch.beaten = true
+		if c := ch.child.Load(); c != nil && c.foreign {
+			c.tell(func(f *facts) { f.online = true })
+		}
+	}
 }
 
 // OnTerminate: the worker leaves.
@@ -257,6 +284,7 @@ func (ch *channel) OnTerminate(m *session.Mux, code int64, reason []byte) {
 	c.tell(func(f *facts) {
 		if f.ended == "" {
 			f.ended = fmt.Sprintf("said terminate (%d, %q)", code, text)
+			f.unfit = c.foreign && c.e.opt.Dialect == DialectV0 && code == terminateAbnormal
 		}
 	})
 }
@@ -266,6 +294,9 @@ func (ch *channel) OnControl(m *session.Mux, id uint64, args []byte) error {
 	c := ch.child.Load()
 	if c == nil {
 		return fmt.Errorf("message %d before the welcome", id)
+	}
+	if c.foreign {
+		return fmt.Errorf("%w: a worker does not send message %d on channel 1", session.ErrProtocol, id)
 	}
 	switch id {
 	case heddle.CtlOnline:
@@ -343,16 +374,21 @@ func ordinary(err error) bool {
 // onEnd hears of every session that has ended: a waiting request may have its
 // place, and one that had no answer is lost. Any goroutine.
 func (ch *channel) onEnd(s *session.Session) {
-	ours := s.ID()%2 == 0 // the side that accepted opens even ids, PROTOCOL 9
-	if ipc.Ours(s.Event()) {
+	if ipc.Ours(s.Event()) && !ch.e.opt.Dialect.foreign() {
 		return
 	}
-	if err := s.Cause(); ours && err != session.ErrEnded && errors.Is(err, session.ErrLost) {
+	if err := s.Cause(); ch.opened(s) && err != session.ErrEnded && errors.Is(err, session.ErrLost) {
 		if c := ch.child.Load(); c != nil {
 			c.lose(ch, s)
 		}
 	}
 	ch.e.queue.release()
+}
+
+// opened says whether we did that, and not the peer: toward a worker of Cocaine's
+// always, toward our own we open even ids (PROTOCOL 9).
+func (ch *channel) opened(s *session.Session) bool {
+	return ch.e.opt.Dialect.foreign() || s.ID()%2 == 0
 }
 
 // refused logs a connection that never became a worker's, at most one each

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -32,6 +33,8 @@ type child struct {
 	g         *generation
 	id        string // uuid
 	suspended bool   // it was started so
+	foreign   bool   // it speaks Cocaine's plain protocol: see foreign.go
+	seat      int    // of a foreign one: the lane that it dials
 	begun     time.Time
 	tail      tail // of standard error
 
@@ -62,6 +65,8 @@ type child struct {
 	reason   string // why it has to end, if it is not for its own doing
 	death    Death
 
+	finishing atomic.Bool // of a foreign one: it gets no session any more, and its last one's end is waited for
+
 	mu       sync.Mutex
 	slot     *slot
 	index    int // standbyIndex: none yet
@@ -74,7 +79,7 @@ type child struct {
 	peer     int           // pid that its channels came from; 0: none came yet
 	over     bool          // no channel is admitted any more
 	held     []func()
-	channels []*channel // by loop; nil: not admitted
+	channels []*channel // by loop, or a foreign one's only one; nil: not admitted
 	facts    facts
 	plain    *plainChild // nil: it serves sessions
 	mate     *ipc.Peer   // of the engine's hub; nil before it is one of the living
@@ -97,6 +102,8 @@ type facts struct {
 	leaving bool   // likewise: drain me
 	why     string // of broken or leaving
 	ended   string // it said terminate
+	unfit   bool   // and that it is no use to start it again at once
+	refused string // why its handshake was, if it will not do better
 	answers bool   // a plain one: in HTTP
 	waits   bool   // a plain one: it has attached and not said that it is online
 
@@ -128,6 +135,10 @@ func newChild(s *slot, restarts int, id string, suspended bool) *child {
 		dead:     make(chan struct{}),
 		settled:  make(chan struct{}),
 		channels: make([]*channel, len(e.lanes)),
+	}
+	if e.opt.Dialect.foreign() {
+		c.foreign, c.seat = true, s.seat()
+		c.channels = c.channels[:1]
 	}
 	if s.g.program.HTTP != nil {
 		c.plain = &plainChild{open: make(map[uint64]*Upstream), held: suspended}

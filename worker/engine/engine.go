@@ -53,6 +53,7 @@ type Engine struct {
 	stats       counters
 	tuned       atomic.Pointer[Tuning]
 	waits       histogram.Histogram // of requests in the queue, whatever came of it
+	seats       atomic.Uint64       // given to foreign standbys
 	doorCount   atomic.Uint64       // plain processes that were given addresses
 	oftenBusy   rate.Sometimes
 
@@ -334,7 +335,9 @@ func (e *Engine) adopt(c *child) bool {
 	e.running.Add(1)
 	c.g.running.Add(1)
 	e.children[c.id] = c
-	c.meet()
+	if !c.foreign { // Cocaine's workers know no messages
+		c.meet()
+	}
 	return true
 }
 

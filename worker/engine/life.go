@@ -23,6 +23,8 @@ func (c *child) advance() bool {
 	switch c.life.Current() {
 	case stateStarting:
 		switch {
+		case f.refused != "":
+			return c.stop(f.refused)
 		case f.drain && c.plain != nil:
 			return c.dismiss()
 		case f.leaving && c.plain != nil:
@@ -74,6 +76,15 @@ func (c *child) advance() bool {
 	case stateDraining, stateTerminating:
 		if c.plain != nil {
 			return c.sessions() == 0 && c.dismiss()
+		}
+		if c.foreign && c.life.Current() == stateDraining {
+			switch {
+			case f.closed > 0:
+				return c.leave(leaveGrace, f)
+			case f.ended != "":
+				return c.leave(c.e.tuning().KillDelay, f)
+			}
+			return c.sessions() == 0 && c.terminate("it has finished what it had")
 		}
 		if f.closed == len(c.channels) {
 			return c.leave(c.e.tuning().ShutdownTimeout, f)
@@ -134,6 +145,9 @@ func (c *child) letGo() {
 	}
 	c.onHold = false
 	frame := codec.AppendResume(nil, int64(c.place()))
+	if c.foreign {
+		frame = nil // it was not told
+	}
 	if c.plain != nil {
 		c.announce(func(p *plainChild) { p.held = false }, func(m *session.Mux) error { return m.Unhold(frame) })
 		return
@@ -148,6 +162,9 @@ func (c *child) letGo() {
 func (c *child) hold() bool {
 	c.onHold = true
 	frame := codec.AppendControl(nil, heddle.CtlSuspend)
+	if c.foreign {
+		frame = nil // it knows no such thing, and simply gets nothing
+	}
 	if c.plain != nil {
 		c.announce(func(p *plainChild) { p.held = true }, func(m *session.Mux) error { return m.Hold(frame) })
 	} else {
@@ -187,6 +204,9 @@ func (c *child) serveNoMore() {
 	if at := c.readyAt(); !at.IsZero() {
 		c.stood = time.Since(at)
 	}
+	if f := c.told(); c.foreign && (f.unfit || f.fault != nil) {
+		c.stood = 0 // however long it was good for: the next one is to be waited for
+	}
 	close(c.out)
 }
 
@@ -208,6 +228,10 @@ func (c *child) sendDrain() {
 		return
 	}
 	c.drained = true
+	if c.foreign {
+		c.finish()
+		return
+	}
 	frame := c.drainFrame()
 	if c.plain != nil {
 		c.announce(func(p *plainChild) { p.drained = true }, func(m *session.Mux) error { return m.Drain(frame) })
@@ -227,7 +251,7 @@ func (c *child) sendDrain() {
 func (c *child) terminate(why string) bool {
 	c.serveNoMore()
 	if all := c.all(); len(all) > 0 {
-		_ = all[0].mux.SendControl(codec.AppendTerminate(nil, heddle.V1, 1, why)) // an error: the channel has ended
+		_ = all[0].mux.SendControl(c.terminateFrame(why)) // an error: the channel has ended
 	}
 	c.deadline = time.Now().Add(c.e.tuning().ShutdownTimeout)
 	return c.move(eventTerminate)
@@ -254,7 +278,7 @@ func (c *child) dump(why string) bool {
 	c.because(why)
 	c.serveNoMore()
 	within := c.dumpGrace()
-	if c.dumped || !c.move(eventDump) {
+	if !c.dumps() || c.dumped || !c.move(eventDump) {
 		return c.stop("")
 	}
 	c.dumped = true
@@ -263,6 +287,10 @@ func (c *child) dump(why string) bool {
 	c.signal("SIGQUIT", func() error { return c.process().dump(c.greeter()) })
 	return true
 }
+
+// dumps says whether SIGQUIT makes it write its goroutines: to other programs it
+// may mean anything.
+func (c *child) dumps() bool { return c.plain == nil && !c.foreign }
 
 // dumpGrace is how long a worker may take to write its goroutines.
 func (c *child) dumpGrace() time.Duration { return min(dumpGrace, c.e.tuning().KillDelay/2) }
@@ -273,7 +301,7 @@ func (c *child) stop(why string) bool {
 	c.because(why)
 	c.serveNoMore()
 	c.deadline = time.Now().Add(c.e.tuning().KillDelay)
-	if !c.dumped && c.plain == nil {
+	if !c.dumped && c.dumps() {
 		c.deadline = c.deadline.Add(-c.dumpGrace()) // which comes before the kill
 	}
 	if !c.move(eventStop) {
@@ -395,7 +423,7 @@ func (c *child) expire() bool {
 	case stateLeaving:
 		return c.stop("closed its channel and did not leave")
 	case stateStopping:
-		if !c.dumped && c.plain == nil {
+		if !c.dumped && c.dumps() {
 			return c.dump("")
 		}
 		return c.kill("")
@@ -432,6 +460,10 @@ func (c *child) awaited() string {
 		return "it is being started"
 	case c.plain != nil:
 		return "it does not answer yet: " + c.plain.doors.report()
+	case n == 0 && c.foreign:
+		return "no handshake came from it: it has to be a Cocaine worker, which dials the path behind --endpoint"
+	case c.foreign:
+		return "it greeted and sent no heartbeat"
 	case n == 0:
 		return "no handshake came from it"
 	case n < len(c.channels):

@@ -89,6 +89,9 @@ func playWorker(play string) {
 	case "talk":
 		playTalk()
 		return
+	case "foreign":
+		playForeign()
+		return
 	case "clinger":
 		playClinger()
 		return

@@ -27,6 +27,8 @@ type Options struct {
 	Dir     string     // working directory; default the current one, by the name it had when the engine was made, looked up at each start
 	Name    string     // of the app; default the base name of Path
 	HTTP    *PlainHTTP // the programs serve plain HTTP, and Acquire is for them; nil: sessions, for Open
+	Dialect Dialect    // what the workers speak; default Heddle's own
+	Locator string     // what workers of DialectV0 and DialectV1 are told of their locator, "host:port" or several with commas; default DefaultLocator
 	User    *User      // whom they run as; default this process's, and only root can choose
 	Release string     // default "1"
 
@@ -148,6 +150,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Backoff.Max, 30*time.Second)
 	setDefault(&o.StderrLines, 50)
 	setDefault(&o.Release, "1")
+	setDefault(&o.Locator, DefaultLocator)
 	o.Backoff.Max = max(o.Backoff.Max, o.Backoff.Min)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -165,6 +168,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if err := o.User.Check(); err != nil {
 		return o, err
+	}
+	if err := o.Dialect.Check(); err != nil {
+		return o, err
+	}
+	if o.Dialect.foreign() && o.HTTP != nil {
+		return o, errors.New("engine: workers either serve plain HTTP or speak a dialect")
 	}
 	setDefault(&o.Name, filepath.Base(o.Path))
 	if strings.ContainsAny(o.Name, "/\x00") {

@@ -129,6 +129,7 @@ type identity struct {
 	workers   int // that there are to be
 	suspended bool
 	plain     bool
+	foreign   bool // it is told by its arguments, see foreign.go
 }
 
 // environment is each worker's share of the processors, then the program's, and what a worker must know; of variables that come
@@ -146,10 +147,18 @@ func environment(p *Program, w identity) []string {
 	if p.Dir != "" {
 		all = append(all, "PWD="+p.Dir)
 	}
+	if w.foreign {
+		return withoutOurs(lasting(all))
+	}
 	all = append(all,
 		envProtocol+"=1", envEndpoint+"="+w.endpoint, envUUID+"="+w.id, envIndex+"="+strconv.Itoa(w.index),
 		envApp+"="+w.app, envRelease+"="+p.Release, envSuspended+"="+map[bool]string{true: "1"}[w.suspended],
 		envHTTP+"="+map[bool]string{true: "1"}[w.plain])
+	return lasting(all)
+}
+
+// lasting is all without the variables that others of the same name follow.
+func lasting(all []string) []string {
 	last := make(map[string]int, len(all))
 	for i, kv := range all {
 		k, _, _ := strings.Cut(kv, "=")

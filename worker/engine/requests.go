@@ -53,7 +53,7 @@ func (c *child) actives(most int) (list []active) {
 // actives are the channel's. Loop only.
 func (ch *channel) actives(most int) (list []active) {
 	ch.mux.Each(func(s *session.Session) {
-		if s.ID()%2 == 0 && !ipc.Ours(s.Event()) && len(list) < most { // the side that accepted opens even ids, PROTOCOL 9
+		if ch.opened(s) && (ch.e.opt.Dialect.foreign() || !ipc.Ours(s.Event())) && len(list) < most {
 			list = append(list, active{ch.lane.index, s.ID(), strings.Clone(s.Event()), strings.Clone(s.Label())})
 		}
 	})
