@@ -278,7 +278,7 @@ func (c *child) dump(why string) bool {
 	c.because(why)
 	c.serveNoMore()
 	within := c.dumpGrace()
-	if !c.dumps() || c.dumped || !c.move(eventDump) {
+	if c.foreign || c.dumped || !c.move(eventDump) {
 		return c.stop("")
 	}
 	c.dumped = true
@@ -288,7 +288,7 @@ func (c *child) dump(why string) bool {
 	return true
 }
 
-// dumps says whether SIGQUIT makes it write its goroutines: to other programs it
+// dumps says whether SIGQUIT is sure to make it write its goroutines: to other programs it
 // may mean anything.
 func (c *child) dumps() bool { return c.plain == nil && !c.foreign }
 
