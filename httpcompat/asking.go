@@ -31,15 +31,16 @@ var errClient = errors.New("httpcompat: client")
 
 // An asking is one request of a Proxy on its way.
 type asking struct {
-	p      *Proxy
-	w      http.ResponseWriter
-	r      *http.Request
-	s      *session.Session
-	sc     *scratch
-	heddle bool // the peer speaks the extensions, and so net/http on its side
-	v0     bool // each chunk of the body is packed once more
-	expect bool // the client waits for 100-continue
-	asked  bool // it was told, or will not be
+	p       *Proxy
+	w       http.ResponseWriter
+	r       *http.Request
+	s       *session.Session
+	sc      *scratch
+	heddle  bool // the peer speaks the extensions, and so net/http on its side
+	v0      bool // each chunk of the body is packed once more
+	lingers bool // an empty chunk ends the body, and the session goes on without it
+	expect  bool // the client waits for 100-continue
+	asked   bool // it was told, or will not be
 
 	stop func() bool // ends the watch over the client's context
 
@@ -135,6 +136,9 @@ func (a *asking) copyAnswer() error {
 		default:
 			err = a.write(m.Data)
 		}
+		if err == errWhole {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -176,7 +180,7 @@ func (a *asking) head(data []byte) error {
 	if err := codec.DecodeResponseHead(h, data); err != nil {
 		return undecodable(err)
 	}
-	if h.Code < 200 && h.Code != http.StatusSwitchingProtocols || h.Code > 999 {
+	if h.Code < 200 && (h.Code != http.StatusSwitchingProtocols || !a.heddle) || h.Code > 999 {
 		return errHead // other 1xx are no final heads
 	}
 	if a.heddle {
@@ -187,6 +191,10 @@ func (a *asking) head(data []byte) error {
 	if err := a.fields(header, h.Headers, data); err != nil {
 		restore(header, before)
 		return err
+	}
+	if !a.heddle && !a.setLinger(header) {
+		restore(header, before)
+		return errHead
 	}
 	if a.heddle {
 		// Worker and handler have decided about these; the server this side
@@ -249,6 +257,12 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 	if a.heddle {
 		return nil
 	}
+	dropHops(header)
+	return nil
+}
+
+// dropHops takes out what concerns one connection only (RFC 9110 7.6.1).
+func dropHops(header http.Header) {
 	for _, v := range header["Connection"] {
 		for name := range strings.SplitSeq(v, ",") {
 			header.Del(strings.TrimSpace(name))
@@ -257,8 +271,23 @@ func (a *asking) fields(header http.Header, headers []heddle.Header, data []byte
 	for _, name := range [...]string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te"} {
 		delete(header, name)
 	}
-	return nil
 }
+
+// lingering is the field by which a plain worker says how its body ends
+// (PROTOCOL 4).
+const lingering = "X-Cocaine-Http-Proto-Version"
+
+// setLinger takes that field, which is not for clients. False: it says what nobody
+// knows.
+func (a *asking) setLinger(header http.Header) bool {
+	v := header.Get(lingering)
+	delete(header, lingering)
+	a.lingers = v == "1.1"
+	return a.lingers || v == "" || v == "1.0"
+}
+
+// errWhole reports that an empty chunk has ended the body.
+var errWhole = errors.New("httpcompat: whole")
 
 // makes says whether the server will make a field of the head. It knows the
 // length only at the end; who wraps it is told.
@@ -363,6 +392,9 @@ func (a *asking) write(p []byte) error {
 		p = packed
 	}
 	if len(p) == 0 {
+		if a.lingers {
+			return errWhole
+		}
 		return nil
 	}
 	sniffed := a.held && a.made&heddle.MadeLength == 0
@@ -412,6 +444,10 @@ func (a *asking) broken(err error) {
 	}
 	if errors.Is(err, errLate) {
 		fail(a.w, a.r, http.StatusGatewayTimeout, "the worker took too long to answer")
+		return
+	}
+	if e := (*session.Error)(nil); !a.heddle && errors.As(err, &e) && e.Remote {
+		fail(a.w, a.r, http.StatusInternalServerError, "the worker failed")
 		return
 	}
 	fail(a.w, a.r, http.StatusBadGateway, "the worker gave no answer")

@@ -280,7 +280,7 @@ func AppendRequestHead(dst []byte, r *http.Request, local string) []byte {
 // appendRequestHead is AppendRequestHead and says whether a worker will take it:
 // a head of too many fields is none.
 func appendRequestHead(dst []byte, r *http.Request, local string) (head []byte, ok bool) {
-	dst = appendRequestLine(append(dst, 0x96), r)
+	dst = appendRequestLine(append(dst, 0x96), r, version(r))
 	n := countFields(r.Header)
 	dst = appendFields(codec.AppendArray(dst, n), r.Header)
 	dst = codec.AppendRaw(dst, nil)
@@ -293,15 +293,21 @@ func appendRequestHead(dst []byte, r *http.Request, local string) (head []byte, 
 // it, Host and Content-Length among the headers, and no trace of how the client had
 // framed the body.
 func appendPlainHead(dst []byte, r *http.Request, body []byte) (head []byte, ok bool) {
-	dst = appendRequestLine(append(dst, 0x95), r)
+	as := "1.1" // others would be no HTTP to those that make text of it again
+	if r.ProtoMajor == 1 && r.ProtoMinor == 0 {
+		as = "1.0"
+	}
+	dst = appendRequestLine(append(dst, 0x95), r, as)
 	h := r.Header.Clone()
 	if h == nil {
 		h = make(http.Header)
 	}
-	h.Del("Transfer-Encoding")
+	dropHops(h)
 	h.Del("Trailer")
 	h.Del("Expect")
-	h["Host"] = []string{r.Host}
+	if r.Host != "" {
+		h["Host"] = []string{r.Host}
+	}
 	if len(body) > 0 || h.Get("Content-Length") != "" {
 		h["Content-Length"] = []string{decimal(int64(len(body)))}
 	}
@@ -310,12 +316,12 @@ func appendPlainHead(dst []byte, r *http.Request, body []byte) (head []byte, ok 
 	return codec.AppendRaw(dst, body), n <= maxFields
 }
 
-func appendRequestLine(dst []byte, r *http.Request) []byte {
+func appendRequestLine(dst []byte, r *http.Request, version string) []byte {
 	uri := r.RequestURI
 	if uri == "" && (r.Method != "CONNECT" || *r.URL != (url.URL{})) { // made by a program, not by a server
 		uri = r.URL.RequestURI()
 	}
-	return codec.AppendRawString(codec.AppendRawString(codec.AppendRawString(dst, r.Method), uri), version(r))
+	return codec.AppendRawString(codec.AppendRawString(codec.AppendRawString(dst, r.Method), uri), version)
 }
 
 // countFields is how many name and value pairs h has.

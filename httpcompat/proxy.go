@@ -17,8 +17,9 @@ import (
 const DefaultEvent = "http"
 
 // DefaultMaxBody is how many bytes a request's body may have toward a plain
-// Cocaine worker, where it travels whole.
-const DefaultMaxBody = 8 << 20
+// Cocaine worker, where it travels whole: what is left of a frame (16 MiB) beside
+// its head, and in a channel's outbox beside what may wait there.
+const DefaultMaxBody = 14 << 20
 
 // An Opener opens sessions on whoever is to answer: an engine, a channel, a
 // service. An error with a method RetryAfter() time.Duration says that it is
@@ -39,6 +40,7 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 // Opener is needed. It answers by itself with
 //
 //   - 501, if the request asks for an upgrade other than h2c and the workers are plain,
+//   - 500, if a plain worker gave an error in place of an answer,
 //   - 413, if its body is too long for a plain worker,
 //   - 431, if its head has more than 1,024 fields, or more bytes than a session's
 //     head may have (session.MaxHead, 1 MiB),

@@ -48,7 +48,7 @@ func newApp(d *daemon, name string, o *appOptions, home, release, users string) 
 	a := &app{d: d, name: name, o: o, home: home, releases: release, users: users, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
 	a.life.surround(a.surroundings(o))
 	a.limited = o.limits
-	a.life.kind = kind{o.plain.options()}
+	a.life.kind = kind{o.plain.options(), engine.Dialect(o.foreign.dialect)}
 	f := &o.logs
 	a.output = logs.New(logs.Options{App: name, Ring: int64(f.ring), Stdout: f.file(f.stdout), Stderr: f.file(f.stderr), Logger: log})
 	return a
@@ -89,7 +89,11 @@ func (a *app) proxy() http.Handler {
 		}
 		return a.plain
 	}
-	return &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
+	p := &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
+	if a.o.foreign.is() {
+		p.Plain, p.Event = true, a.o.foreign.event
+	}
+	return p
 }
 
 // limits are those of the app's requests. One alone has the front's.
@@ -112,7 +116,7 @@ func (a *app) limit(l front.AppLimits) {
 // opener is what the front's loops ask for the app's sessions; nil if it has none,
 // and net/http answers by way of proxy.
 func (a *app) opener() front.Opener {
-	if a.o.plain.http {
+	if a.o.plain.http || a.o.foreign.is() {
 		return nil
 	}
 	return a.engine
@@ -184,6 +188,8 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 		Environ:          p.Environ,
 		Dir:              p.Dir,
 		HTTP:             p.HTTP,
+		Dialect:          a.life.kind.dialect,
+		Locator:          o.foreign.locator,
 		Name:             a.name,
 		Release:          r.Name,
 		Workers:          o.workers,

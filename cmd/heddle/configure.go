@@ -22,7 +22,7 @@ func (o *runOptions) configure(cmd *cobra.Command, args []string) error {
 		return usage("run", "--config %s names what to run, and so does %q; give one of them", file, args[0])
 	case target:
 		return o.take(args, dash)
-	case file == "" && len(args) > 0 && o.plain.http: // run --http -- PROGRAM ARGS
+	case file == "" && len(args) > 0 && o.inPlace(): // run --http -- PROGRAM ARGS
 		return o.take(args, dash)
 	case file == "":
 		if _, err := os.Lstat(config.DefaultFile); errors.Is(err, os.ErrNotExist) {
@@ -121,6 +121,7 @@ func optionsOf(a *config.App) *appOptions {
 			rotateSize: size(a.Log.RotateSize), rotateAge: a.Log.RotateAge, gzip: a.Log.Gzip, keep: a.Log.Keep,
 		},
 		plain:           plainFlags{http: a.HTTP, health: a.Health},
+		foreign:         foreignFlags{dialect: a.Dialect, locator: a.Locator, event: a.Event},
 		recycleRequests: a.RecycleRequests, recycleAge: a.RecycleAge, recycleMemory: size(a.RecycleMemory),
 	}
 }

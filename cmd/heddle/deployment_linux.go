@@ -47,7 +47,7 @@ func (lc *lifecycle) deploy(ctx context.Context, a *asker) (*result, error) {
 		return nil, fmt.Errorf("deploy: %.64q cannot be a program's name", o.Program)
 	}
 	r := &release{Target: o.Target, Source: o.Source, Args: o.Args, Pid: o.Pid}
-	if lc.kind.plain != nil && !o.Built {
+	if lc.kind.stays() && !o.Built {
 		if !filepath.IsAbs(o.Source) {
 			return nil, fmt.Errorf("deploy: %.64q is no absolute path", o.Source)
 		}
@@ -484,6 +484,10 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 		return f
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
 		f.try = "try: ulimit -u; free -h: this user, or the machine, may have no more processes or memory"
+		return f
+	}
+	if se.Dialect != engine.DialectHeddle {
+		f.try = fmt.Sprintf("try: heddle run --dialect with the other one of v0 and v1, if it is a Cocaine worker of another age (this is %s)", string(se.Dialect))
 		return f
 	}
 	// Whatever leaves in order, or stays silent until it is asked what it does,

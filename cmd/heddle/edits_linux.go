@@ -47,7 +47,7 @@ func newEdits(a *app, t target) (*edits, error) {
 // run in place the files that its arguments name, as server.js is one of node's.
 func (e *edits) files() []string {
 	files := []string{e.t.path}
-	if e.a.life.kind.plain == nil {
+	if !e.a.life.kind.stays() {
 		return files
 	}
 	args := e.a.o.args

@@ -29,8 +29,12 @@ func plainProxy(e *engine.Engine, log *slog.Logger, late time.Duration) *upstrea
 
 // A kind is what an app's programs are.
 type kind struct {
-	plain *engine.PlainHTTP // nil: workers with sessions
+	plain   *engine.PlainHTTP // nil: workers with sessions
+	dialect engine.Dialect    // that those speak
 }
+
+// stays says whether executables are run where they are.
+func (k kind) stays() bool { return k.plain != nil || k.dialect != engine.DialectHeddle }
 
 // inPlace makes r a release whose program stays where it is. file is the one that
 // was meant.
@@ -70,7 +74,7 @@ func (lc *lifecycle) again(from release, r *release, file *os.File) (put func(co
 	if why := from.changed(); why != "" {
 		return nil, &failure{
 			code: exitRefused,
-			err:  fmt.Errorf("%s cannot be brought back: %s, and --http runs programs where they are, without a copy", from.Name, why),
+			err:  fmt.Errorf("%s cannot be brought back: %s, and such programs are run where they are, without a copy", from.Name, why),
 			fine: lc.still(),
 			try:  "try: put the old file back, or heddle deploy " + quoted(from.Target),
 		}

@@ -21,7 +21,7 @@ type release struct {
 	Target  string `json:"target"`             // as given
 	Source  string `json:"source"`             // the package's directory or the executable
 	Program string `json:"program"`            // the copy; gone when it failed or is retired
-	InPlace bool   `json:"in_place,omitempty"` // Program is no copy: of --http
+	InPlace bool   `json:"in_place,omitempty"` // Program is no copy: of --http or --dialect
 	original
 	Args    []string  `json:"args"`
 	User    string    `json:"user,omitempty"` // that its workers run as

@@ -20,7 +20,7 @@ func (lc *lifecycle) first(ctx context.Context, t target, args []string, stderr 
 	s, k := lc.releases, lc.kind
 	r := &release{Name: s.reserve(), Target: t.given, Source: t.source(), Args: append([]string{}, args...), Pid: os.Getpid()}
 	lc.settle(r)
-	if k.plain != nil && t.pkg == "" {
+	if k.stays() && t.pkg == "" {
 		f, err := openInPlace(t)
 		if err != nil {
 			return nil, err

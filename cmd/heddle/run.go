@@ -49,6 +49,7 @@ type appOptions struct {
 	environ func(base []string) []string
 	logs    logFlags
 	plain   plainFlags
+	foreign foreignFlags
 
 	workers     int
 	standbys    int
@@ -105,6 +106,11 @@ unix socket. {port} and {socket} in ARGS are replaced by theirs. It is ready whe
 answers a request to --health, with whatever status. Nothing that it has started
 outlives it or the daemon.
 
+With --dialect v0 or v1 it is a worker that was written with one of Cocaine's frameworks,
+for 0.10 and 0.11 or for 0.12, run in place too: run --dialect v1 -- python3 app.py. It
+gets the arguments that a Cocaine runtime would give, and nothing in it is changed
+(docs/cocaine.md).
+
 Clients speak HTTP/1.0, HTTP/1.1 or HTTP/2, over TLS with --tls-cert, HTTP/2 in
 clear where they begin with it. Requests get X-Request-Id, X-Forwarded-For, -Proto
 and -Host, and Forwarded; what clients say there is believed of --trusted-proxies
@@ -134,6 +140,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --listen 127.0.0.1:0 --listen unix:/tmp/shop.sock /usr/local/bin/shop
   heddle run --watch ./examples/hello
   heddle run --http -- python3 -m http.server --bind 127.0.0.1 {port}
+  heddle run --dialect v0 -- node worker.js
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
@@ -171,6 +178,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	fs.StringVar(&o.file, "config", "", "file that says what to run, without TARGET (default: heddle.toml, if there is one)")
 	o.logs.add(cmd)
 	o.plain.add(cmd)
+	o.foreign.add(cmd)
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
@@ -194,13 +202,16 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	return cmd
 }
 
+// inPlace says whether an executable is run where it is, not from a copy.
+func (a *appOptions) inPlace() bool { return a.plain.http || a.foreign.is() }
+
 // take sorts the arguments; dash is how many stand before --, or -1.
 func (o *runOptions) take(args []string, dash int) error {
 	before := args
 	if dash >= 0 {
 		before, o.args = args[:dash], args[dash:]
 	}
-	if len(before) == 0 && o.plain.http && len(o.args) > 0 { // run --http -- PROGRAM ARGS
+	if len(before) == 0 && o.inPlace() && len(o.args) > 0 { // run --http -- PROGRAM ARGS
 		before, o.args = o.args[:1], o.args[1:]
 	}
 	switch len(before) {
@@ -262,6 +273,11 @@ func (o *runOptions) check() error {
 	}
 	if err := o.plain.check(); err != nil {
 		return err
+	}
+	for _, a := range o.wanted() {
+		if err := a.foreign.check(a.plain.http); err != nil {
+			return a.named(err)
+		}
 	}
 	if _, err := o.front.options(nil); err != nil {
 		return err

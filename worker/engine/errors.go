@@ -18,6 +18,9 @@ var (
 	// ErrHealth reports a PlainHTTP.Health that cannot be a path.
 	ErrHealth = errors.New("engine: health path: want one such as /healthz")
 
+	// ErrDialect reports a Dialect that there is not.
+	ErrDialect = errors.New("engine: dialect: want v0 or v1")
+
 	// ErrHandler reports an Open with OpenOptions.Handler, which belongs to
 	// the loop of one channel and cannot be chosen for.
 	ErrHandler = errors.New("engine: a session with a Handler is opened on its loop's own channel")
@@ -65,6 +68,8 @@ type StartError struct {
 	path  string
 	first bool // of Start: nobody served before
 	Plain bool // it serves plain HTTP
+
+	Dialect Dialect // what it was to speak
 }
 
 // Worker names it: "worker 3", or "a standby".
@@ -97,6 +102,8 @@ func (e *StartError) Error() string {
 		fmt.Fprintf(&b, "check that %s is a program for this machine", e.path)
 	} else if e.Plain {
 		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves HTTP on descriptor 3 (LISTEN_FDS), on PORT, or on HEDDLE_SOCKET", e.path)
+	} else if e.Dialect.foreign() {
+		fmt.Fprintf(&b, "check that %s is a Cocaine worker of dialect %s", e.path, string(e.Dialect))
 	} else {
 		fmt.Fprintf(&b, "run %s by hand to see what it does, and check that it serves with httpcompat.ListenAndServe or runs a worker", e.path)
 	}

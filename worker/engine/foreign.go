@@ -37,7 +37,7 @@ func (d Dialect) Check() error {
 	case DialectHeddle, DialectV0, DialectV1:
 		return nil
 	}
-	return fmt.Errorf("engine: dialect %q is none of v0, v1", string(d))
+	return fmt.Errorf("%w; got %q", ErrDialect, string(d))
 }
 
 // foreign says whether the workers are Cocaine's.

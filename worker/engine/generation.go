@@ -99,7 +99,7 @@ func (g *generation) await(ctx context.Context, list []*slot) error {
 		select {
 		case r := <-results:
 			if r.death != nil {
-				return &StartError{Index: r.slot.index, Death: *r.death, path: g.program.Path, Plain: g.program.HTTP != nil}
+				return g.startError(r.slot.index, *r.death)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -108,6 +108,11 @@ func (g *generation) await(ctx context.Context, list []*slot) error {
 		}
 	}
 	return nil
+}
+
+// startError says that a worker ended before it was ready.
+func (g *generation) startError(index int, d Death) *StartError {
+	return &StartError{Index: index, Death: d, path: g.program.Path, Plain: g.program.HTTP != nil, Dialect: g.e.opt.Dialect}
 }
 
 // A result is what came of a slot's first child; a nil death: it is ready.
@@ -122,13 +127,13 @@ func (g *generation) activate() error {
 	g.mu.Lock()
 	if d := g.failure; d != nil {
 		g.mu.Unlock()
-		return &StartError{Index: d.Index, Death: *d, path: g.program.Path, Plain: g.program.HTTP != nil}
+		return g.startError(d.Index, *d)
 	}
 	for _, s := range slices.Concat(g.slots, g.standbys) {
 		if c := s.current(); c.isOut() {
 			g.mu.Unlock()
 			<-c.dead
-			return &StartError{Index: c.death.Index, Death: c.death, path: g.program.Path, Plain: g.program.HTTP != nil}
+			return g.startError(c.death.Index, c.death)
 		}
 	}
 	close(g.active)

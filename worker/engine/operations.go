@@ -53,7 +53,7 @@ func (g *generation) slow() *StartError {
 			continue
 		}
 		d := Death{Index: s.index, ID: c.id, Pid: c.pid(), Release: c.release(), Reason: "not online yet: " + c.awaited(), Stderr: c.tail.all(), Greeted: len(c.all()) > 0}
-		return &StartError{Index: s.index, Death: d, path: g.program.Path, Plain: g.program.HTTP != nil}
+		return g.startError(s.index, d)
 	}
 	return nil
 }

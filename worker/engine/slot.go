@@ -151,7 +151,7 @@ func (s *slot) succeed(c *child) *child {
 		<-n.dead
 		s.restore(c)
 		if wish != nil {
-			wish.answer(&StartError{Index: s.index, Death: n.death, path: s.g.program.Path, Plain: s.g.program.HTTP != nil})
+			wish.answer(s.g.startError(s.index, n.death))
 			wish = nil
 			if !c.isOut() {
 				return c

@@ -51,6 +51,10 @@ type App struct {
 	HTTP   bool   // it serves plain HTTP
 	Health string // path that is asked whether an HTTP app is ready
 
+	Dialect string // of Cocaine's that its workers speak, "v0" or "v1"; "": Heddle's own
+	Locator string // that such workers are told of, "host:port"
+	Event   string // as which such workers get requests
+
 	Dir      string            // working directory; "": the daemon's
 	Env      map[string]string // set beside what the app inherits
 	EnvAllow []string          // what it inherits of the daemon's; nil: everything

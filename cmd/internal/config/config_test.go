@@ -112,6 +112,39 @@ gzip = true
 keep = 3
 `
 
+// foreign are the keys of workers that were written for Cocaine.
+var foreign = []string{"dialect", "locator", "event"}
+
+// TestForeign: those keys go together, and not with http.
+func TestForeign(t *testing.T) {
+	write(t, map[string]string{
+		"good.toml": "[app.a]\ntarget = \"./a\"\ndialect = \"v0\"\nlocator = \"10.0.0.1:99\"\nevent = \"web\"\n",
+		"bad.toml":  "[app.a]\ntarget = \"./a\"\nhttp = true\ndialect = \"v1\"\n[app.b]\ntarget = \"./b\"\npaths = [\"/b\"]\nlocator = \"x:1\"\nevent = \"web\"\n[app.c]\ntarget = \"./c\"\npaths = [\"/c\"]\ndialect = \"v2\"\n",
+	})
+	c := load(t, "good.toml")
+	if a := c.Apps[0]; a.Dialect != "v0" || a.Locator != "10.0.0.1:99" || a.Event != "web" {
+		t.Errorf("got %+v", a)
+	}
+	for _, name := range foreign {
+		if o := c.Origin("a", name); o.From != FromFile {
+			t.Errorf("%s: origin %v", name, o)
+		}
+	}
+	_, err := Load("bad.toml")
+	for _, want := range []string{
+		"bad.toml:4: app.a serves plain HTTP or is a Cocaine worker",
+		"bad.toml:8: app.b.locator is for Cocaine workers; it needs a dialect",
+		"bad.toml:9: app.b.event is for Cocaine workers; it needs a dialect",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in\n%v", want, err)
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), `"v2"`) {
+		t.Errorf("dialect v2: got %v", err)
+	}
+}
+
 // TestEveryKey: N38, each key, with paths relative to the file.
 func TestEveryKey(t *testing.T) {
 	dir := write(t, map[string]string{"heddle.toml": full})
@@ -126,7 +159,7 @@ func TestEveryKey(t *testing.T) {
 			MaxHeaderBytes: 64 << 10, MaxHeaders: 100, MaxBody: 10e6, MaxClients: 1000,
 		},
 		Apps: []App{{
-			Name: "shop", Target: at("shop"), Args: []string{"-db", "shop.db"}, HTTP: true, Health: "/healthz",
+			Name: "shop", Target: at("shop"), Args: []string{"-db", "shop.db"}, HTTP: true, Health: "/healthz", Locator: "127.0.0.1:10053", Event: "http",
 			Dir: at("work"), Env: map[string]string{"A": "1", "B.C": "x=y"}, EnvAllow: []string{"PATH"}, User: "www", Group: "1000",
 			Workers: 2, Standbys: 1, Suspended: true, Hosts: []string{"shop.example", "*.shop.example", "[::1]"}, Paths: []string{"/api", "/v2/"},
 			Queue: 10, QueueAge: time.Second, Concurrency: 7, ResponseHeaderTimeout: 5 * time.Second, MaxBody: 1 << 10, StartTimeout: 2 * time.Second, HeartbeatTimeout: 11 * time.Second, DrainTimeout: 3 * time.Second, ShutdownTimeout: 4 * time.Second, KillDelay: 6 * time.Second,
@@ -157,6 +190,9 @@ func TestEveryKey(t *testing.T) {
 		}
 	}
 	for _, k := range keys {
+		if slices.Contains(foreign, k.Name) {
+			continue // not beside http
+		}
 		if app := map[bool]string{true: "shop"}[k.App]; k.at != nil && c.Origin(app, k.Name).From != FromFile {
 			t.Errorf("%s is not in this test's file", k.Name)
 		}

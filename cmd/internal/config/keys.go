@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/worker/engine"
 )
@@ -106,6 +107,15 @@ var keys = []Key{
 	{App: true, Name: "health", Type: Text, Default: `"/"`, def: defaultHealth, When: Restart,
 		at: func(_ *Config, a *App) any { return &a.Health }, check: onText(checkHealth),
 		Means: "with `http`: the path that is asked whether it is ready"},
+	{App: true, Name: "dialect", Type: Text, Default: "Heddle's own", When: Restart,
+		at: func(_ *Config, a *App) any { return &a.Dialect }, check: onText(func(s string) error { return engine.Dialect(s).Check() }),
+		Means: "the program is a worker written for Cocaine: `v0` for frameworks of 0.10 and 0.11, `v1` for those of 0.12 (cocaine.md)"},
+	{App: true, Name: "locator", Type: Text, Default: `"127.0.0.1:10053"`, def: engine.DefaultLocator, When: Restart,
+		at: func(_ *Config, a *App) any { return &a.Locator }, check: onText(notEmpty),
+		Means: "with `dialect`: `host:port` of the locator that workers are told of"},
+	{App: true, Name: "event", Type: Text, Default: `"http"`, def: httpcompat.DefaultEvent, When: Restart,
+		at: func(_ *Config, a *App) any { return &a.Event }, check: onText(notEmpty),
+		Means: "with `dialect`: event as which workers get HTTP requests"},
 	{App: true, Name: "dir", Type: Path, Default: "the daemon's", When: Deploy,
 		at: func(_ *Config, a *App) any { return &a.Dir }, resolve: resolvePath,
 		Means: "working directory"},

@@ -285,6 +285,17 @@ func (l *loader) whole() {
 			wrong(a.Name, "health", "app.%s.health is for programs that serve plain HTTP; it needs http = true", a.Name)
 		}
 	}
+	for i := range c.Apps {
+		a := &c.Apps[i]
+		if a.Dialect != "" && a.HTTP {
+			wrong(a.Name, "dialect", "app.%s serves plain HTTP or is a Cocaine worker; it cannot have both http = true and a dialect", a.Name)
+		}
+		for _, key := range [...]string{"locator", "event"} {
+			if a.Dialect == "" && c.Origin(a.Name, key).From == FromFile {
+				wrong(a.Name, key, "app.%s.%s is for Cocaine workers; it needs a dialect", a.Name, key)
+			}
+		}
+	}
 	for _, clash := range clashes(c.Apps) {
 		l.clash(clash)
 	}
