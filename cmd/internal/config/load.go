@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // DefaultFile is what is read where no file is named.
@@ -290,9 +293,9 @@ func (l *loader) whole() {
 		if a.Dialect != "" && a.HTTP {
 			wrong(a.Name, "dialect", "app.%s serves plain HTTP or is a Cocaine worker; it cannot have both http = true and a dialect", a.Name)
 		}
-		for _, key := range [...]string{"locator", "event"} {
-			if a.Dialect == "" && c.Origin(a.Name, key).From == FromFile {
-				wrong(a.Name, key, "app.%s.%s is for Cocaine workers; it needs a dialect", a.Name, key)
+		for _, of := range [...]struct{ key, said, def string }{{"locator", a.Locator, engine.DefaultLocator}, {"event", a.Event, httpcompat.DefaultEvent}} {
+			if a.Dialect == "" && of.said != of.def && c.Origin(a.Name, of.key).From == FromFile {
+				wrong(a.Name, of.key, "app.%s.%s is for Cocaine workers; it needs a dialect", a.Name, of.key)
 			}
 		}
 	}
