@@ -41,6 +41,15 @@ const (
 	MsgTerminate = 1
 )
 
+// Control methods of every v1 connection (PROTOCOL.md 3.1): each opens a channel of its own, and is answered
+// there with a value. Nobody implements settings and goaway.
+const (
+	MethodRevoke   = 65535 // [channel, [category, code]]: the channel is over
+	MethodSettings = 65534
+	MethodPing     = 65533 // []
+	MethodGoaway   = 65532
+)
+
 // Message ids on any other v1 channel (PROTOCOL.md 3.1, 3.4). Id 0 is an invoke when it opens the
 // channel and a chunk afterwards.
 const (

@@ -194,6 +194,11 @@ func appendInt(dst []byte, n int64) []byte {
 	return msgp.AppendInt64(dst, n)
 }
 
+// AppendErrorArgs appends the arguments of a v1 error, of whatever id; no frame.
+func AppendErrorArgs(dst []byte, category, code int64, msg string) []byte {
+	return appendErrorV1(dst, category, code, msg)
+}
+
 func appendErrorV1(dst []byte, category, code int64, msg string) []byte {
 	return AppendRawString(appendInt(appendInt(append(dst, 0x92, 0x92), category), code), msg)
 }

@@ -33,6 +33,28 @@ func ArgCount(args []byte) int {
 	return int(n)
 }
 
+// Revoke decodes the arguments of the control method revoke: the session that ends, and why. The error is
+// a *SyntaxError.
+//
+// array(2): session uint, code array(2) of category int and code int
+func Revoke(args []byte) (sid uint64, category, code int64, err error) {
+	n, p, err := msgp.ReadArrayHeaderBytes(args)
+	if err == nil && n < 2 {
+		return 0, 0, 0, &SyntaxError{What: "argument missing"}
+	}
+	if err == nil {
+		sid, p, err = msgp.ReadUint64Bytes(p)
+	}
+	var c heddle.ErrorCode
+	if err == nil {
+		_, err = c.UnmarshalMsg(p)
+	}
+	if err != nil {
+		return 0, 0, 0, &SyntaxError{What: "arguments: " + err.Error()}
+	}
+	return sid, c.Category, c.Code, nil
+}
+
 // deepest is how many bytes of a head are let through to the generated decoder unseen. That one skips
 // elements it does not know by recursion; in this many bytes it cannot go deep enough to matter.
 const deepest = 4096

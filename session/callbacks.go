@@ -23,6 +23,7 @@ type Callbacks struct {
 	OnChunk       func(sid uint64, p []byte)
 	OnChoke       func(sid uint64)
 	OnError       func(sid uint64, code int64, msg []byte)
+	OnCall        func(sid, id uint64, args []byte) // of a Service channel, whatever it is
 }
 
 // callbackReceiver makes a Receiver of Callbacks.
@@ -106,3 +107,10 @@ func (r *callbackReceiver) OnError(sid uint64, _, code int64, msg []byte) error 
 }
 
 func (r *callbackReceiver) OnExtension(uint64, uint64, []byte) error { return nil }
+
+func (r *callbackReceiver) OnCall(sid, id uint64, args []byte, _ []codec.Header) error {
+	if r.cb.OnCall != nil {
+		r.cb.OnCall(sid, id, args)
+	}
+	return nil
+}

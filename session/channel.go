@@ -41,6 +41,11 @@ type Receiver interface {
 
 	// OnExtension: any other message of a session; args is its whole array.
 	OnExtension(sid, id uint64, args []byte) error
+
+	// OnCall: any message of a Service channel, of which no other method but
+	// OnConnect, OnSocketError, OnEOF and OnRoom is called. id is v0's type;
+	// args is its whole array.
+	OnCall(sid, id uint64, args []byte, headers []codec.Header) error
 }
 
 // ChannelOptions say how a Channel reads its peer. The zero value is v0.
@@ -59,6 +64,11 @@ type ChannelOptions struct {
 	// accepted opens sessions, as real engines do.
 	Heddle bool
 
+	// Service: the channel carries calls of methods (PROTOCOL 2.2, 3.1), which
+	// the side that dialled opens, and channel 1 is a session like any other.
+	// Heddle is ignored then. Only the side that accepted may Detect.
+	Service bool
+
 	// Limits bound what one frame may be; zero fields take the defaults.
 	Limits codec.Limits
 }
@@ -66,10 +76,11 @@ type ChannelOptions struct {
 // A Channel decodes the frames of one connection into typed messages.
 type Channel struct {
 	// Immutable after NewChannel.
-	link   Link
-	recv   Receiver
-	dialed bool
-	limits codec.Limits
+	link    Link
+	recv    Receiver
+	dialed  bool
+	service bool
+	limits  codec.Limits
 
 	closed atomic.Bool   // Close was called: no callback any more
 	gone   chan struct{} // closed once the descriptor is gone
@@ -102,15 +113,16 @@ type Channel struct {
 // the loop.Handler of the link.
 func NewChannel(link Link, recv Receiver, o ChannelOptions) *Channel {
 	ch := &Channel{
-		link:   link,
-		recv:   recv,
-		dialed: o.Dialed,
-		limits: o.Limits,
-		gone:   make(chan struct{}),
-		dec:    codec.NewDecoder(o.Dialect, o.Limits),
-		detect: o.Detect,
-		heddle: o.Heddle,
-		first:  true,
+		link:    link,
+		recv:    recv,
+		dialed:  o.Dialed,
+		service: o.Service,
+		limits:  o.Limits,
+		gone:    make(chan struct{}),
+		dec:     codec.NewDecoder(o.Dialect, o.Limits),
+		detect:  o.Detect,
+		heddle:  o.Heddle && !o.Service,
+		first:   true,
 	}
 	ch.dialect.Store(uint32(o.Dialect))
 	return ch
@@ -181,7 +193,7 @@ func (ch *Channel) OnOpen() {
 // receiver and returns how many bytes they took.
 func (ch *Channel) OnBytes(p []byte) (n int, err error) {
 	ch.owner.Check()
-	if ch.first && !ch.heddle {
+	if ch.first && !ch.heddle && !ch.service {
 		defer func() { // of a stranger, little is kept
 			if err == nil && n == 0 && len(p) > MaxFirst {
 				err = errFirst
@@ -213,9 +225,12 @@ func (ch *Channel) OnBytes(p []byte) (n int, err error) {
 		}
 		n += k
 		ch.first = false
-		if v0 {
+		switch {
+		case ch.service:
+			err = ch.dispatchCall(&f)
+		case v0:
 			err = ch.dispatchV0(&f)
-		} else {
+		default:
 			err = ch.dispatchV1(&f)
 		}
 		if err != nil {
@@ -279,11 +294,8 @@ func (ch *Channel) dispatchV0(f *codec.Frame) (err error) {
 // Headers are decoded also when the frame is of no use, because their table
 // is the connection's.
 func (ch *Channel) dispatchV1(f *codec.Frame) (err error) {
-	ch.headers = ch.headers[:0]
-	if len(f.Headers) > 1 {
-		if ch.headers, err = ch.table.Decode(ch.headers, f.Headers); err != nil {
-			return err
-		}
+	if err = ch.decodeHeaders(f); err != nil {
+		return err
 	}
 	if f.Session <= heddle.ControlChannel {
 		if f.Session == 0 {
@@ -312,6 +324,22 @@ func (ch *Channel) dispatchV1(f *codec.Frame) (err error) {
 		return fmt.Errorf("%w: unknown message %d on session %d", ErrProtocol, f.Type, f.Session)
 	}
 	return ch.recv.OnExtension(f.Session, f.Type, f.Args)
+}
+
+// dispatchCall hands over a frame of a Service channel.
+func (ch *Channel) dispatchCall(f *codec.Frame) error {
+	if err := ch.decodeHeaders(f); err != nil {
+		return err
+	}
+	return ch.recv.OnCall(f.Session, f.Type, f.Args, ch.headers)
+}
+
+func (ch *Channel) decodeHeaders(f *codec.Frame) (err error) {
+	ch.headers = ch.headers[:0]
+	if len(f.Headers) > 1 {
+		ch.headers, err = ch.table.Decode(ch.headers, f.Headers)
+	}
+	return err
 }
 
 // controlV1 hands over a message of channel 1. A handshake and a heartbeat

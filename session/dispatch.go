@@ -84,17 +84,21 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 		s.window = min(window, s.full)
 		s.owed = s.full - s.window
 	}
-	for _, h := range headers {
-		s.headers = append(s.headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
-	}
+	s.keepHeaders(headers)
+	return m.admit(s)
+}
+
+// admit gives a session that the peer opened to whoever accepts it, or refuses
+// it alone.
+func (m *Mux) admit(s *Session) error {
 	m.active.Add(1)
-	m.sessions[sid] = s
+	m.sessions[s.id] = s
 	var err error
 	switch {
 	case m.accept == nil:
-		err = &Error{ID: sid, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"}
+		err = &Error{ID: s.id, Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "nobody accepts sessions here"}
 	case m.active.Load()-m.load.Load() > int64(m.max), m.asides.Load() >= int64(m.max):
-		err = &Error{ID: sid, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()}
+		err = &Error{ID: s.id, Category: heddle.CategoryOverseer, Code: heddle.CodePoolFull, Msg: ErrTooMany.Error()}
 	default:
 		err = m.accept(s)
 	}
@@ -107,6 +111,13 @@ func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []co
 		return errDeaf
 	}
 	return nil
+}
+
+// keepHeaders copies the headers that the session was opened with.
+func (s *Session) keepHeaders(headers []codec.Header) {
+	for _, h := range headers {
+		s.headers = append(s.headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
+	}
 }
 
 // refusalCost is about what a refusal costs in the outbox beside its text.
@@ -137,6 +148,7 @@ func (r *refusals) wait(link Link, n int64) int64 {
 // refuse ends a session that was opened but will not be served.
 func (m *Mux) refuse(s *Session, err error) {
 	m.counters.refused.Add(1)
+	m.tolerate(s)
 	s.Discard()
 	s.Abort(err)
 	// Nothing of it is awaited: a peer that opens and never ends must not
@@ -162,7 +174,7 @@ func (r *receiver) OnChunk(sid uint64, p []byte) error {
 	if s == nil {
 		return m.orphan(sid)
 	}
-	if err := s.push(Chunk, p, nil); err != nil {
+	if err := s.push(Chunk, 0, p, nil); err != nil {
 		m.offend(s, err)
 	}
 	return nil
@@ -200,7 +212,7 @@ func (r *receiver) OnExtension(sid, id uint64, args []byte) error {
 			closeFiles(files)
 			return m.orphan(sid)
 		}
-		if err := s.push(Files, nil, files); err != nil {
+		if err := s.push(Files, 0, nil, files); err != nil {
 			closeFiles(files)
 			m.offend(s, err)
 		}
@@ -226,9 +238,9 @@ func (r *receiver) OnExtension(sid, id uint64, args []byte) error {
 		s.onCancel(ErrCanceled)
 		return nil
 	case heddle.ExtInfo:
-		err = s.push(Info, args, nil)
+		err = s.push(Info, 0, args, nil)
 	case heddle.ExtTrailers:
-		err = s.push(Trailers, args, nil)
+		err = s.push(Trailers, 0, args, nil)
 	case heddle.ExtGone:
 		if s.ours {
 			return fmt.Errorf("%w: gone on session %d, which the peer did not open", ErrProtocol, sid)
@@ -267,6 +279,7 @@ func (m *Mux) offend(s *Session, err error) {
 		s.giveUp(e, e)
 		return
 	}
+	m.tolerate(s)
 	s.abort(e, e)
 	s.endRx(dirBroken, e)
 }

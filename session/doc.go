@@ -19,6 +19,17 @@
 // Off the loop: the blocking methods Recv, Read, Write and Finish, with
 // deadlines and a context, for one reading and one writing goroutine.
 //
+// # Calls
+//
+// A channel with ChannelOptions.Service carries calls of a service's methods
+// (PROTOCOL 2.2, 3.1). The side that dialled opens them: OpenOptions.Method
+// says what, and each direction moves along its [Table]. What comes is a
+// message of kind Said, with its id and its whole array of arguments; in v0,
+// whose services answer with chunks, a Chunk. Say, Write, Close and Abort are
+// our direction's. The two directions are independent, so whoever opened a
+// call ends his own, too. A peer that says what the tables do not have loses
+// a v1 channel; in v0 that is dropped and counted.
+//
 // # Whose bytes
 //
 // Slices given to callbacks are borrowed: valid until the callback returns.

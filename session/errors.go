@@ -39,6 +39,14 @@ var (
 	// ErrUnsupported reports an extension that the peer did not agree to.
 	ErrUnsupported = errors.New("session: not agreed with this peer")
 
+	// ErrArgs reports arguments of a call that are no msgpack array, or not
+	// those that the dialect's message has.
+	ErrArgs = errors.New("session: arguments are not one array of msgpack")
+
+	// ErrNoArm reports a message that the call's protocol does not have, or
+	// not any more.
+	ErrNoArm = errors.New("session: the method's protocol has no such message here")
+
 	// ErrDraining reports a channel on which no session may be opened any
 	// more, though those that are open go on.
 	ErrDraining = errors.New("session: channel is draining")

@@ -47,6 +47,11 @@ type Options struct {
 	// an error returned, the session is refused with an error message.
 	Accept func(s *Session) error
 
+	// Methods tells what a method of a Service channel is, on the loop of the
+	// side that accepted. Nil for an id: nobody has it, which ends a v1
+	// channel; a v0 caller is told.
+	Methods func(id uint64) *Method
+
 	// Control hears channel 1; nil answers nothing and closes at EOF.
 	Control Control
 
@@ -90,6 +95,7 @@ type Mux struct {
 	link    Link
 	ch      *Channel
 	accept  func(s *Session) error
+	methods func(id uint64) *Method
 	control Control
 	max     int
 	buffer  int
@@ -108,6 +114,7 @@ type Mux struct {
 	sessions map[uint64]*Session // by id; absent once both directions ended
 	events   map[string]string   // names seen, so that each is allocated once
 	refusals refusals            // that wait in the outbox
+	lenient  uint64              // v1 calls up to this id: we ended one that the peer may not know of yet
 
 	active   atomic.Int64 // sessions open, of either side
 	load     atomic.Int64 // of those, the ones that we opened
@@ -135,6 +142,7 @@ func NewMux(link Link, o Options) *Mux {
 	m := &Mux{
 		link:     link,
 		accept:   o.Accept,
+		methods:  o.Methods,
 		control:  o.Control,
 		max:      o.MaxSessions,
 		buffer:   o.Buffer,
@@ -169,10 +177,10 @@ func NewMux(link Link, o Options) *Mux {
 		m.control = bare{}
 	}
 	m.ch = NewChannel(link, (*receiver)(m), o.ChannelOptions)
-	if o.TraceHeaders && !o.Heddle && !o.Dialed {
+	if o.TraceHeaders && !m.ch.heddle && !o.Dialed {
 		m.trace = traceHeaders()
 	}
-	m.setIDs(o.Heddle, o.Dialed)
+	m.setIDs(m.ch.heddle, o.Dialed)
 	if l, ok := link.(interface{ SetLowWater(int) }); ok {
 		l.SetLowWater(HighWater / 2)
 	}
@@ -202,12 +210,12 @@ func (m *Mux) traced(buf []byte, at int) []byte {
 
 // setIDs chooses which ids we open: between Heddle ends the side that dialled
 // odd ones from 3, the other even ones from 2; toward others the acceptor
-// counts from 2 in v1 and from 1 in v0.
+// counts from 2 in v1 and from 1 in v0. Calls are counted from 1.
 func (m *Mux) setIDs(agreed, dialed bool) {
 	m.heddle = agreed
 	m.step = 1
 	m.next = 2
-	if m.dialect() == heddle.V0 {
+	if m.ch.service || m.dialect() == heddle.V0 {
 		m.next = 1
 	}
 	if agreed {
@@ -220,9 +228,13 @@ func (m *Mux) setIDs(agreed, dialed bool) {
 
 // Agree turns the extensions on, once handshake and welcome have said so:
 // window and sessions are what both sides offered. Before it the channel is
-// plain. Loop only, and before any session is opened.
+// plain. Loop only, and before any session is opened; never on a Service
+// channel.
 func (m *Mux) Agree(window, sessions int) {
 	m.owner.Check()
+	if m.ch.service {
+		return
+	}
 	m.ch.heddle = true
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -374,12 +386,16 @@ func (m *Mux) lookup(sid uint64) *Session {
 // adopt puts the sessions that were opened off the loop into the table.
 func (m *Mux) adopt() {
 	m.mu.Lock()
+	m.adoptLocked()
+	m.mu.Unlock()
+}
+
+func (m *Mux) adoptLocked() {
 	for i, s := range m.fresh {
 		m.sessions[s.id] = s
 		m.fresh[i] = nil
 	}
 	m.fresh = m.fresh[:0]
-	m.mu.Unlock()
 }
 
 // Each calls f for every open session, in no order. Loop only.
@@ -395,6 +411,7 @@ func (m *Mux) Each(f func(s *Session)) {
 // reap takes the sessions that ended off the loop out of the table.
 func (m *Mux) reap() {
 	m.mu.Lock()
+	m.adoptLocked() // a call can end before anything was heard of it
 	for i, s := range m.finished {
 		if m.sessions[s.id] == s {
 			delete(m.sessions, s.id)
@@ -419,13 +436,23 @@ func (m *Mux) forget(s *Session) {
 	}
 }
 
+// mostFinished is how many sessions may have ended off the loop before it is
+// asked to take them out of the table; usually the next message does.
+const mostFinished = 1024
+
 // finish is forget from any goroutine; the table follows later.
 func (m *Mux) finish(s *Session) {
 	m.ended(s) // before it is listed: then a released one may become another
 	m.mu.Lock()
 	m.finished = append(m.finished, s)
 	s.listed = true
+	full := len(m.finished) == mostFinished
 	m.mu.Unlock()
+	if full {
+		// Who calls and is never answered would hear nothing, and reap
+		// nothing. An error means that the loop has ended.
+		_ = m.link.Do(m.reap)
+	}
 }
 
 // ended counts a session out and ends its context.

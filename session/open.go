@@ -10,6 +10,15 @@ type OpenOptions struct {
 	Event   string
 	Headers []codec.Header // v1; toward peers that read them
 
+	// Method makes the session a call of it, on a Service channel, where
+	// nothing else is opened. First is then the whole msgpack array of its
+	// arguments (nil: none), and Event only for logs (default: the method's
+	// name). Last ends our direction, if its table lets it be open at all.
+	//
+	// Of a v1 call whose Upstream is empty nothing is heard but the end: the
+	// loop tells a Handler, and Recv returns io.EOF at once.
+	Method *Method
+
 	// First is the first chunk (the head), sent in one batch with the invoke.
 	// Last says that it is the only one: the choke follows in the same batch.
 	First []byte
@@ -34,17 +43,18 @@ type OpenOptions struct {
 }
 
 // Open opens a session. Any goroutine. It fails with ErrDraining, ErrTooMany, an error that wraps ErrLost,
-// or what the link said.
+// or what the link said; with ErrUnsupported where this side opens nothing or nothing of this kind, and
+// with ErrArgs for a call whose First is no array.
 func (m *Mux) Open(o OpenOptions) (*Session, error) {
+	if o.Method != nil || m.ch.service {
+		return m.openCall(o)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	err := m.mayOpenLocked(o.Aside)
 	switch {
-	case m.err != nil:
-		return nil, m.err
-	case (m.draining || m.held) && !o.Aside:
-		return nil, ErrDraining
-	case m.load.Load() >= m.limit && !o.Aside:
-		return nil, ErrTooMany
+	case err != nil:
+		return nil, err
 	case m.ch.dialed && !m.heddle:
 		return nil, ErrUnsupported // a worker opens nothing toward a real engine
 	case !m.heddle && len(o.First) > MaxHead && m.link.Queued() >= HighWater:
@@ -97,4 +107,17 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	m.counters.opened.Add(1)
 	m.fresh = append(m.fresh, s)
 	return s, nil
+}
+
+// mayOpenLocked is why we may open nothing now, or nil.
+func (m *Mux) mayOpenLocked(aside bool) error {
+	switch {
+	case m.err != nil:
+		return m.err
+	case (m.draining || m.held) && !aside:
+		return ErrDraining
+	case m.load.Load() >= m.limit && !aside:
+		return ErrTooMany
+	}
+	return nil
 }

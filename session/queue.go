@@ -10,8 +10,12 @@ import (
 type Message struct {
 	Kind Kind
 
+	// ID is that of a message of a call (Said).
+	ID uint64
+
 	// Data is the chunk's bytes; for Info and Trailers the message's whole
-	// argument array, to be decoded by heddle.Info or heddle.Trailers.
+	// argument array, to be decoded by heddle.Info or heddle.Trailers, and
+	// for Said too.
 	// Borrowed: until the callback returns, or until the next Recv or Read.
 	Data []byte
 
@@ -29,6 +33,10 @@ func (m *Message) Drop() {
 //
 // layout: kind uint8, length uint32 little endian
 const recordHead = 5
+
+// saidHead is what a record of kind Said has before its data: the id, uint64
+// little endian.
+const saidHead = 8
 
 // maxUnread is how many Files messages, of at most 16 descriptors each, may
 // wait in one session. Descriptors cost no credit and are few in a process.
@@ -87,6 +95,17 @@ func (q *queue) pushLocked(k Kind, p []byte) {
 	}
 	q.in = append(q.in, byte(k))
 	q.in = binary.LittleEndian.AppendUint32(q.in, uint32(len(p)))
+	q.in = append(q.in, p...)
+}
+
+// pushSaidLocked is pushLocked for a message of a call.
+func (q *queue) pushSaidLocked(id uint64, p []byte) {
+	if q.in == nil {
+		q.in = getBuffer()
+	}
+	q.in = append(q.in, byte(Said))
+	q.in = binary.LittleEndian.AppendUint32(q.in, uint32(len(p)+saidHead))
+	q.in = binary.LittleEndian.AppendUint64(q.in, id)
 	q.in = append(q.in, p...)
 }
 

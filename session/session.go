@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"os"
 	"sync"
@@ -14,7 +15,7 @@ import (
 // A Handler receives what arrives on a session, on the loop, instead of the
 // blocking methods. Slices are borrowed; nothing may block.
 type Handler interface {
-	// OnMessage: a chunk, info, trailers or files; on the side that was
+	// OnMessage: a chunk, info, trailers or files, what was said on a call; on the side that was
 	// asked also Gone, and a Cancel that comes after OnEnd. The bytes of chunks come back as credit by Grant.
 	OnMessage(s *Session, m Message)
 
@@ -36,15 +37,18 @@ type Session struct {
 	id      uint64
 	event   string
 	headers []codec.Header
-	label   string // of our own, for logs
-	ours    bool   // we opened it
-	heddle  bool   // windows and extensions hold on it
-	full    int64  // bytes of credit that either stream begins with
+	label   string  // of our own, for logs
+	ours    bool    // we opened it
+	heddle  bool    // windows and extensions hold on it
+	full    int64   // bytes of credit that either stream begins with
+	method  *Method // of a call; else nil
+	args    []byte  // that the peer opened the call with
 
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released
 	released bool    // by its handler: to be opened again once it is over
 	aside    bool    // not counted; written before it is given to anybody else
+	hears    *Table  // of a call: what the peer may say next
 
 	// The reader's.
 	readHead bool  // the peer's first chunk was read
@@ -52,31 +56,32 @@ type Session struct {
 
 	mu        sync.Mutex
 	rx, tx    direction
+	listed    bool  // in the Mux's finished; guarded by the Mux's mu
+	roomless  bool  // in the Mux's waiting; likewise
 	rxErr     error // why rx is not open: io.EOF after choke
 	txErr     error // writes fail with it; tx itself may still be open for its end
 	q         queue
 	reader    waiter
 	writer    waiter
-	credit    int64 // bytes that the peer lets us send
-	window    int64 // bytes that we still let the peer send
-	most      int64 // and when all is read; written by the reader alone
-	given     int64 // bytes granted since most has grown
-	rxHead    bool  // the peer's first chunk has arrived
-	txHead    bool  // our first chunk was sent
-	discard   bool  // nobody reads any more: what arrives is dropped
-	skipChoke bool  // the peer's next choke ends its body, not its direction
-	canceled  error // what the reader gets since we gave the session up; nil: we have not
-	owed      int64 // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
-	inBudget  bool  // the budget knows that something is owed
-	lost      int64 // bytes that were read after the peer's choke, which Reopen owes again
-	over      bool  // both directions ended and the mux knows
-	wanting   bool  // a TryWrite fell short: OnWritable is owed
-	charged   int64 // bytes counted in the budget
-	invoked   int64 // the data lane's offset behind our invoke message
-	opened    int64 // and behind all that went with it
-	accepted  bool  // lost after the kernel had taken the invoke
-	listed    bool  // in the Mux's finished; guarded by the Mux's mu
-	roomless  bool  // in the Mux's waiting; likewise
+	credit    int64  // bytes that the peer lets us send
+	window    int64  // bytes that we still let the peer send
+	most      int64  // and when all is read; written by the reader alone
+	given     int64  // bytes granted since most has grown
+	rxHead    bool   // the peer's first chunk has arrived
+	txHead    bool   // our first chunk was sent
+	discard   bool   // nobody reads any more: what arrives is dropped
+	skipChoke bool   // the peer's next choke ends its body, not its direction
+	inBudget  bool   // the budget knows that something is owed
+	over      bool   // both directions ended and the mux knows
+	wanting   bool   // a TryWrite fell short: OnWritable is owed
+	accepted  bool   // lost after the kernel had taken the invoke
+	canceled  error  // what the reader gets since we gave the session up; nil: we have not
+	owed      int64  // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
+	lost      int64  // bytes that were read after the peer's choke, which Reopen owes again
+	charged   int64  // bytes counted in the budget
+	invoked   int64  // the data lane's offset behind our invoke message
+	opened    int64  // and behind all that went with it
+	says      *Table // of a call: what we may say next
 	scratch   [96]byte
 
 	ctx sessionContext
@@ -125,11 +130,14 @@ func (s *Session) Recv() (Message, error) {
 			s.q.skip(len(p))
 			s.consume(k, len(p))
 			m := Message{Kind: k, Data: p}
-			if k == Files {
+			switch k {
+			case Files:
 				s.mu.Lock()
 				m.Data, m.Files = nil, s.q.files[0]
 				s.q.files = s.q.files[1:]
 				s.mu.Unlock()
+			case Said:
+				m.ID, m.Data = binary.LittleEndian.Uint64(p), p[saidHead:]
 			}
 			return m, nil
 		}
@@ -218,10 +226,12 @@ func (s *Session) await() error {
 // consume counts a message as read and grants its cost again once half the
 // window is due.
 func (s *Session) consume(k Kind, n int) {
-	if k != Chunk {
+	switch {
+	case k == Said:
+		n -= saidHead
+	case k != Chunk:
 		return
-	}
-	if !s.readHead {
+	case !s.readHead:
 		s.readHead = true
 		return
 	}
@@ -319,7 +329,7 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 // push takes in a message of the peer's stream. A non-nil error is the
 // session's, not the channel's: the peer overran its window or wrote after
 // its end. Loop only.
-func (s *Session) push(k Kind, p []byte, files []*os.File) error {
+func (s *Session) push(k Kind, id uint64, p []byte, files []*os.File) error {
 	s.mu.Lock()
 	if _, err := next(s.rx, k); err != nil {
 		s.mu.Unlock()
@@ -346,7 +356,7 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 			s.m.budget.add(int64(len(p)) + ChunkCost)
 		}
 		s.mu.Unlock()
-		s.handler.OnMessage(s, Message{Kind: k, Data: p, Files: files})
+		s.handler.OnMessage(s, Message{Kind: k, ID: id, Data: p, Files: files})
 		return nil
 	}
 	if k == Files {
@@ -356,7 +366,11 @@ func (s *Session) push(k Kind, p []byte, files []*os.File) error {
 		}
 		s.q.files = append(s.q.files, files)
 	}
-	s.q.pushLocked(k, p)
+	if k == Said {
+		s.q.pushSaidLocked(id, p)
+	} else {
+		s.q.pushLocked(k, p)
+	}
 	n := int64(len(p)) + ChunkCost
 	s.charged += n
 	s.m.budget.add(n)
@@ -391,7 +405,8 @@ func (s *Session) chargeLocked(k Kind, n int) error {
 }
 
 // endRx ends the peer's direction. The side that opened the session ends its
-// own at once (PROTOCOL 9), which frees the session on both. Loop only.
+// own at once (PROTOCOL 9), which frees the session on both; not so that of a
+// call. Loop only.
 func (s *Session) endRx(d direction, err error) {
 	s.mu.Lock()
 	if s.rx != dirOpen || s.passLocked(err) {
@@ -400,7 +415,7 @@ func (s *Session) endRx(d direction, err error) {
 	}
 	s.rx, s.rxErr = d, err
 	s.reader.wakeLocked()
-	if s.ours && s.tx == dirOpen {
+	if s.ours && s.tx == dirOpen && s.method == nil {
 		_ = s.sendChokeLocked()
 		s.endTxLocked(dirEnded, ErrEnded)
 	}

@@ -32,10 +32,11 @@ const (
 	Cancel                   // the asker is gone for good
 	Gone                     // the asker's side was half-closed
 	Window                   // credit
+	Said                     // a message of a call
 )
 
 func (k Kind) String() string {
-	names := [...]string{"", "chunk", "choke", "error", "info", "trailers", "files", "cancel", "gone", "window"}
+	names := [...]string{"", "chunk", "choke", "error", "info", "trailers", "files", "cancel", "gone", "window", "said"}
 	if int(k) < len(names) && k > 0 {
 		return names[k]
 	}
@@ -60,7 +61,7 @@ func next(d direction, k Kind) (direction, error) {
 		return dirEnded, nil
 	case Failure:
 		return dirBroken, nil
-	case Chunk, Info, Trailers, Files:
+	case Chunk, Info, Trailers, Files, Said:
 		return dirOpen, nil
 	}
 	return d, ErrProtocol

@@ -11,7 +11,7 @@ func TestNextWalksEveryPair(t *testing.T) {
 	ended := map[Kind]want{
 		Chunk: {dirEnded, ErrEnded}, Choke: {dirEnded, ErrEnded}, Failure: {dirEnded, ErrEnded},
 		Info: {dirEnded, ErrEnded}, Trailers: {dirEnded, ErrEnded}, Files: {dirEnded, ErrEnded},
-		Cancel: {dirBroken, nil}, Gone: {dirEnded, nil}, Window: {dirEnded, nil},
+		Cancel: {dirBroken, nil}, Gone: {dirEnded, nil}, Window: {dirEnded, nil}, Said: {dirEnded, ErrEnded},
 	}
 	broken := make(map[Kind]want)
 	for k, w := range ended {
@@ -22,14 +22,14 @@ func TestNextWalksEveryPair(t *testing.T) {
 		dirOpen: {
 			Chunk: {dirOpen, nil}, Choke: {dirEnded, nil}, Failure: {dirBroken, nil},
 			Info: {dirOpen, nil}, Trailers: {dirOpen, nil}, Files: {dirOpen, nil},
-			Cancel: {dirBroken, nil}, Gone: {dirOpen, nil}, Window: {dirOpen, nil},
+			Cancel: {dirBroken, nil}, Gone: {dirOpen, nil}, Window: {dirOpen, nil}, Said: {dirOpen, nil},
 		},
 		dirEnded:  ended,
 		dirBroken: broken,
 	}
 	for d, row := range table {
-		if len(row) != int(Window) {
-			t.Fatalf("%v: %d kinds in the table, %d exist", d, len(row), Window)
+		if len(row) != int(Said) {
+			t.Fatalf("%v: %d kinds in the table, %d exist", d, len(row), Said)
 		}
 		for k, w := range row {
 			got, err := next(d, k)

@@ -78,7 +78,11 @@ func (s *Session) WaitCredit() error {
 func (s *Session) writeSome(p []byte, whole, block bool) (int, error) {
 	for {
 		s.mu.Lock()
-		if err := s.writableLocked(); err != nil {
+		err := s.writableLocked()
+		if err == nil && s.method != nil {
+			err = s.writesLocked()
+		}
+		if err != nil {
 			s.mu.Unlock()
 			return 0, err
 		}
@@ -167,6 +171,9 @@ func (s *Session) sendChunkLocked(p []byte) error {
 // Finish sends each of chunks as one chunk (long ones cut) and ends this
 // direction, all in one batch when credit allows.
 func (s *Session) Finish(chunks ...[]byte) error {
+	if s.method != nil {
+		return s.finishCall(chunks)
+	}
 	s.mu.Lock()
 	if err := s.writableLocked(); err != nil {
 		s.mu.Unlock()
@@ -329,6 +336,9 @@ func (s *Session) giveUp(err, cause error) {
 	s.mu.Lock()
 	if !s.ours || s.canceled != nil || s.rx != dirOpen {
 		s.mu.Unlock()
+		if s.method != nil && s.ours { // whose own direction may be open still
+			s.abort(err, nil)
+		}
 		return
 	}
 	s.canceled = cause
@@ -426,12 +436,19 @@ func (s *Session) sendLocked(head, body []byte) error {
 }
 
 func (s *Session) sendChokeLocked() error {
+	if s.method != nil {
+		return s.sendCloseLocked()
+	}
 	return s.sendLocked(codec.AppendChoke(s.scratch[:0], s.m.dialect(), s.id), nil)
 }
 
 // sendErrorLocked queues an error message; v0 wants a choke behind it.
 func (s *Session) sendErrorLocked(category, code int64, msg string) {
 	d := s.m.dialect()
+	if s.method != nil && d == heddle.V1 {
+		s.failLocked(category, code, msg)
+		return
+	}
 	buf := codec.AppendError(getBuffer(), d, s.id, category, code, msg)
 	_ = s.sendLocked(buf, nil)
 	putBuffer(buf)
