@@ -154,6 +154,9 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	if x.ctx.local, err = sc.fill(r, &x.url, data, plain); err != nil {
 		return nil, err
 	}
+	if plain {
+		nameRequest(ctx, r)
+	}
 	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, heddle: s.Mux().Heddle(), v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
 	r.Body = http.NoBody
 	if r.ProtoMajor >= 2 {
@@ -177,6 +180,16 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 		x.resp.req, x.body.req = r, r
 	}
 	return r, nil
+}
+
+// nameRequest gives a request of a Cocaine proxy its id: that is the trace's, in 16
+// hexadecimal digits, and proxies say it to their clients alone (PROTOCOL 4). An id
+// in the request's own header stays.
+func nameRequest(ctx context.Context, r *http.Request) {
+	const name = "X-Request-Id"
+	if t := session.TraceOf(ctx); t.TraceID != 0 && r.Header[name] == nil {
+		r.Header[name] = []string{fmt.Sprintf("%016x", t.TraceID)}
+	}
 }
 
 // serve calls the http.Handler and ends the response. A handler that panics

@@ -11,6 +11,7 @@ import (
 // Session and allocates a channel only when somebody asks for Done.
 type sessionContext struct {
 	base context.Context // values only; may be nil
+	of   *Session        // whose it is, for ever; its headers are values, too
 
 	mu    sync.Mutex
 	done  chan struct{}
@@ -45,7 +46,19 @@ func (c *sessionContext) Err() error {
 	return c.err
 }
 
+// Value knows the session's headers and its trace, and leaves other keys to the
+// channel's context.
 func (c *sessionContext) Value(key any) any {
+	switch key.(type) {
+	case traceKey:
+		if t := traceOf(c.of.headers); t != (Trace{}) {
+			return t
+		}
+	case headersKey:
+		if hs := c.of.headers; len(hs) > 0 {
+			return hs
+		}
+	}
 	if c.base == nil {
 		return nil
 	}

@@ -190,12 +190,7 @@ func NewMux(link Link, o Options) *Mux {
 // traceHeaders is the fourth element of a frame that carries the three trace
 // headers, all zero.
 func traceHeaders() []byte {
-	zero := make([]byte, 8)
-	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, []codec.Header{
-		{Name: []byte("trace_id"), Value: zero},
-		{Name: []byte("span_id"), Value: zero},
-		{Name: []byte("parent_id"), Value: zero},
-	})
+	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, Trace{}.Headers())
 	return f[4:] // behind array head, channel, id and the empty arguments
 }
 

@@ -51,7 +51,9 @@ func (m *Mux) freeLocked(s *Session) {
 func (m *Mux) newSessionLocked() *Session {
 	n := len(m.free)
 	if n == 0 {
-		return new(Session)
+		s := new(Session)
+		s.ctx.of = s
+		return s
 	}
 	s := m.free[n-1]
 	m.free[n-1] = nil

@@ -72,7 +72,9 @@ func TestReset(t *testing.T) {
 	s.q.files = nil
 	s.reset()
 	for _, name := range dirtyFields(v, "") {
-		t.Errorf("%s is left", name)
+		if name != "ctx.of" { // is the session itself, always
+			t.Errorf("%s is left", name)
+		}
 	}
 }
 

@@ -104,7 +104,7 @@ func (s *Session) Mux() *Mux { return s.m }
 
 // Context ends when the peer cancels or is gone, when the channel ends, and
 // when the session has ended; Cause tells which. Its values are those of
-// Options.Context.
+// Options.Context, and TraceOf and HeadersOf what the invoke message carried.
 func (s *Session) Context() context.Context { return &s.ctx }
 
 // Cause is why Context ended: ErrCanceled, ErrGone, ErrEnded, an *Error, or

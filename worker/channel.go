@@ -151,7 +151,7 @@ func (c *channel) accept(s *session.Session) error {
 		w.counters.refused.Add(1)
 		return &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: "worker has left"}
 	}
-	if ipc.Ours(s.Event()) {
+	if w.launch.Heddle && ipc.Ours(s.Event()) { // a Cocaine app may name its events as it likes
 		if c.peer == nil {
 			return &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "no messages were agreed on for this channel"}
 		}

@@ -58,11 +58,7 @@ func (w *Worker) serve(s *session.Session) {
 // unhandled ends a session whose event nobody handles.
 func (w *Worker) unhandled(s *session.Session) {
 	w.counters.unhandled.Add(1)
-	e := &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: fmt.Sprintf("no handler for event %q", s.Event())}
-	if w.launch.Dialect == heddle.V0 {
-		e.Code = heddle.CodeV0NoHandler
-	}
-	s.Abort(e)
+	s.Abort(&session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: fmt.Sprintf("no handler for event %q", s.Event())})
 }
 
 // panicked ends the session of a handler that did not return; reason is nil
@@ -74,9 +70,5 @@ func (w *Worker) panicked(s *session.Session, reason any, stack []byte) {
 		msg = fmt.Sprintf("handler panicked: %v", reason)
 	}
 	w.log.Error("handler panicked", "event", s.Event(), "channel", w.current().indexOf(s.Mux()), "session", s.ID(), "panic", msg, "stack", string(stack))
-	e := &session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: msg}
-	if w.launch.Dialect == heddle.V0 {
-		e.Code = heddle.CodeV0Invocation
-	}
-	s.Abort(e)
+	s.Abort(&session.Error{ID: s.ID(), Category: heddle.CategoryFramework, Code: heddle.CodeException, Msg: msg})
 }

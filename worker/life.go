@@ -276,6 +276,9 @@ func (l *life) leaveLocked(reason string) {
 	l.checkLocked()
 }
 
+// terminateAbnormal is the v0 code by which a worker has its whole app put aside.
+const terminateAbnormal = 2
+
 // plainCode is what a plain runtime takes for a normal end.
 func (l *life) plainCode() int64 {
 	if l.w.launch.Dialect == heddle.V0 {
@@ -311,11 +314,16 @@ func (l *life) drainLocked() {
 }
 
 // terminated is the engine's terminate: finish, answer with the same words and
-// leave.
+// leave. The v0 code of an abnormal end is not given back: from a worker it would
+// keep the whole app from being used (PROTOCOL 2.4).
 func (l *life) terminated(c *channel, code int64, reason string) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	if !l.endSoonLocked(c, code, reason) {
+	answer := code
+	if l.w.launch.Dialect == heddle.V0 && code == terminateAbnormal {
+		answer = l.plainCode()
+	}
+	if !l.endSoonLocked(c, answer, reason) {
 		return
 	}
 	l.readyLocked()

@@ -1,0 +1,93 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+
+	"github.com/heddle-go/heddle/codec"
+)
+
+// A Trace names one piece of work in a chain of calls. The zero Trace is untraced.
+//
+// In dialect v1 it travels as the headers trace_id, span_id and parent_id, each of
+// 8 bytes, little endian (PROTOCOL 3.2); in v0 not at all.
+type Trace struct {
+	TraceID  uint64 // of the whole chain
+	SpanID   uint64 // of this piece; at the root it is TraceID
+	ParentID uint64 // the span that asked for it; 0 at the root
+}
+
+// Names of the headers of a Trace.
+const (
+	headerTrace  = "trace_id"
+	headerSpan   = "span_id"
+	headerParent = "parent_id"
+)
+
+// Headers is how t travels. All three headers are always there: some real
+// workers read them without a look (PROTOCOL 3.2).
+func (t Trace) Headers() []codec.Header {
+	ids := make([]byte, 0, 24)
+	for _, id := range []uint64{t.TraceID, t.SpanID, t.ParentID} {
+		ids = binary.LittleEndian.AppendUint64(ids, id)
+	}
+	return []codec.Header{
+		{Name: []byte(headerTrace), Value: ids[0:8:8]},
+		{Name: []byte(headerSpan), Value: ids[8:16:16]},
+		{Name: []byte(headerParent), Value: ids[16:24:24]},
+	}
+}
+
+// traceOf reads the headers of an invoke; of several with one name the last
+// counts. A value that is not of 8 bytes is no id.
+func traceOf(hs []codec.Header) (t Trace) {
+	for _, h := range hs {
+		if len(h.Value) != 8 {
+			continue
+		}
+		id := binary.LittleEndian.Uint64(h.Value)
+		switch string(h.Name) {
+		case headerTrace:
+			t.TraceID = id
+		case headerSpan:
+			t.SpanID = id
+		case headerParent:
+			t.ParentID = id
+		}
+	}
+	if t.TraceID == 0 {
+		return Trace{} // a span without a trace belongs to nothing
+	}
+	return t
+}
+
+type (
+	traceKey   struct{}
+	headersKey struct{}
+)
+
+// WithTrace returns a context of whose work t is the trace.
+func WithTrace(ctx context.Context, t Trace) context.Context {
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+// TraceOf is the trace that ctx's work belongs to: what WithTrace said, or the
+// headers of the session whose Context it comes from.
+func TraceOf(ctx context.Context) Trace {
+	t, _ := ctx.Value(traceKey{}).(Trace)
+	return t
+}
+
+// WithHeaders returns a context of whose work hs are the headers, such as
+// authorization. They are owned by the context from here on.
+func WithHeaders(ctx context.Context, hs []codec.Header) context.Context {
+	return context.WithValue(ctx, headersKey{}, hs)
+}
+
+// HeadersOf are the headers that ctx's work came with: what WithHeaders said, or
+// those of the session whose Context it comes from, the trace's among them. They
+// must not be written to.
+func HeadersOf(ctx context.Context) []codec.Header {
+	hs, _ := ctx.Value(headersKey{}).([]codec.Header)
+	return hs
+}
