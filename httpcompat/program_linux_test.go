@@ -71,3 +71,38 @@ func TestProgramAlone(t *testing.T) {
 		t.Errorf("got %q, want a failure to listen", out)
 	}
 }
+
+// The same program under the real runtimes' rules: started with their flags, over
+// their sockets, it answers, and leaves when it is told to.
+func TestProgramUnderRuntimes(t *testing.T) {
+	for _, v := range []workertest.Version{workertest.Runtime011, workertest.Runtime012} {
+		for _, network := range []string{"unix", "tcp"} {
+			t.Run(v.String()+"/"+network, func(t *testing.T) {
+				r := workertest.NewRuntime(t, v, workertest.RuntimeOptions{Network: network})
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, os.Args[0], r.Args()...)
+				cmd.Env = append(os.Environ(), envProgram+"=127.0.0.1:0")
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				resp, err := r.HTTP("http", httptest.NewRequest("GET", "/", nil), workertest.InvokeOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, _ := io.ReadAll(resp.Body); string(body) != "Hello, heddle\n" {
+					t.Errorf("got %d, %q", resp.StatusCode, body)
+				}
+				if err := r.Terminate(1, "slave is idle"); err != nil {
+					t.Error(err)
+				}
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("exit: %v", err)
+				}
+				if got := r.Terminates(); len(got) != 1 || got[0].Reason != "slave is idle" {
+					t.Errorf("answered %v", got)
+				}
+			})
+		}
+	}
+}

@@ -48,6 +48,9 @@ func (w *response) encode() {
 					}
 				}
 			}
+			if !w.heddle {
+				continue // none can follow
+			}
 		default:
 			if strings.HasPrefix(name, http.TrailerPrefix) {
 				w.noLength = w.noLength || w.req.ProtoMajor == 1
