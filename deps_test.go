@@ -73,6 +73,7 @@ var rooms = map[string]room{
 	"service/locator":           {below: []string{"session"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
 	"service/host":              {below: []string{"service/locator"}},
+	"service/servicetest":       {below: []string{"codec"}},
 	"worker":                    {below: []string{"session/ipc", "codec/value"}, takes: []string{fsm}},
 	"worker/workertest":         {below: []string{"worker", "session/sessiontest"}},
 	"worker/engine/guard":       {},
