@@ -275,7 +275,8 @@ func (s *Session) appendClose(buf []byte) []byte {
 
 // sendCloseLocked queues what appendClose appends.
 func (s *Session) sendCloseLocked() error {
-	buf := s.appendClose(s.scratch[:0])
+	buf := s.appendClose(getBuffer())
+	defer putBuffer(buf)
 	if len(buf) == 0 {
 		return nil
 	}

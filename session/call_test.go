@@ -18,6 +18,7 @@ var (
 	methods = map[string]*session.Method{
 		"get":     {ID: 0, Name: "get", Upstream: session.Primitive},
 		"stream":  {ID: 1, Name: "stream", Dispatch: session.Streaming, Upstream: session.Streaming},
+		"fail":    {ID: 3, Name: "fail", Upstream: session.Primitive},
 		"emit":    {ID: 2, Name: "emit", Upstream: session.Mute},
 		"publish": {ID: 4, Name: "publish", Dispatch: publish, Upstream: session.Primitive},
 	}
@@ -38,6 +39,11 @@ func serve(s *session.Session) {
 	switch s.Method().Name {
 	case "get":
 		s.Say(0, s.Args())
+	case "fail":
+		e := &session.Error{Category: heddle.CategoryLocator, Code: 1, Msg: "service is not available"}
+		s.Abort(e)
+	case "publish":
+		s.Say(0, []byte{0x90})
 	case "stream":
 		for {
 			msg, err := s.Recv()

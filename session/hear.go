@@ -61,11 +61,11 @@ func (m *Mux) hear(s *Session, id uint64, args []byte) error {
 		s.endRx(dirEnded, io.EOF)
 		return nil
 	}
-	last := a.last()
+	last, sid := a.last(), s.id
 	if err := s.push(Said, id, args, nil); err != nil {
 		m.offend(s, err)
 	}
-	if last {
+	if last && m.sessions[sid] == s { // not ended by offend, and used again
 		s.endRx(dirEnded, io.EOF)
 	}
 	return nil
@@ -77,29 +77,31 @@ func (m *Mux) hearV0(s *Session, typ uint64, args []byte) {
 		m.counters.ignored.Add(1)
 		return
 	}
-	var err error
 	switch typ {
 	case heddle.TypeV0Chunk:
 		c := &m.ch.chunk
-		if err = codec.DecodeArgs(c, args, 1); err == nil {
-			if err := s.push(Chunk, 0, c.Data, nil); err != nil {
-				m.offend(s, err)
-			}
+		err := codec.DecodeArgs(c, args, 1)
+		if err != nil {
+			err = errUnread
+		} else {
+			err = s.push(Chunk, 0, c.Data, nil)
+		}
+		if err != nil {
+			m.offend(s, err)
 		}
 	case heddle.TypeV0Error:
+		s.hears = nil // whether a choke follows or not
 		e := &m.ch.errorV0
-		if err = codec.DecodeArgs(e, args, 1); err == nil {
-			s.hears = nil
-			s.endRx(dirBroken, &Error{ID: s.id, Code: e.Code, Msg: string(e.Reason), Remote: true})
+		if err := codec.DecodeArgs(e, args, 1); err != nil {
+			s.endRx(dirBroken, s.refused(errUnread))
+			return
 		}
+		s.endRx(dirBroken, &Error{ID: s.id, Code: e.Code, Msg: string(e.Reason), Remote: true})
 	case heddle.TypeV0Choke:
 		s.hears = nil
 		s.endRx(dirEnded, io.EOF)
 	default:
 		m.counters.ignored.Add(1)
-	}
-	if err != nil {
-		m.offend(s, errUnread)
 	}
 }
 
@@ -222,7 +224,7 @@ func (m *Mux) unknown(sid uint64) error {
 // tolerate lets the peer speak on a call that we ended while its own direction
 // was open: it may not know yet.
 func (m *Mux) tolerate(s *Session) {
-	if s.method != nil && !s.ours {
+	if !s.ours && !s.hears.Empty() {
 		m.lenient = max(m.lenient, s.id)
 	}
 }

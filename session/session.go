@@ -46,9 +46,9 @@ type Session struct {
 
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released
+	hears    *Table  // of a call: what the peer may say next
 	released bool    // by its handler: to be opened again once it is over
 	aside    bool    // not counted; written before it is given to anybody else
-	hears    *Table  // of a call: what the peer may say next
 
 	// The reader's.
 	readHead bool  // the peer's first chunk was read
@@ -63,26 +63,26 @@ type Session struct {
 	q         queue
 	reader    waiter
 	writer    waiter
-	credit    int64  // bytes that the peer lets us send
-	window    int64  // bytes that we still let the peer send
-	most      int64  // and when all is read; written by the reader alone
-	given     int64  // bytes granted since most has grown
-	rxHead    bool   // the peer's first chunk has arrived
-	txHead    bool   // our first chunk was sent
-	discard   bool   // nobody reads any more: what arrives is dropped
-	skipChoke bool   // the peer's next choke ends its body, not its direction
-	inBudget  bool   // the budget knows that something is owed
-	over      bool   // both directions ended and the mux knows
-	wanting   bool   // a TryWrite fell short: OnWritable is owed
-	accepted  bool   // lost after the kernel had taken the invoke
-	canceled  error  // what the reader gets since we gave the session up; nil: we have not
-	owed      int64  // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
-	lost      int64  // bytes that were read after the peer's choke, which Reopen owes again
-	charged   int64  // bytes counted in the budget
-	invoked   int64  // the data lane's offset behind our invoke message
-	opened    int64  // and behind all that went with it
-	says      *Table // of a call: what we may say next
-	scratch   [96]byte
+	credit    int64    // bytes that the peer lets us send
+	window    int64    // bytes that we still let the peer send
+	most      int64    // and when all is read; written by the reader alone
+	given     int64    // bytes granted since most has grown
+	rxHead    bool     // the peer's first chunk has arrived
+	txHead    bool     // our first chunk was sent
+	discard   bool     // nobody reads any more: what arrives is dropped
+	skipChoke bool     // the peer's next choke ends its body, not its direction
+	inBudget  bool     // the budget knows that something is owed
+	over      bool     // both directions ended and the mux knows
+	wanting   bool     // a TryWrite fell short: OnWritable is owed
+	accepted  bool     // lost after the kernel had taken the invoke
+	canceled  error    // what the reader gets since we gave the session up; nil: we have not
+	owed      int64    // bytes of credit that are the peer's once the reader, or the budget, lets them be granted
+	lost      int64    // bytes that were read after the peer's choke, which Reopen owes again
+	charged   int64    // bytes counted in the budget
+	invoked   int64    // the data lane's offset behind our invoke message
+	opened    int64    // and behind all that went with it
+	says      *Table   // of a call: what we may say next
+	scratch   [64]byte // a frame but for its payload
 
 	ctx sessionContext
 }

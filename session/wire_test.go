@@ -35,7 +35,7 @@ import (
 //
 // frames: invoke ID "event" · chunk ID "data" · choke ID · error ID CAT CODE
 // "text" · window ID N · cancel ID CAT CODE "text" · gone ID · heartbeat ·
-// terminate CODE "text"
+// terminate CODE "text"; of services see wirecall_test.go
 type dialogue struct {
 	name  string
 	opts  session.ChannelOptions
@@ -44,7 +44,7 @@ type dialogue struct {
 
 type line struct {
 	no   int
-	side byte // 'E' or 'W'
+	side byte // 'E' or 'W'; of a service 'C' or 'S'
 	op   byte // '>', '+', '!' or ' ' for closed
 	text string
 }
@@ -65,10 +65,13 @@ func readDialogue(t *testing.T, path string) dialogue {
 		case strings.HasPrefix(s, "dialect "):
 			o, ok := channels[strings.TrimPrefix(s, "dialect ")]
 			if !ok {
+				o, ok = services[strings.TrimPrefix(s, "dialect ")]
+			}
+			if !ok {
 				t.Fatalf("%s:%d: no such dialect", path, no)
 			}
 			d.opts = o
-		case len(s) > 3 && (s[0] == 'E' || s[0] == 'W') && strings.ContainsRune(">+! ", rune(s[1])):
+		case len(s) > 3 && strings.IndexByte("EWCS", s[0]) >= 0 && strings.ContainsRune(">+! ", rune(s[1])):
 			d.lines = append(d.lines, line{no, s[0], s[1], strings.TrimSpace(s[2:])})
 		default:
 			t.Fatalf("%s:%d: %q", path, no, s)
@@ -119,8 +122,7 @@ func (d dialogue) encode(t *testing.T, l line) []byte {
 	case "terminate":
 		return codec.AppendTerminate(nil, dia, n(1), w[2])
 	}
-	t.Fatalf("line %d: unknown frame %q", l.no, w[0])
-	return nil
+	return d.encodeCall(t, l, w)
 }
 
 // words splits a line at spaces, taking quoted strings whole; a repeat count
@@ -272,6 +274,11 @@ func TestDialogues(t *testing.T) {
 	for _, path := range files {
 		d := readDialogue(t, path)
 		for name, connect := range transports {
+			if d.opts.Service {
+				t.Run(d.name+"/"+name+"/client", func(t *testing.T) { d.playClient(t, connect) })
+				t.Run(d.name+"/"+name+"/service", func(t *testing.T) { d.playService(t, connect) })
+				continue
+			}
 			t.Run(d.name+"/"+name+"/worker", func(t *testing.T) { d.playWorker(t, connect) })
 			t.Run(d.name+"/"+name+"/engine", func(t *testing.T) { d.playEngine(t, connect) })
 		}
