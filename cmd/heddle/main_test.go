@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		"mute":    mute,
 		"watches": watches,
 		"talks":   talks,
+		"foreign": foreignProgram,
 	})
 }
 
