@@ -196,6 +196,9 @@ func (a *asking) head(data []byte) error {
 		restore(header, before)
 		return errHead
 	}
+	if _, ok := header["Content-Type"]; !ok && !a.heddle {
+		header["Content-Type"] = nil // nobody looks at the body for a worker of Cocaine's
+	}
 	if a.heddle {
 		// Worker and handler have decided about these; the server this side
 		// stands on shall not add its own.
@@ -268,7 +271,7 @@ func dropHops(header http.Header) {
 			header.Del(strings.TrimSpace(name))
 		}
 	}
-	for _, name := range [...]string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te"} {
+	for _, name := range [...]string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer"} {
 		delete(header, name)
 	}
 }

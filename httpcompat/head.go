@@ -303,7 +303,6 @@ func appendPlainHead(dst []byte, r *http.Request, body []byte) (head []byte, ok 
 		h = make(http.Header)
 	}
 	dropHops(h)
-	h.Del("Trailer")
 	h.Del("Expect")
 	if r.Host != "" {
 		h["Host"] = []string{r.Host}

@@ -116,8 +116,11 @@ func (a *app) limit(l front.AppLimits) {
 // opener is what the front's loops ask for the app's sessions; nil if it has none,
 // and net/http answers by way of proxy.
 func (a *app) opener() front.Opener {
-	if a.o.plain.http || a.o.foreign.is() {
+	switch {
+	case a.o.plain.http:
 		return nil
+	case a.o.foreign.is():
+		return foreignOpener{a.engine, a.o.foreign.event}
 	}
 	return a.engine
 }

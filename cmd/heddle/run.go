@@ -203,7 +203,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 }
 
 // inPlace says whether an executable is run where it is, not from a copy.
-func (a *appOptions) inPlace() bool { return a.plain.http || a.foreign.is() }
+func (o *appOptions) inPlace() bool { return o.plain.http || o.foreign.is() }
 
 // take sorts the arguments; dash is how many stand before --, or -1.
 func (o *runOptions) take(args []string, dash int) error {

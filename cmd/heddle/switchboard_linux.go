@@ -53,7 +53,7 @@ func (s *switchboard) backend() front.Backend {
 	case w.routes == nil && w.openers[0] == nil:
 		return nil
 	case w.routes == nil:
-		return w.apps[0].engine
+		return w.openers[0].(front.Backend)
 	}
 	return s
 }

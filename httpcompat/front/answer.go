@@ -23,6 +23,7 @@ type answer struct {
 	owed        int64 // bytes of credit, until the client has taken what they were for
 	code        int   // status that was sent; 0: none
 	brokeOff    bool  // behind its head
+	lingers     bool  // of a plain worker: an empty chunk is the body's end
 }
 
 // A framing is how the client finds the end of an answer's body.
@@ -56,8 +57,17 @@ func (x *call) OnMessage(s *session.Session, m session.Message) {
 		if !x.headSent && !x.tunnel {
 			err = x.onHead(m.Data)
 		} else {
-			err = x.onBody(m.Data)
-			x.owe(len(m.Data))
+			p := m.Data
+			if x.event != "" {
+				if p, err = x.unpack(p); err == nil && len(p) == 0 && x.lingers {
+					x.linger()
+					return
+				}
+			}
+			if err == nil {
+				err = x.onBody(p)
+				x.owe(len(m.Data))
+			}
 		}
 	case session.Info:
 		err = x.onInfo(m.Data)
@@ -75,6 +85,9 @@ func (x *call) onHead(data []byte) error {
 	h := &x.ln.response
 	if err := codec.DecodeResponseHead(h, data); err != nil {
 		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if x.event != "" && !x.plainly(h) {
+		return errMalformed
 	}
 	out, ok := x.appendHead(x.ln.out[:0], h)
 	x.ln.out = out
@@ -226,13 +239,18 @@ func (x *call) OnEnd(s *session.Session, err error) {
 	case x.framing == byLength && x.rest > 0:
 		x.broken(errTooLittle)
 	default:
-		if x.framing == byChunks {
-			x.ln.out = append(append(append(x.ln.out[:0], "0\r\n"...), x.tail...), "\r\n"...)
-			x.c.send(x.ln.out, nil)
-		}
-		x.last = x.last || x.framing == byEnd
-		x.finish()
+		x.endBody()
 	}
+}
+
+// endBody writes what comes behind the body.
+func (x *call) endBody() {
+	if x.framing == byChunks {
+		x.ln.out = append(append(append(x.ln.out[:0], "0\r\n"...), x.tail...), "\r\n"...)
+		x.c.send(x.ln.out, nil)
+	}
+	x.last = x.last || x.framing == byEnd
+	x.finish()
 }
 
 // broken deals with an answer that is not whole. Before its head a status says
@@ -243,7 +261,7 @@ func (x *call) broken(err error) {
 		return
 	}
 	c := x.c
-	gaveUp := httpcompat.Aborted(err)
+	gaveUp := x.event == "" && httpcompat.Aborted(err)
 	method, uri := x.line()
 	switch {
 	case x.tunnel:
@@ -260,7 +278,7 @@ func (x *call) broken(err error) {
 		x.ln.s.log.Error("front: answer broke off", "request", string(x.id), "method", method, "uri", uri, "session", x.s.ID(), "head", x.headSent, "err", err)
 	}
 	if !x.headSent && !gaveUp {
-		x.fail(failure{code: 502, why: "the worker gave no answer"})
+		x.fail(x.failed(err))
 		return
 	}
 	unframed := x.headSent && x.framing == byEnd

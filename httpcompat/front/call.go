@@ -30,6 +30,7 @@ type call struct {
 	c      *client          // nil: it has gone
 	to     Opener           // who answers
 	limits *AppLimits       // within which
+	event  string           // of a plain worker's sessions; "": they are Heddle's
 	s      *session.Session // nil: in the queue
 	cancel func() bool      // takes the request out of the queue
 
@@ -59,9 +60,10 @@ const maxAttempts = 3
 const mostSent = 32 << 10
 
 // ask asks to for the answer to the request in the lane's head.
-func (x *call) ask(c *client, to Opener, limits *AppLimits) {
+// Event is that of a plain worker, "" for Heddle's own.
+func (x *call) ask(c *client, to Opener, limits *AppLimits, event string) {
 	h := &x.ln.head
-	x.c, c.x, x.to, x.limits = c, x, to, limits
+	x.c, c.x, x.to, x.limits, x.event = c, x, to, limits, event
 	x.begun = time.Now()
 	x.length, x.left = h.length, h.length
 	x.method, x.last = methodOf(lend(h.method)), h.close
@@ -83,6 +85,11 @@ func (x *call) encode(h *requestHead) {
 	r, c := &x.ln.request, x.c
 	r.Method, r.URI, r.Version = h.method, h.target, version11
 	r.Headers = x.ln.withFacts(r.Headers[:0], h, c.peer, &x.id)
+	if x.event != "" {
+		r.Headers = append(withoutHops(r.Headers), heddle.Header{Name: nameHostField, Value: h.host})
+		x.head = codec.AppendRequestHead(x.head[:0], r, true)
+		return
+	}
 	r.Extra.RemoteAddr, r.Extra.LocalAddr = raw(c.remote), raw(c.local)
 	r.Extra.RequestID = x.id
 	r.Extra.ContentLength = h.length
@@ -102,7 +109,7 @@ func lend(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 // open opens a session for the request, now or when somebody is free.
 func (x *call) open() {
 	x.tries++
-	o := session.OpenOptions{Event: httpcompat.DefaultEvent, First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
+	o := session.OpenOptions{Event: x.eventOf(), First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
 	s, cancel, err := x.to.OpenOn(x.ln.index, o, x.later)
 	if s == nil && err == nil {
 		x.cancel = cancel

@@ -170,13 +170,20 @@ func (c *client) request(p []byte) int {
 	case its.MaxBody > 0 && h.length > its.MaxBody:
 		return c.leave(p, leavesBody)
 	}
+	event := ""
+	if plain, ok := to.(PlainOpener); ok {
+		var free bool
+		if event, free = plain.Plain(c.ln.index); !free || h.length > 0 {
+			return c.leave(p, leavesPlain)
+		}
+	}
 	c.scan = lineScan{}
 	c.again, c.posted = true, string(h.method) == http.MethodPost
 	c.wait.leave()
 	if c.remote == "" {
 		c.know()
 	}
-	c.ln.getCall().ask(c, to, its)
+	c.ln.getCall().ask(c, to, its, event)
 	return n
 }
 

@@ -27,6 +27,7 @@ type lane struct {
 	free     []*call
 	head     requestHead                  // as parsed
 	request  heddle.RequestHead           // and as it goes to the worker
+	date     []byte                       // of an answer of a plain worker's
 	facts    []byte                       // values of the fields that the front adds
 	response heddle.ResponseHead          // as decoded
 	info     heddle.Info                  //

@@ -31,6 +31,12 @@ type Backend struct {
 // NewBackend returns a Backend with n loops that asks h as an engine asks a
 // Heddle worker. It has to be closed.
 func NewBackend(h worker.Handler, n int) (*Backend, error) {
+	return NewWorkerBackend(h, n, session.ChannelOptions{Dialect: heddle.V1, Heddle: true})
+}
+
+// NewWorkerBackend is NewBackend over channels of these options. Without Heddle it
+// asks as a real Cocaine runtime does.
+func NewWorkerBackend(h worker.Handler, n int, o session.ChannelOptions) (*Backend, error) {
 	b := &Backend{muxes: make([]*session.Mux, n)}
 	for range n + 1 {
 		l, err := loop.New(loop.Options{})
@@ -40,7 +46,6 @@ func NewBackend(h worker.Handler, n int) (*Backend, error) {
 		b.loops = append(b.loops, l)
 		b.ran.Go(func() { _ = l.Run() }) // ends with Close
 	}
-	o := session.ChannelOptions{Dialect: heddle.V1, Heddle: true}
 	far := o
 	far.Dialed = true
 	for i := range n {

@@ -55,6 +55,14 @@
 // long as it likes. Only then it has to beat; if that is before it answers, it must
 // say that it is online, too.
 //
+// # Workers that were written for Cocaine
+//
+// With [Options.Dialect] workers are programs that know nothing of Heddle: their
+// arguments tell them who they are, and each has one channel, on the lane of its
+// seat. Nothing is agreed there. To drain one is to choose it no more and to wait for its
+// last session; then it gets terminate. Where the real runtimes forgive the engine
+// does, and where they end the channel, too.
+//
 // # Messages
 //
 // Each child is a peer of the engine's hub ([Options.Hub], package ipc) from when it is

@@ -150,6 +150,13 @@ func (c *child) reject(pid int, err error) {
 	}
 }
 
+// Free says whether a worker whose channel is on loop i can take a session now, and
+// nobody waits. Workers of Heddle's own have a channel on every loop; of Cocaine's
+// each has but one.
+func (e *Engine) Free(i int) bool {
+	return e.queue.waiting.Load() == 0 && e.lanes[i].least(nil, 0) != nil
+}
+
 // finish gives the worker no more sessions; onIdle tells when it has none left.
 func (c *child) finish() {
 	c.finishing.Store(true)

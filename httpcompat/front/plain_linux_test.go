@@ -1,0 +1,224 @@
+package front
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/httpcompat/httpcompattest"
+	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/worker"
+)
+
+// A plainGate is a gate to workers that were written for Cocaine.
+type plainGate struct {
+	*gate
+	busy atomic.Bool // nobody on the loop is free
+}
+
+func (g *plainGate) Plain(int) (event string, free bool) { return "web", !g.busy.Load() }
+
+// newPlainRig is newRig for such workers.
+func newPlainRig(t testing.TB, d heddle.Dialect, h worker.HandlerFunc) (*rig, *plainGate) {
+	t.Helper()
+	b, err := httpcompattest.NewWorkerBackend(h, 1, session.ChannelOptions{Dialect: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{log: new(journal), b: b, gate: &gate{Backend: b}}
+	t.Cleanup(func() {
+		r.s.Close()
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	if r.s, err = Open(Options{Logger: log, Listeners: []Listener{{Address: "127.0.0.1:0"}}}); err != nil {
+		t.Fatal(err)
+	}
+	g := &plainGate{gate: r.gate}
+	if err := r.s.Serve(&httpcompat.Proxy{Opener: b, Logger: log, Plain: true, Event: "web"}, g); err != nil {
+		t.Fatal(err)
+	}
+	return r, g
+}
+
+// foreignHead is a response's head as Cocaine's frameworks pack it.
+func foreignHead(code int, fields ...string) string {
+	b := codec.AppendArray([]byte{0x92, 0xcd, byte(code >> 8), byte(code)}, len(fields)/2)
+	for i := 0; i < len(fields); i += 2 {
+		b = codec.AppendRawString(codec.AppendRawString(append(b, 0x92), fields[i]), fields[i+1])
+	}
+	return string(b)
+}
+
+// What workers written for Cocaine answer comes to clients the same by a loop and by
+// net/http.
+func TestPlainAnswers(t *testing.T) {
+	type script struct {
+		chunks []string
+		err    error
+	}
+	refused := &session.Error{Category: heddle.CategoryFramework, Code: heddle.CodeNoHandler, Msg: "a secret"}
+	tests := map[string]struct {
+		script
+		want string // status and body, and fields that must be there; "breaks" for a body that does
+	}{
+		"body":          {script{chunks: []string{foreignHead(200, "content-type", "text/x", "x-a", "1"), "one ", "", "two"}}, "200 one two|Content-Type: text/x|X-A: 1"},
+		"length":        {script{chunks: []string{foreignHead(201, "content-length", "3"), "abc"}}, "201 abc|Content-Length: 3"},
+		"no body":       {script{chunks: []string{foreignHead(204, "Date", "today")}}, "204 |Date: today"},
+		"hops":          {script{chunks: []string{foreignHead(200, "connection", "close, x-hop", "X-Hop", "1", "transfer-encoding", "chunked", "Keep-Alive", "1", "Upgrade", "x", "Trailer", "X-T"), "x"}}, "200 x|X-Hop: |Keep-Alive: |Upgrade: |Trailer: |Connection: "},
+		"no type":       {script{chunks: []string{foreignHead(200), "<html>"}}, "200 <html>|Content-Type: "},
+		"lingering":     {script{chunks: []string{foreignHead(200, "X-Cocaine-HTTP-Proto-Version", "1.1"), "one", "", "never"}}, "200 one|X-Cocaine-Http-Proto-Version: "},
+		"not lingering": {script{chunks: []string{foreignHead(200, "X-Cocaine-HTTP-Proto-Version", "1.0"), "one", "", "two"}}, "200 onetwo"},
+		"odd lingering": {script{chunks: []string{foreignHead(200, "X-Cocaine-HTTP-Proto-Version", "3"), "one"}}, "502 502 Bad Gateway: the worker gave no answer (request mine)\n"},
+		"switching":     {script{chunks: []string{foreignHead(101, "Upgrade", "x")}}, "502 502 Bad Gateway: the worker gave no answer (request mine)\n"},
+		"nothing":       {script{}, "502 502 Bad Gateway: the worker gave no answer (request mine)\n"},
+		"malformed":     {script{chunks: []string{"\x92\xccx"}}, "502 502 Bad Gateway: the worker gave no answer (request mine)\n"},
+		"error":         {script{err: refused}, "500 500 Internal Server Error: the worker failed (request mine)\n"},
+		"late error":    {script{chunks: []string{foreignHead(200), "some"}, err: refused}, "breaks"},
+		"too little":    {script{chunks: []string{foreignHead(200, "Content-Length", "9"), "some"}}, "breaks"},
+	}
+	for _, d := range []heddle.Dialect{heddle.V0, heddle.V1} {
+		r, g := newPlainRig(t, d, func(_ context.Context, s *session.Session) {
+			if s.Event() != "web" {
+				t.Errorf("event %q", s.Event())
+			}
+			m, err := s.Recv()
+			var h heddle.RequestHead
+			if err == nil {
+				err = codec.DecodeRequestHead(&h, m.Data)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			fields := make([]string, 0, 9)
+			for _, f := range h.Headers {
+				fields = append(fields, string(f.Name))
+			}
+			slices.Sort(fields)
+			if got := fmt.Sprint(fields, " ", string(h.Version), " ", len(h.Body)); got != "[Forwarded Host X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Request-Id] 1.1 0" {
+				t.Errorf("it was asked with %s", got)
+			}
+			play := tests[strings.ReplaceAll(strings.TrimPrefix(string(h.URI), "/"), "-", " ")].script
+			for i, text := range play.chunks {
+				if d == heddle.V0 && i > 0 {
+					text = string(codec.AppendRawString(nil, text))
+				}
+				_ = s.WriteChunk([]byte(text))
+			}
+			if play.err != nil {
+				s.Abort(play.err)
+			}
+		})
+		for name, test := range tests {
+			for _, busy := range []bool{false, true} { // on the loop, and by net/http
+				g.busy.Store(busy)
+				t.Run(fmt.Sprint(d, " ", name, " ", busy), func(t *testing.T) {
+					c := r.dial(t)
+					uri := strings.ReplaceAll(name, " ", "-")
+					fmt.Fprintf(c, "GET /%s HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\nTE: trailers\r\nConnection: keep-alive\r\n\r\n", uri)
+					resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					body, err := io.ReadAll(resp.Body)
+					if test.want == "breaks" {
+						if err == nil {
+							t.Errorf("got %q", body)
+						}
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := strings.Split(test.want, "|")
+					if got := fmt.Sprint(resp.StatusCode, " ", string(body)); got != want[0] {
+						t.Errorf("got %q, want %q", got, want[0])
+					}
+					for _, f := range want[1:] {
+						field, value, _ := strings.Cut(f, ": ")
+						if got := resp.Header.Get(field); got != value {
+							t.Errorf("%s: got %q, want %q", field, got, value)
+						}
+					}
+					if resp.Header.Get("Date") == "" {
+						t.Error("no date")
+					}
+				})
+			}
+		}
+		await(t, func() error {
+			if n := r.sessions(); n != 0 {
+				return fmt.Errorf("%d sessions are left", n)
+			}
+			return nil
+		})
+		if m := r.s.Stats().HandedOver; len(m) != 1 || m["plain"] != int64(len(tests)) {
+			t.Errorf("handed over: %v, want %d", m, len(tests))
+		}
+	}
+}
+
+// A request with a body is net/http's, whose Proxy gives it whole; one after the
+// other goes on where it is.
+func TestPlainBodies(t *testing.T) {
+	r, _ := newPlainRig(t, heddle.V1, func(_ context.Context, s *session.Session) {
+		m, err := s.Recv()
+		var h heddle.RequestHead
+		if err == nil {
+			err = codec.DecodeRequestHead(&h, m.Data)
+		}
+		_ = s.WriteChunk([]byte(foreignHead(200)))
+		_ = s.WriteChunk(fmt.Appendf(nil, "%s %s, %v", h.Method, h.Body, err))
+	})
+	c := r.dial(t)
+	br := bufio.NewReader(c)
+	for i, raw := range []string{gets(), posts("Content-Length: 0"), posts("Content-Length: 4") + "body", gets()} {
+		io.WriteString(c, raw)
+		_, body := readAnswer(t, br)
+		if want := []string{"GET , <nil>", "POST , <nil>", "POST body, <nil>", "GET , <nil>"}[i]; body != want {
+			t.Errorf("got %q, want %q", body, want)
+		}
+	}
+	if m := r.s.Stats().HandedOver; fmt.Sprint(m) != "map[plain:1]" {
+		t.Errorf("handed over: %v", m)
+	}
+}
+
+// A client that goes leaves a session that is load until the worker ends it.
+func TestPlainGone(t *testing.T) {
+	asked, goOn := make(chan struct{}, 1), make(chan struct{})
+	r, _ := newPlainRig(t, heddle.V0, func(_ context.Context, s *session.Session) {
+		asked <- struct{}{}
+		<-goOn
+		_ = s.WriteChunk([]byte(foreignHead(200)))
+	})
+	c := r.dial(t)
+	io.WriteString(c, gets())
+	wait(t, asked, "the request")
+	c.SetLinger(0)
+	c.Close()
+	await(t, func() error {
+		if n := r.s.Stats().Clients; n != 0 {
+			return fmt.Errorf("%d clients", n)
+		}
+		return nil
+	})
+	if n := r.sessions(); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	close(goOn)
+	r.settled(t)
+}
