@@ -79,20 +79,6 @@ func (d *daemon) makeApp(o *appOptions) (*app, error) {
 	return newApp(d, o.name, o, home, release, filepath.Join(d.place.users(), o.name)), nil
 }
 
-// named says which app an error is of, if it has a name of its own.
-func (o *appOptions) named(err error) error {
-	var f *failure
-	switch {
-	case o.name == "":
-		return err
-	case errors.As(err, &f):
-		g := *f
-		g.err = fmt.Errorf("app %s: %w", o.name, f.err)
-		return &g
-	}
-	return fmt.Errorf("app %s: %w", o.name, err)
-}
-
 // misplaced is err, of a's target, with the place where the file says it.
 func (o *runOptions) misplaced(a *appOptions, err error) error {
 	var f *failure

@@ -202,6 +202,20 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	return cmd
 }
 
+// named says which app an error is of, if it has a name of its own.
+func (o *appOptions) named(err error) error {
+	var f *failure
+	switch {
+	case o.name == "":
+		return err
+	case errors.As(err, &f):
+		g := *f
+		g.err = fmt.Errorf("app %s: %w", o.name, f.err)
+		return &g
+	}
+	return fmt.Errorf("app %s: %w", o.name, err)
+}
+
 // inPlace says whether an executable is run where it is, not from a copy.
 func (o *appOptions) inPlace() bool { return o.plain.http || o.foreign.is() }
 
