@@ -97,6 +97,7 @@ var rooms = map[string]room{
 	},
 
 	"examples/hello":           {below: []string{"httpcompat"}},
+	"examples/echo":            {below: []string{"worker"}},
 	"examples/files":           {below: []string{"httpcompat"}},
 	"examples/stream":          {below: []string{"httpcompat"}},
 	"examples/upload":          {below: []string{"httpcompat"}},

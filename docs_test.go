@@ -150,6 +150,39 @@ func TestMessagingPromises(t *testing.T) {
 	checkNames(t, page, string(b))
 }
 
+var cocaineRow = regexp.MustCompile(`(?m)^\| K(\d+) \|(.*)\|$`)
+
+// TestCocainePromises wants a row for each promise of the Cocaine framework for Node.js,
+// and that the tests which the page on Cocaine's runtimes names exist.
+func TestCocainePromises(t *testing.T) {
+	const page = "docs/cocaine.md"
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := cocaineRow.FindAllStringSubmatch(string(b), -1)
+	for i, m := range rows {
+		if m[1] != strconv.Itoa(i+1) {
+			t.Errorf("row K%s stands where K%d should", m[1], i+1)
+		}
+		shown(t, "K"+m[1], m[2])
+	}
+	if len(rows) != 15 {
+		t.Errorf("%d promises, want 15", len(rows))
+	}
+	_, facts, ok := strings.Cut(string(b), "\n## What works, and what does not\n")
+	facts, _, ok2 := strings.Cut(facts, "\n## ")
+	if !ok || !ok2 {
+		t.Fatalf("%s lacks a heading that this test looks for", page)
+	}
+	for line := range strings.Lines(facts) {
+		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| |") {
+			shown(t, line, line)
+		}
+	}
+	checkNames(t, page, string(b))
+}
+
 // oldWords is, for each section of the page on migrating, what has to be in it:
 // the methods, events and options of that system.
 var oldWords = map[string]string{
@@ -165,6 +198,11 @@ var oldWords = map[string]string{
 		server.broadcast( connect disconnect destroy socket.disconnected error data config.id config.appspace config.socketRoot config.networkHost
 		config.networkPort config.rawBuffer config.encoding config.delimiter config.maxConnections config.retry config.maxRetries
 		config.stopRetrying config.sync config.unlink config.readableAll config.writableAll config.silent config.logger config.interfaces config.tls`,
+	"The Cocaine framework for Node.js 0.4": `Worker( options.endpoint options.uuid options.app options.heartbeatInterval options.disownTimeout cocaine.spawnedBy()
+		worker.listen() worker.connect( worker.close() worker.terminate( worker.events connect error terminate disown worker.on(
+		getListenHandle( ListenHandle( removeListenHandle( worker.ref() worker.unref() data end session.write( session.end() session.error(
+		session.destroy() close cocaine.http addTrailers() writeContinue() Channel( channel.connect() on_connect on_socket_error on_invoke
+		on_chunk on_choke on_error on_terminate on_heartbeat channel.send( channel.sendTerminate( channel.close()`,
 }
 
 var (

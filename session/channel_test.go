@@ -214,3 +214,126 @@ func TestChannelCloseIsTheEnd(t *testing.T) {
 		t.Errorf("heard %q after Close", <-r.seen)
 	}
 }
+
+// Any type, any session, any goroutine: what is sent arrives whole, each sender's
+// frames in their order.
+func TestChannelSendsFromAnyGoroutine(t *testing.T) {
+	const senders, each = 8, 50
+	for _, d := range []heddle.Dialect{heddle.V0, heddle.V1} {
+		ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ch, err := session.Dial(startLoop(t), "unix", ln.Addr().String(), session.Callbacks{}, session.ChannelOptions{Dialect: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		frames := func(sid uint64, i int) []byte { // one of each type in turn
+			switch i % 4 {
+			case 0:
+				return codec.AppendInvoke(nil, d, sid, "x", -1)
+			case 1:
+				return codec.AppendChunk(nil, d, sid, make([]byte, i*100))
+			case 2:
+				return codec.AppendError(nil, d, sid, 42, int64(i), "no")
+			}
+			return codec.AppendChoke(nil, d, sid)
+		}
+		var wg sync.WaitGroup
+		for k := range uint64(senders) {
+			wg.Go(func() {
+				for i := range each {
+					if err := ch.Send(k+2, frames(k+2, i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		dec := codec.NewDecoder(d, codec.Limits{})
+		next := make(map[uint64]int)
+		var in []byte
+		for got := 0; got < senders*each; {
+			f, n, err := dec.Next(in)
+			if err == codec.ErrShort {
+				buf := make([]byte, 64<<10)
+				k, err := nc.Read(buf)
+				if err != nil {
+					t.Fatalf("after %d frames: %v", got, err)
+				}
+				in = append(in, buf[:k]...)
+				continue
+			}
+			if err != nil {
+				t.Fatalf("frame %d: %v", got, err)
+			}
+			if want := frames(f.Session, next[f.Session]); string(in[:n]) != string(want) {
+				t.Fatalf("session %d, frame %d: got % x, want % x", f.Session, next[f.Session], in[:min(n, 40)], want[:min(len(want), 40)])
+			}
+			next[f.Session]++
+			in = in[n:]
+			got++
+		}
+		wg.Wait()
+		ch.Close()
+		<-ch.Gone()
+	}
+}
+
+// Each way in which an established channel can end has an errno of its own, told once.
+func TestChannelErrnos(t *testing.T) {
+	for _, network := range []string{"unix", "tcp"} {
+		for name, c := range map[string]struct {
+			end  func(nc net.Conn)
+			want syscall.Errno
+		}{
+			"end of file":        {func(nc net.Conn) { nc.Close() }, syscall.ESHUTDOWN},
+			"half-closed":        {func(nc net.Conn) { nc.(interface{ CloseWrite() error }).CloseWrite() }, syscall.ESHUTDOWN},
+			"end within a frame": {func(nc net.Conn) { nc.Write([]byte{0x93, 1}); nc.Close() }, syscall.ESHUTDOWN},
+			"no frame":           {func(nc net.Conn) { nc.Write([]byte("GET / HTTP/1.1\r\n")) }, syscall.EBADMSG},
+			"too large":          {func(nc net.Conn) { nc.Write([]byte{0x93, 2, 0, 0x91, 0xdb, 0xff, 0xff, 0xff, 0xff}) }, syscall.EBADMSG},
+			"not in the table":   {func(nc net.Conn) { nc.Write([]byte{0x93, 9, 2, 0x90}) }, syscall.EBADMSG},
+			"reset": {func(nc net.Conn) {
+				if tcp, ok := nc.(*net.TCPConn); ok {
+					tcp.SetLinger(0)
+				}
+				nc.Close()
+			}, map[string]syscall.Errno{"tcp": syscall.ECONNRESET, "unix": syscall.ESHUTDOWN}[network]},
+		} {
+			t.Run(network+"/"+name, func(t *testing.T) {
+				addr := "127.0.0.1:0"
+				if network == "unix" {
+					addr = filepath.Join(t.TempDir(), "s")
+				}
+				ln, err := net.Listen(network, addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				r := newRecorder()
+				ch, err := session.Dial(startLoop(t), network, ln.Addr().String(), r.callbacks(), session.ChannelOptions{Dialect: heddle.V1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				nc, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				r.expect(t, "connect")
+				c.end(nc)
+				r.expect(t, "socket error "+c.want.Error())
+				<-ch.Gone()
+				if len(r.seen) > 0 {
+					t.Errorf("heard %q besides", <-r.seen)
+				}
+			})
+		}
+	}
+}

@@ -201,7 +201,7 @@ func TestOurBeats(t *testing.T) {
 	everywhere(t, func(t *testing.T, v workertest.Version, network string) {
 		disowned := make(chan struct{}, 9)
 		r, w := begin(t, v, workertest.RuntimeOptions{Network: network}, worker.Options{
-			HeartbeatInterval: 5 * time.Millisecond, DisownTimeout: 300 * time.Millisecond, OnDisown: func() { disowned <- struct{}{} },
+			HeartbeatInterval: 5 * time.Millisecond, DisownTimeout: 600 * time.Millisecond, OnDisown: func() { disowned <- struct{}{} },
 		}, nil)
 		if err := r.AwaitBeats(10); err != nil {
 			t.Fatal(err)
