@@ -196,7 +196,13 @@ func (r *receiver) OnError(sid uint64, category, code int64, msg []byte) error {
 	if s == nil {
 		return m.orphan(sid)
 	}
-	s.endRx(dirBroken, &Error{ID: sid, Category: category, Code: code, Msg: string(msg), Remote: true})
+	err := &Error{ID: sid, Category: category, Code: code, Msg: string(msg), Remote: true}
+	s.endRx(dirBroken, err)
+	if !s.ours && !s.heddle {
+		// A plain peer has no other word for an asker that is gone. What the
+		// handler answers all the same is still sent.
+		s.ctx.cancel(err)
+	}
 	return nil
 }
 

@@ -102,8 +102,8 @@ func (s *Session) Label() string { return s.label }
 // Mux is the channel's.
 func (s *Session) Mux() *Mux { return s.m }
 
-// Context ends when the peer cancels or is gone, when the channel ends, and
-// when the session has ended; Cause tells which. Its values are those of
+// Context ends when the peer cancels or is gone (a plain one says so by an error
+// message), when the channel ends, and when the session has ended; Cause tells which. Its values are those of
 // Options.Context, and TraceOf and HeadersOf what the invoke message carried.
 func (s *Session) Context() context.Context { return &s.ctx }
 

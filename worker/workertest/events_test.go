@@ -137,6 +137,30 @@ func TestOurClose(t *testing.T) {
 	}
 }
 
+// TestClientFails: an error from the client ends the context of a handler that does not
+// read, and what that answers is still delivered.
+func TestClientFails(t *testing.T) {
+	everywhere(t, func(t *testing.T, v workertest.Version, network string) {
+		r, _ := begin(t, v, workertest.RuntimeOptions{Network: network}, worker.Options{}, map[string]worker.HandlerFunc{
+			"wait": func(ctx context.Context, s *session.Session) {
+				<-ctx.Done()
+				var e *session.Error
+				_, _ = fmt.Fprint(s, errors.As(s.Cause(), &e) && e.Remote && e.Code == 7)
+			},
+		})
+		c, err := r.Invoke("wait", workertest.InvokeOptions{First: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Fail(43, 7, "the client has gone"); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Answer(); string(got) != "true" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
 // TestOurChunks: data, end and error of a session are chunk, choke and error both
 // ways, with code and message as the dialect has them.
 func TestOurChunks(t *testing.T) {
