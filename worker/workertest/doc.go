@@ -8,4 +8,8 @@
 // misbehave: to stay mute, to keep a channel open, to send any frame at all.
 //
 // It speaks as a Heddle engine does, or plain v0 or v1 as Cocaine runtimes do.
+//
+// A [Runtime] plays one of the real Cocaine runtimes, for workers in any language. It
+// has no part of package session: it reads frames by itself, closes the connection
+// where the real one does, and notes each [Violation] of its [Rule]s.
 package workertest

@@ -199,6 +199,10 @@ func ask(r *workertest.Runtime, event, question string) (string, error) {
 // a runtime that answers none is left.
 func TestOurBeats(t *testing.T) {
 	everywhere(t, func(t *testing.T, v workertest.Version, network string) {
+		first, _ := begin(t, v, workertest.RuntimeOptions{Network: network}, worker.Options{HeartbeatInterval: time.Hour, DisownTimeout: 2 * time.Hour}, nil)
+		if err := first.AwaitBeats(1); err != nil {
+			t.Fatal(err)
+		}
 		disowned := make(chan struct{}, 9)
 		r, w := begin(t, v, workertest.RuntimeOptions{Network: network}, worker.Options{
 			HeartbeatInterval: 5 * time.Millisecond, DisownTimeout: 600 * time.Millisecond, OnDisown: func() { disowned <- struct{}{} },
