@@ -44,7 +44,7 @@ func (v Version) String() string {
 	return "runtime 0.12"
 }
 
-// Network of a Runtime beside "unix" and "tcp": none, for Options.Dial.
+// Memory is the network of a Runtime that has none: its Dial is for worker.Options.Dial.
 const Memory = "memory"
 
 // RuntimeOptions configure a Runtime; the zero value works.
@@ -243,7 +243,7 @@ func (m memory) OnEOF()                        { m.p.onBytes(nil, true) }
 func (memory) OnDrain()                        {}
 func (m memory) OnClose(error)                 { m.p.onBytes(nil, true) }
 
-// Launch is what this runtime tells a worker that it starts, read from Args.
+// Launch is what Args say, for a worker in this process.
 func (r *Runtime) Launch() *worker.Launch {
 	return &worker.Launch{Dialect: r.version.Dialect(), Endpoint: r.addr, UUID: UUID, App: "test", Locator: locator}
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +16,7 @@ import (
 )
 
 // reports are the violations of a worker that is meant to slip.
-type reports struct {
-	mu  sync.Mutex
-	all []workertest.Violation
-	c   chan workertest.Violation
-}
+type reports struct{ c chan workertest.Violation }
 
 func collect() *reports { return &reports{c: make(chan workertest.Violation, 100)} }
 
