@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 	"github.com/heddle-go/heddle/worker"
 	"github.com/heddle-go/heddle/worker/workertest"
@@ -226,6 +229,95 @@ func TestRuntimeExtraChunks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRuntimeAtRandom: many requests at once, answered each in its own way by a seed,
+// over every transport. No rule is broken, and each has the end that is its own.
+func TestRuntimeAtRandom(t *testing.T) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		var seed uint64
+		_, _ = fmt.Sscan(r.URL.RawQuery, &seed)
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		if rnd.IntN(2) == 0 {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		total := 0
+		for range rnd.IntN(6) {
+			switch rnd.IntN(6) {
+			case 0:
+				w.(http.Flusher).Flush()
+			case 1:
+				w.WriteHeader(http.StatusEarlyHints)
+			case 2:
+				n, _ := io.Copy(w, strings.NewReader(strings.Repeat("r", rnd.IntN(200<<10))))
+				total += int(n)
+			case 3:
+				n, _ := w.Write(nil)
+				total += n
+			default:
+				n, _ := io.WriteString(w, strings.Repeat("w", rnd.IntN(9000)))
+				total += n
+			}
+		}
+		if strings.HasPrefix(r.URL.Path, "/panic") {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set(http.TrailerPrefix+"X-Total", "1")
+		_, _ = fmt.Fprintf(w, "|%d", total)
+	}
+	for _, v := range []workertest.Version{workertest.Runtime011, workertest.Runtime012} {
+		for _, network := range []string{workertest.Memory, "unix", "tcp"} {
+			t.Run(v.String()+"/"+network, func(t *testing.T) {
+				r := workertest.NewRuntime(t, v, workertest.RuntimeOptions{Network: network, Gap: 2})
+				o := worker.Options{Launch: r.Launch(), Logger: slog.New(slog.DiscardHandler)}
+				if network == workertest.Memory {
+					o.Dial = r.Dial
+				}
+				w, err := worker.New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.HandleFallback(httpcompat.Handler(http.HandlerFunc(h)))
+				if err := w.Connect(context.Background()); errors.Is(err, loop.ErrUnsupported) {
+					t.Skip(err)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = w.Close() }()
+				var wg sync.WaitGroup
+				for k := range 6 {
+					wg.Go(func() {
+						for i := range 25 {
+							atRandom(t, r, uint64(1000*k+i))
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
+}
+
+// atRandom is one request of TestRuntimeAtRandom.
+func atRandom(t *testing.T, r *workertest.Runtime, seed uint64) {
+	path := []string{"/", "/", "/panic"}[seed%3]
+	resp, err := r.HTTP("http", httptest.NewRequest("POST", fmt.Sprint(path, "?", seed), strings.NewReader(strings.Repeat("b", int(seed*37%70000)))), workertest.InvokeOptions{})
+	var e *session.Error
+	if path == "/panic" {
+		if !errors.As(err, &e) {
+			t.Errorf("seed %d: got %v, want the handler's failure", seed, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Errorf("seed %d: %v", seed, err)
+		return
+	}
+	body, _ := io.ReadAll(resp.Body)
+	sent, said, _ := strings.Cut(string(body), "|")
+	if said != fmt.Sprint(len(sent)) {
+		t.Errorf("seed %d: %d bytes came, the handler wrote %s", seed, len(sent), said)
+	}
 }
 
 // TestRuntimeTrace: the trace of 0.12 reaches the request's context, and is the

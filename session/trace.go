@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/binary"
+	"math/rand/v2"
 
 	"github.com/heddle-go/heddle/codec"
 )
@@ -36,6 +37,15 @@ func (t Trace) Headers() []codec.Header {
 		{Name: []byte(headerSpan), Value: ids[8:16:16]},
 		{Name: []byte(headerParent), Value: ids[16:24:24]},
 	}
+}
+
+// Child is the trace of a piece of work that t's asks for: a span of its own, under
+// t's. What is untraced stays so.
+func (t Trace) Child() Trace {
+	if t.TraceID == 0 {
+		return Trace{}
+	}
+	return Trace{TraceID: t.TraceID, SpanID: max(rand.Uint64(), 1), ParentID: t.SpanID}
 }
 
 // traceOf reads the headers of an invoke; of several with one name the last

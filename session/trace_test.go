@@ -31,6 +31,22 @@ func TestTraceInContexts(t *testing.T) {
 	}
 }
 
+func TestTraceChild(t *testing.T) {
+	root := session.Trace{TraceID: 7, SpanID: 7}
+	a, b := root.Child(), root.Child()
+	for _, c := range []session.Trace{a, b} {
+		if c.TraceID != 7 || c.ParentID != 7 || c.SpanID == 0 || c.SpanID == 7 {
+			t.Errorf("got %+v", c)
+		}
+	}
+	if a.SpanID == b.SpanID {
+		t.Errorf("two spans are %d", a.SpanID)
+	}
+	if c := (session.Trace{}).Child(); c != (session.Trace{}) {
+		t.Errorf("got %+v of nothing", c)
+	}
+}
+
 // TestTraceOfSession: what an invoke's headers say is in the session's context, and
 // in those that are derived from it.
 func TestTraceOfSession(t *testing.T) {

@@ -301,7 +301,9 @@ func (s *Session) Close() error {
 }
 
 // Abort ends this direction with an error message: an *Error's own category
-// and code, else a framework exception with err's text.
+// and code, else a framework exception with err's text. In dialect v0, which has
+// no categories, those of framework, node and overseer become v0's own codes, and
+// the choke follows.
 func (s *Session) Abort(err error) { s.abort(err, nil) }
 
 // abort is Abort; a cause ends the context too, once nothing can be written.
