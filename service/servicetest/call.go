@@ -23,6 +23,7 @@ type Call struct {
 	method  *Method
 	id      uint64
 	args    []node
+	faults  Faults
 	headers []codec.Header
 	trace   [3][]byte // trace, span and parent id; nil unless the caller gave all three
 	ctx     context.Context
@@ -124,8 +125,7 @@ func (c *Call) Error(category, code int64, msg string) error {
 
 // Send sends the message with that name of the table that the answer is at.
 func (c *Call) Send(name string, args ...any) error {
-	f := c.conn.s.faultsOf(c.method.Name)
-	if f.Delay > 0 && !sleep(c.ctx, f.Delay) {
+	if c.faults.Delay > 0 && !sleep(c.ctx, c.faults.Delay) {
 		return ErrGone
 	}
 	c.mu.Lock()
@@ -142,7 +142,7 @@ func (c *Call) Send(name string, args ...any) error {
 		next = c.up
 	}
 	c.up = next
-	return c.say(a, next.empty(), args, f.Fault)
+	return c.say(a, next.empty(), args)
 }
 
 // Raw sends p on the call's connection as it is.
@@ -158,14 +158,14 @@ func (c *Call) Drop() {
 	c.mu.Unlock()
 }
 
-// say sends message a, or what fault makes of it. It is called with mu held, so
+// say sends message a, or what the fault makes of it. It is called with mu held, so
 // that an answer's messages stay in order.
-func (c *Call) say(a Arm, last bool, args []any, fault Fault) error {
+func (c *Call) say(a Arm, last bool, args []any) error {
 	if last && c.down.empty() {
 		c.conn.over(c) // first: in v0 the caller may use the id again at once
 	}
-	frames := c.frames(c.id, a, last, args, fault == NoChoke)
-	switch fault {
+	frames := c.frames(c.id, a, last, args, c.faults.Fault == NoChoke)
+	switch c.faults.Fault {
 	case Silent:
 		c.failed = true
 		return nil

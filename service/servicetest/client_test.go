@@ -3,6 +3,7 @@ package servicetest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -122,4 +123,14 @@ func (l *slipList) all() []Slip {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.list)
+}
+
+// A spyTB takes the errors of a test.
+type spyTB struct {
+	testing.TB
+	errors []string
+}
+
+func (s *spyTB) Errorf(format string, args ...any) {
+	s.errors = append(s.errors, fmt.Sprintf(format, args...))
 }

@@ -258,7 +258,7 @@ func (c *conn) newCall(id uint64, args []node, headers []codec.Header) *Call {
 // start serves a call, on a goroutine that ends when the method returns, or
 // before the next message is read.
 func (c *conn) start(call *Call) {
-	c.s.note(call)
+	call.faults = c.s.note(call)
 	c.mu.Lock()
 	c.calls[call.id] = call
 	c.mu.Unlock()
@@ -268,7 +268,7 @@ func (c *conn) start(call *Call) {
 		call.finish()
 		c.settle(call)
 	}
-	if call.method.Inline && c.s.faultsOf(call.method.Name).Delay == 0 {
+	if call.method.Inline && call.faults.Delay == 0 {
 		serve()
 	} else {
 		c.s.wg.Go(serve)

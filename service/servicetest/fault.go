@@ -30,21 +30,11 @@ const (
 	Revoked         // v1: the caller's channel is revoked in place of the answer
 )
 
-// SetFaults makes the service misbehave from now on, in answers that have begun,
-// too.
+// SetFaults makes the service misbehave in the calls that come from now on.
 func (s *Service) SetFaults(f Faults) {
 	s.mu.Lock()
 	s.faults = f
 	s.mu.Unlock()
-}
-
-func (s *Service) faultsOf(method string) Faults {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.faults.Method != "" && s.faults.Method != method {
-		return Faults{}
-	}
-	return s.faults
 }
 
 // An Announcement is what the locator says of a service in place of the truth.

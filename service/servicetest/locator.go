@@ -1,8 +1,6 @@
 package servicetest
 
 import (
-	"io"
-
 	"github.com/heddle-go/heddle"
 )
 
@@ -38,7 +36,6 @@ func (c *Cloud) locatorMethods() []Method {
 func (c *Cloud) resolve(call *Call) {
 	name := call.Text(0)
 	c.mu.Lock()
-	c.resolves[name]++
 	s := c.services[name]
 	out, published := c.outside[name]
 	c.mu.Unlock()
@@ -106,8 +103,8 @@ func (c *Cloud) connect(call *Call) {
 	}
 }
 
-// publish makes a service of the caller's known until it says discard or is
-// gone.
+// publish makes a service of the caller's known, as with a gateway, until it
+// says discard or is gone.
 func (c *Cloud) publish(call *Call) {
 	p := published{call.Arg(1), 0, map[string]any{}}
 	if native, ok := call.Arg(2).([]any); ok {
@@ -136,19 +133,17 @@ func (c *Cloud) SetGroups(groups map[string]any) {
 }
 
 // routing streams the groups, at once and when they change, until the caller
-// says discard.
+// says discard. There is no end to the stream then, as there is none in the
+// runtime (src/service/locator.cpp).
 func (c *Cloud) routing(call *Call) {
 	news, done := c.watch()
 	defer done()
-	gone := make(chan struct{})
-	go func() { // ends with the call's context, at the latest
-		defer close(gone)
+	discarded := make(chan struct{})
+	call.conn.s.wg.Go(func() { // ends with the call's context, at the latest
+		defer close(discarded)
 		_, _ = call.Recv()
-	}()
-	defer func() {
-		call.cancel(io.EOF)
-		<-gone
-	}()
+	})
+	defer call.Drop()
 	told := ""
 	for {
 		c.mu.Lock()
@@ -161,7 +156,7 @@ func (c *Cloud) routing(call *Call) {
 		}
 		select {
 		case <-news:
-		case <-gone:
+		case <-discarded:
 			return
 		}
 	}

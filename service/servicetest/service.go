@@ -242,8 +242,13 @@ func (s *Service) method(id uint64) *Method {
 	return nil
 }
 
-// note counts a call.
-func (s *Service) note(c *Call) {
+// note counts a call, and returns what is to be wrong with it.
+func (s *Service) note(c *Call) Faults {
+	if s == s.cloud.locator && c.method.Name == "resolve" {
+		s.cloud.mu.Lock()
+		s.cloud.resolves[c.Text(0)]++
+		s.cloud.mu.Unlock()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Calls++
@@ -252,6 +257,10 @@ func (s *Service) note(c *Call) {
 		s.seen = slices.Delete(s.seen, 0, 1)
 	}
 	s.seen = append(s.seen, Seen{c.method.Name, c.id, values(c.args), c.headers})
+	if s.faults.Method != "" && s.faults.Method != c.method.Name {
+		return Faults{}
+	}
+	return s.faults
 }
 
 // resolved is the locator's answer about the service: its results, in v0 the

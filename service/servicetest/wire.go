@@ -285,7 +285,10 @@ func appendMap[K comparable](dst []byte, m map[K]any) []byte {
 		if a.kind == kindUint && b.kind == kindUint {
 			return a.u < b.u
 		}
-		return string(a.raw) < string(b.raw)
+		if a.kind == kindRaw && b.kind == kindRaw {
+			return string(a.raw) < string(b.raw)
+		}
+		return string(Pack(any(keys[i]))) < string(Pack(any(keys[j]))) // any order will do, if it is one
 	})
 	dst = appendHead(dst, len(m), 0x80, 15, 0xde)
 	for _, k := range keys {
