@@ -70,7 +70,7 @@ var rooms = map[string]room{
 	"session/sessiontest":       {below: []string{"session"}},
 	"session/ipc":               {below: []string{"session", "codec/value", "session/ipc/jsonwire"}},
 	"session/ipc/jsonwire":      {},
-	"service/locator":           {below: []string{"session"}, takes: []string{nats}},
+	"service/locator":           {below: []string{"session", "codec/value"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
 	"service/host":              {below: []string{"service/locator"}},
 	"service/servicetest":       {below: []string{"codec"}},
