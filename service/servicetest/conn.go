@@ -301,7 +301,8 @@ func (c *conn) forget(channel uint64) {
 	}
 }
 
-// revoke tells the client, on a new channel, that one is no more.
+// revoke tells the client, on a new channel, that one is no more. What it
+// answers there is of no interest.
 func (c *conn) revoke(channel uint64) error {
 	if c.s.cloud.dialect == heddle.V0 {
 		return nil // it has no such message
@@ -310,6 +311,11 @@ func (c *conn) revoke(channel uint64) error {
 	c.highest++
 	own := c.highest
 	delete(c.calls, channel)
+	c.mu.Unlock()
+	call := c.newCall(own, nil, nil)
+	call.method, call.down = &Method{Name: "revoke"}, Primitive
+	c.mu.Lock()
+	c.calls[own] = call
 	c.mu.Unlock()
 	return c.write(frameV1(own, revoke, []any{channel, []any{7, 4}}, [3][]byte{}))
 }

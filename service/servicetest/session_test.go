@@ -109,18 +109,7 @@ func TestSession(t *testing.T) {
 			t.Run(fmt.Sprintf("%v unix %v", d, unix), func(t *testing.T) {
 				cloud := servicetest.New(t, d, servicetest.Options{Unix: unix})
 				cloud.Sample("test")
-				l, err := loop.New(loop.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				ran := make(chan error, 1)
-				go func() { ran <- l.Run() }() // ends with Close
-				defer func() {
-					if err := l.Close(); err != nil {
-						t.Error(err)
-					}
-					<-ran
-				}()
+				l := running(t)
 				lookup := connect(t, l, d, cloud.Endpoint())
 				i := lookup.resolve("test")
 				if got := lookup.answer(lookup.open(locator.Resolve, "nope")); !strings.HasPrefix(got, "error") || !strings.HasSuffix(got, "service is not available") {
@@ -190,4 +179,81 @@ func (c *caller) streams(i *locator.Info) []struct{ got, v0, v1 string } {
 		{c.answer(failed), "", "error 42 100 servicetest: the caller's error [[42 7] mine]"},
 		{c.answer(levels), "", "0 [] 0 [i] 0 [j] 2 [] 0 [2] end"},
 	}
+}
+
+// TestSessionFaults has package session hear what a service should not say. The
+// model fails the test for whatever session says then and should not.
+func TestSessionFaults(t *testing.T) {
+	const (
+		well  = iota // the connection and the call
+		lost         // the call, with the connection
+		later        // the connection, after a good answer
+		alone        // the call alone
+	)
+	type outcome map[servicetest.Fault]int
+	for d, faults := range map[heddle.Dialect]outcome{
+		servicetest.Runtime011: {servicetest.Stranger: well, servicetest.AfterEnd: well},
+		servicetest.Runtime012: {servicetest.Stranger: lost, servicetest.AfterEnd: later, servicetest.Revoked: alone},
+	} {
+		for _, f := range []servicetest.Fault{servicetest.Garbage, servicetest.HalfFrame, servicetest.HugeHead, servicetest.HangUp} {
+			faults[f] = lost
+		}
+		for f, want := range faults {
+			t.Run(fmt.Sprintf("%v fault %d", d, f), func(t *testing.T) {
+				cloud := servicetest.New(t, d, servicetest.Options{})
+				test := cloud.Sample("test")
+				l := running(t)
+				i := connect(t, l, d, cloud.Endpoint()).resolve("test")
+				c := connect(t, l, d, i.Endpoints[0].String())
+				test.SetFaults(servicetest.Faults{Method: "download", Fault: f})
+				s := c.open(i.Method("download"), 2)
+				pieces := 0
+				_, err := s.Recv()
+				for ; err == nil; _, err = s.Recv() {
+					pieces++
+				}
+				var failure *session.Error
+				switch want {
+				case well, later:
+					if pieces != 2 || err != io.EOF {
+						t.Errorf("%d pieces, then %v", pieces, err)
+					}
+				case lost:
+					if pieces > 0 || !errors.Is(err, session.ErrLost) {
+						t.Errorf("%d pieces, then %v, want ErrLost", pieces, err)
+					}
+				case alone:
+					if pieces > 0 || !errors.As(err, &failure) || failure.Category != 7 || failure.Code != 4 {
+						t.Errorf("%d pieces, then %v, want error 7 4", pieces, err)
+					}
+				}
+				if s, err = c.mux.Open(session.OpenOptions{Method: i.Method("void")}); err == nil {
+					for err == nil {
+						_, err = s.Recv()
+					}
+				}
+				if lives := want == well || want == alone; (err == io.EOF) != lives || !lives && !errors.Is(err, session.ErrLost) {
+					t.Errorf("the next call ends with %v", err)
+				}
+			})
+		}
+	}
+}
+
+// running is a loop until the test ends.
+func running(t *testing.T) *loop.Loop {
+	t.Helper()
+	l, err := loop.New(loop.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- l.Run() }() // ends with Close
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		<-ran
+	})
+	return l
 }
