@@ -6,7 +6,7 @@ FUZZTIME  ?= 20000x
 MANDIR    ?= man
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle bench-messages stdlib-suite compare lint cross man examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle bench-messages real-peers stdlib-suite compare lint cross man examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -75,6 +75,9 @@ bench-idle: ## what 10,000 idle connections cost the daemon
 
 bench-messages: ## messages between processes, beside socket-ipc on node and plain JSON (needs node, npm)
 	$(GO) run ./bench/messages
+
+real-peers: ## real Cocaine programs against ours (PEERS: the directory they are in, docs/peers.md)
+	$(GO) run ./bench/realpeers -peers '$(PEERS)' $(PEERSFLAGS)
 
 stdlib-suite: ## Go's own net/http tests with Heddle between handlers and clients
 	$(GO) run ./bench/stdlib-suite -want 560

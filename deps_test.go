@@ -127,6 +127,8 @@ var rooms = map[string]room{
 	"bench/internal/traffic":   {below: []string{"bench/internal/pattern", "bench/internal/websocket"}},
 	"bench/internal/daemon":    {below: []string{"bench/internal/stack"}},
 	"bench/lifecycle":          {below: []string{"bench/internal/daemon", "bench/internal/pattern", "bench/internal/traffic", "bench/internal/stack", "bench/internal/clock", "bench/internal/figures"}},
+	"bench/realpeers":          {below: []string{"codec", "codec/value", "service/servicetest", "bench/internal/daemon", "bench/internal/stack"}, takes: []string{toml}},
+	"bench/realpeers/worker":   {below: []string{"httpcompat"}},
 	"bench/lifecycle/app":      {below: []string{"httpcompat", "bench/internal/pattern", "bench/internal/websocket"}},
 }
 
