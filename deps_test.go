@@ -128,7 +128,7 @@ var rooms = map[string]room{
 	"bench/internal/daemon":    {below: []string{"bench/internal/stack"}},
 	"bench/lifecycle":          {below: []string{"bench/internal/daemon", "bench/internal/pattern", "bench/internal/traffic", "bench/internal/stack", "bench/internal/clock", "bench/internal/figures"}},
 	"bench/realpeers":          {below: []string{"codec", "codec/value", "service/servicetest", "bench/internal/daemon", "bench/internal/stack"}, takes: []string{toml}},
-	"bench/realpeers/worker":   {below: []string{"httpcompat"}},
+	"bench/realpeers/worker":   {below: []string{"worker", "httpcompat"}},
 	"bench/lifecycle/app":      {below: []string{"httpcompat", "bench/internal/pattern", "bench/internal/websocket"}},
 }
 

@@ -85,10 +85,11 @@ func run(ctx context.Context, o options, w io.Writer) error {
 		return err
 	}
 	r := &rig{o: o, heddle: filepath.Join(tmp, "heddle"), worker: filepath.Join(tmp, "worker"), dir: tmp}
+	all := slices.Clone(peers)
 	peers = slices.DeleteFunc(peers, func(p *peer) bool { return !o.only.MatchString(p.Name) })
 	var t table
 	for _, p := range peers {
-		for _, run := range r.runs(p, peers) {
+		for _, run := range r.runs(p, all) {
 			begin := len(t)
 			fmt.Fprintf(os.Stderr, "%s, %s ...\n", p.Name, run.with)
 			if why := p.missing(); why != "" {
@@ -130,7 +131,7 @@ func (r *rig) runs(p *peer, all []*peer) []play {
 	case kindWorker:
 		return []play{{"heddle run --dialect " + p.Dialect, r.workerChecks}}
 	case kindRuntime:
-		return []play{{"our worker", r.runtimeChecks}}
+		return []play{{"our worker of two events", r.runtimeChecks}, {"our httpcompat.ListenAndServe", r.httpProgramChecks}}
 	case kindClient:
 		plays := []play{{"servicetest " + p.Dialect, r.modelChecks}}
 		for _, rt := range all {

@@ -1,18 +1,23 @@
 // Worker is our program under a real runtime: what bench/realpeers asks every
-// worker for, as an ordinary http.Handler.
+// worker for, as an ordinary http.Handler. With the argument "events" it is no HTTP
+// program, but a worker of two events, http and echo.
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/heddle-go/heddle/httpcompat"
+	"github.com/heddle-go/heddle/session"
+	"github.com/heddle-go/heddle/worker"
 )
 
 func main() {
@@ -30,7 +35,31 @@ func main() {
 	mux.HandleFunc("/fail", func(http.ResponseWriter, *http.Request) {
 		panic("as asked")
 	})
-	log.Fatal(httpcompat.ListenAndServe("127.0.0.1:0", mux))
+	if !slices.Contains(os.Args[1:], "events") {
+		log.Fatal(httpcompat.ListenAndServe("127.0.0.1:0", mux))
+	}
+	w, err := worker.New(worker.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	w.Handle("http", httpcompat.Handler(mux))
+	w.Handle("echo", worker.HandlerFunc(again))
+	if err := w.Run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// again says each chunk again.
+func again(_ context.Context, s *session.Session) {
+	for {
+		m, err := s.Recv()
+		if err != nil || m.Kind != session.Chunk {
+			return
+		}
+		if err := s.WriteChunk(m.Data); err != nil {
+			return
+		}
+	}
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,50 @@
+"""A client on the Python framework 0.11: what bench/realpeers has every client
+do. Arguments: the locator's port and an app's name."""
+
+import sys
+
+from cocaine.services import Service
+
+port = int(sys.argv[1])
+
+
+def tell(check, seen):
+    print "\t".join(("seen", check, str(seen)))
+    sys.stdout.flush()
+
+
+def fail(check, why):
+    print "\t".join(("failed", check, str(why)))
+
+
+def fails(check, call):
+    try:
+        fail(check, "no error but %r" % (call(),))
+    except Exception as err:
+        tell(check, "an error: %s" % str(err).replace("\n", " "))
+
+
+fails("unknown service", lambda: Service("nothing-here", host="127.0.0.1", port=port))
+storage = Service("storage", host="127.0.0.1", port=port)
+storage.write("coll", "key", "value-1", ["tag"]).get(timeout=5)
+tell("storage.write", "done")
+tell("storage.read", '"%s"' % storage.read("coll", "key").get(timeout=5))
+tell("storage.find", "[%s]" % " ".join('"%s"' % k for k in storage.find("coll", ["tag"]).get(timeout=5)))
+storage.remove("coll", "key").get(timeout=5)
+tell("storage.remove", "done")
+fails("storage.read, missing", lambda: storage.read("coll", "key").get(timeout=5))
+
+logging = Service("logging", host="127.0.0.1", port=port)
+tell("logging.verbosity", logging.verbosity().get(timeout=5))
+logging.emit(1, "app/client", "said by a client").get(timeout=5)
+tell("logging.emit", "sent")
+
+app = Service(sys.argv[2], host="127.0.0.1", port=port)
+# The framework unpacks each chunk, and the event echo gives the bytes back as
+# they are: so they are msgpack already.
+got = app.enqueue("echo", "\xa3one").get(timeout=5)
+if got == "one":
+    tell("enqueue", "one piece, there and back")
+else:
+    fail("enqueue", "got %r" % got)
+fails("enqueue, unknown event", lambda: app.enqueue("no-such-event", "x").get(timeout=5))
