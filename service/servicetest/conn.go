@@ -108,12 +108,9 @@ func (c *conn) frame(f node, p []byte) bool {
 		for _, e := range f.list[3:] {
 			off -= e.size
 		}
-		hs, err := c.table.Decode(nil, p[off:off+f.list[3].size])
-		if err != nil {
-			return c.slip(true, p, "headers: %v", err)
-		}
-		for _, h := range hs { // literals borrow p
-			headers = append(headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
+		var bad string
+		if headers, bad = c.headers(f.list[3].list, p[off:off+f.list[3].size]); bad != "" {
+			return c.slip(true, p, "headers: %s", bad)
 		}
 	}
 	return c.frameOfV1(f.list[0].u, f.list[1].u, f.list[2].list, headers, p)
@@ -193,6 +190,10 @@ func (c *conn) frameOfV1(channel, id uint64, args []node, headers []codec.Header
 	c.highest = channel
 	c.mu.Unlock()
 	call = c.newCall(channel, args, headers)
+	var bad string
+	if call.trace, bad = traceOf(headers); bad != "" {
+		return c.slip(true, p, "headers: %s", bad)
+	}
 	switch id {
 	case ping:
 		call.method = &Method{Name: "ping", Upstream: Primitive, Serve: func(*Call) {}}
@@ -241,17 +242,6 @@ func (c *conn) follow(call *Call, channel, id uint64, args []node, p []byte) boo
 func (c *conn) newCall(id uint64, args []node, headers []codec.Header) *Call {
 	call := &Call{conn: c, id: id, args: args, headers: headers, wake: make(chan struct{}, 1)}
 	call.ctx, call.cancel = context.WithCancelCause(c.ctx)
-	var trace [3][]byte
-	for _, h := range headers {
-		for i, name := range traceNames {
-			if string(h.Name) == name && len(h.Value) == 8 && trace[i] == nil {
-				trace[i] = h.Value
-			}
-		}
-	}
-	if trace[0] != nil && trace[1] != nil && trace[2] != nil {
-		call.trace = trace
-	}
 	return call
 }
 
@@ -367,28 +357,4 @@ func (c *conn) writeLoop() {
 			return
 		}
 	}
-}
-
-var traceNames = [3]string{"trace_id", "span_id", "parent_id"}
-
-// frameV1 is a frame as the runtime sends it: always four elements, the trace
-// first among the headers and zero when there is none (PROTOCOL.md 3.2).
-func frameV1(channel, id uint64, args []any, trace [3][]byte) []byte {
-	p := appendUint(appendUint([]byte{0x94}, channel), id)
-	p = appendValue(p, args)
-	p = append(p, 0x93)
-	for i, name := range traceNames {
-		p = appendValue(append(p, 0x93, 0xc2), name)
-		if trace[i] == nil {
-			p = appendValue(p, make([]byte, 8))
-		} else {
-			p = appendValue(p, trace[i])
-		}
-	}
-	return p
-}
-
-func appendFrameV0(dst []byte, typ, session uint64, args ...any) []byte {
-	dst = appendUint(appendUint(append(dst, 0x93), typ), session)
-	return appendValue(dst, append([]any{}, args...))
 }
