@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/heddle-go/heddle"
@@ -66,7 +67,7 @@ func (c *caller) answer(s *session.Session) string {
 		case errors.As(err, &failure):
 			return fmt.Sprintf("%serror %d %d %s", line.String(), failure.Category, failure.Code, failure.Msg)
 		case err != nil:
-			c.t.Fatalf("%s: %v", line.String(), err)
+			return fmt.Sprintf("%slost: %v", line.String(), err)
 		case m.Kind == session.Said:
 			fmt.Fprintf(&line, "%d %v ", m.ID, unpack(c.t, m.Data))
 		default:
@@ -79,7 +80,7 @@ func unpack(t *testing.T, p []byte) any {
 	t.Helper()
 	v, err := servicetest.Unpack(p)
 	if err != nil {
-		t.Fatalf("%x: %v", p, err)
+		t.Errorf("%x: %v", p, err)
 	}
 	return v
 }
@@ -256,4 +257,35 @@ func running(t *testing.T) *loop.Loop {
 		<-ran
 	})
 	return l
+}
+
+// TestManyAtOnce has 64 goroutines call over one connection.
+func TestManyAtOnce(t *testing.T) {
+	for _, d := range []heddle.Dialect{servicetest.Runtime011, servicetest.Runtime012} {
+		cloud := servicetest.New(t, d, servicetest.Options{})
+		test := cloud.Sample("test")
+		l := running(t)
+		i := connect(t, l, d, cloud.Endpoint()).resolve("test")
+		c := connect(t, l, d, i.Endpoints[0].String())
+		var wg sync.WaitGroup
+		for g := range 64 {
+			wg.Go(func() {
+				for k := range 30 {
+					m, err := c.mux.Open(session.OpenOptions{Method: i.Method("value"), First: servicetest.Pack([]any{g, k})})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					want := fmt.Sprintf("[%d %d] end", g, k)
+					if got := strings.TrimPrefix(c.answer(m), "0 "); got != want {
+						t.Errorf("%v: got %q, want %q", d, got, want)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := test.Counts(); n.Calls != 64*30 || n.Accepted != 1 {
+			t.Errorf("%v: counts %+v", d, n)
+		}
+	}
 }
