@@ -57,6 +57,7 @@ func TestNoAllocations(t *testing.T) {
 		"Detect":        func() { _, err := Detect(chunk1); must(err) },
 		"chunk":         func() { must(DecodeArgs(&m.chunk, next(v1, chunk1).Args, 1)) },
 		"invoke":        func() { must(DecodeArgs(&m.invoke, invoke, 1)) },
+		"revoke":        func() { _, _, _, err := Revoke([]byte{0x92, 5, 0x92, 7, 4}); must(err) },
 		"cancel":        func() { must(DecodeArgs(&m.error, cancel, 1)) },
 		"window":        func() { must(DecodeArgs(&m.window, window, 1)) },
 		"request head":  func() { must(DecodeRequestHead(&h, request)) },
@@ -84,6 +85,7 @@ func TestNoAllocations(t *testing.T) {
 				dst = AppendInvoke(dst, d, 1000, "http", 0)
 				dst = AppendChunk(dst, d, 1000, chunk0)
 				dst = AppendError(dst, d, 1000, 42, 100, "boom")
+				dst = AppendErrorArgs(AppendMethod(dst, d, 1000, 1, nil), 42, 100, "boom")
 				dst = AppendChoke(dst, d, 1000)
 			}
 			dst = AppendWindow(dst, 1000, 1<<20)

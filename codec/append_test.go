@@ -75,6 +75,10 @@ var messages = []struct {
 		7, 2, &heddle.Empty{}, &heddle.Empty{}},
 	{"error", heddle.V0, "93 05 07 92 d09c a2 6e6f", func(b []byte) []byte { return AppendError(b, heddle.V0, 7, 42, -100, "no") },
 		7, 5, &heddle.ErrorV0{}, &heddle.ErrorV0{Code: -100, Reason: raw("no")}},
+	{"error of another id", heddle.V1, "93 07 05 92 92 2a ccc8 a2 6e6f", func(b []byte) []byte {
+		return AppendErrorArgs(AppendMethod(b, heddle.V1, 7, 5, nil), 42, 200, "no")
+	},
+		7, 5, &heddle.ErrorV1{}, &heddle.ErrorV1{Code: heddle.ErrorCode{Category: 42, Code: 200}, Reason: raw("no")}},
 	{"error", heddle.V1, "93 07 01 92 92 2a ccc8 a2 6e6f", func(b []byte) []byte { return AppendError(b, heddle.V1, 7, 42, 200, "no") },
 		7, 1, &heddle.ErrorV1{}, &heddle.ErrorV1{Code: heddle.ErrorCode{Category: 42, Code: 200}, Reason: raw("no")}},
 	{"window", heddle.V1, "93 07 10 91 cd8000", func(b []byte) []byte { return AppendWindow(b, 7, 32768) },

@@ -175,3 +175,28 @@ func TestHeadsRefuse(t *testing.T) {
 		}
 	}
 }
+
+func TestRevoke(t *testing.T) {
+	for _, c := range []struct {
+		hex            string
+		sid            uint64
+		category, code int64
+		ok             bool
+	}{
+		{"92 05 92 07 04", 5, 7, 4, true}, // as captured
+		{"93 cdffff 92 d0f0 cd0100 c0", 65535, -16, 256, true},
+		{"91 05", 0, 0, 0, false},
+		{"92 05 07", 0, 0, 0, false},
+		{"92 ff 92 07 04", 0, 0, 0, false},
+		{"92 05 92 07", 0, 0, 0, false},
+		{"90", 0, 0, 0, false},
+		{"05", 0, 0, 0, false},
+		{"", 0, 0, 0, false},
+	} {
+		sid, category, code, err := Revoke(unhex(t, c.hex))
+		var syntax *SyntaxError
+		if sid != c.sid || category != c.category || code != c.code || (err == nil) != c.ok || err != nil && !errors.As(err, &syntax) {
+			t.Errorf("%s: %d, %d, %d, %v", c.hex, sid, category, code, err)
+		}
+	}
+}

@@ -261,7 +261,8 @@ func (s *Session) finishCall(chunks [][]byte) error {
 }
 
 // appendClose appends what ends our direction of a call in order; nothing if
-// its table has no such message, for then the peer need not be told.
+// its table has no such message, for then the peer need not be told. In place
+// of a value that is the void one.
 func (s *Session) appendClose(buf []byte) []byte {
 	at := len(buf)
 	switch {
@@ -287,8 +288,13 @@ func (s *Session) sendCloseLocked() error {
 // failLocked queues the error message of a v1 call; where its table has none, the
 // orderly end.
 func (s *Session) failLocked(category, code int64, msg string) {
-	if s.says == nil || s.says.fails == nil {
-		_ = s.sendCloseLocked()
+	switch {
+	case s.says == nil:
+		return
+	case s.says.fails == nil:
+		if c := s.says.closes; c != nil && c.closes { // a void value would be a lie
+			_ = s.sendCloseLocked()
+		}
 		return
 	}
 	buf := codec.AppendMethod(getBuffer(), heddle.V1, s.id, s.says.fails.ID, nil)

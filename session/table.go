@@ -12,7 +12,7 @@ import (
 type Table struct {
 	arms []arm // by id
 
-	closes *arm // ends the direction in order, with no arguments; nil for none
+	closes *arm // ends the direction in order, with no arguments: close, or a value that is void; nil for none
 	fails  *arm // ends it with an error
 	writes bool // has the chunks that Session.Write sends
 }
@@ -68,7 +68,9 @@ func NewTable(arms ...Arm) *Table {
 	for i := range t.arms {
 		a := &t.arms[i]
 		switch {
-		case a.closes && t.closes == nil:
+		case a.closes && (t.closes == nil || !t.closes.closes):
+			t.closes = a
+		case a.Name == armValue && a.last() && t.closes == nil:
 			t.closes = a
 		case a.fails && t.fails == nil:
 			t.fails = a

@@ -283,7 +283,9 @@ func (s *Session) SendFiles(files []*os.File) error {
 }
 
 // Close ends this direction in order, with a choke. What was written before
-// arrives first. A direction that has ended already is left as it is.
+// arrives first. A direction that has ended already is left as it is. On a
+// call of v1 it is whatever its table has for that: close, or where a value is
+// due the void one; if there is nothing, the peer is not told.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	if s.tx != dirOpen {
