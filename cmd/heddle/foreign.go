@@ -17,6 +17,7 @@ type foreignFlags struct {
 func (f *foreignFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.dialect, "dialect", "", "TARGET is a worker written for Cocaine, in any language: v0 for frameworks of 0.10 and 0.11, v1 for those of 0.12; "+engine.ArgsHere+" in ARGS is where it gets Cocaine's own arguments (default: behind them)")
+	completeFlag(cmd, "dialect", cobra.FixedCompletions([]string{string(engine.DialectV0), string(engine.DialectV1)}, cobra.ShellCompDirectiveNoFileComp))
 	fs.StringVar(&f.locator, "locator", engine.DefaultLocator, "with --dialect: host:port of the locator that workers are told of")
 	fs.StringVar(&f.event, "event", httpcompat.DefaultEvent, "with --dialect: event as which workers get HTTP requests")
 }

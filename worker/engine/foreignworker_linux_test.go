@@ -206,6 +206,8 @@ func (w *foreignWorker) serve(s *foreignSession) {
 			w.say(chunk(c))
 		}
 		w.say(choke)
+	case "size":
+		w.say(append(chunk(strconv.Itoa(len(s.chunks[0]))), choke...))
 	case "pid":
 		w.say(append(chunk(strconv.Itoa(os.Getpid())), choke...))
 	case "slow":
