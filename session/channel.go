@@ -268,6 +268,9 @@ func (ch *Channel) OnClose(err error) {
 // dispatchV0 hands over a frame of dialect v0: [type, session, args]. Types
 // that nobody knows are dropped, as the real runtime does (PROTOCOL 2.4).
 func (ch *Channel) dispatchV0(f *codec.Frame) (err error) {
+	if f.Type <= heddle.TypeV0Terminate && f.Session != 0 && ch.dialed {
+		return errV0b
+	}
 	switch f.Type {
 	case heddle.TypeV0Handshake:
 		return ch.handshakeArgs(f.Args)
@@ -405,6 +408,10 @@ var errFirst = fmt.Errorf("session: first frame: %w (%d bytes)", codec.ErrTooLar
 
 // errSessionZero: v1 has no session 0 (PROTOCOL 3.1).
 var errSessionZero = fmt.Errorf("%w: message on session 0", ErrProtocol)
+
+// errV0b: no v0 engine says this of a session. The early 0.12 does, whose frames begin
+// with the channel, and control is on channel 1 (PROTOCOL 0).
+var errV0b = fmt.Errorf("%w: control of a session; this runtime may be 0.12.0, whose dialect (v0b) is not spoken", ErrProtocol)
 
 // argsError is the channel's error for arguments of the wrong shape.
 func argsError(what string, err error) error {

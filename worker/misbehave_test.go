@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -161,6 +162,24 @@ func TestPlainEngineExtends(t *testing.T) {
 			t.Errorf("got %+v", st)
 		}
 	})
+}
+
+// TestEarly012: a runtime of the dialect between v0 and v1 passes no --protocol either,
+// and is told apart by what it says of channel 1.
+func TestEarly012(t *testing.T) {
+	for _, frame := range []string{"\x93\x01\x01\x90", "\x93\x01\x02\x92\x01\xa1x", "\x93\x02\x03\x91\xa4echo"} {
+		synctest.Test(t, func(t *testing.T) {
+			e, w := play(t, workertest.Options{Plain: true, Dialect: heddle.V0}, worker.Options{})
+			connect(t, w)
+			if err := e.Send(0, []byte(frame)); err != nil {
+				t.Fatal(err)
+			}
+			<-w.Done()
+			if err := w.Err(); !errors.Is(err, session.ErrProtocol) || !strings.Contains(err.Error(), "v0b") {
+				t.Errorf("% x: got %v", frame, err)
+			}
+		})
+	}
 }
 
 // TestWriteAfterEnd: a handler that writes on after its end, or after the
