@@ -2,9 +2,9 @@
 // with what comes in them, piece by piece and while it comes, and those of event
 // "time" with the time, until nobody listens.
 //
-// Any engine may start it: Heddle's, as an app of heddle.toml or by a program of
-// one's own (worker/engine), or a Cocaine runtime of either dialect, whose clients
-// then call it as they call any app. Started by hand it says that it has no engine.
+// A program of one's own may start it (worker/engine), or a Cocaine runtime of either
+// dialect, whose clients then call it as they call any app. Under heddle run it has no
+// answer to HTTP requests. Started by hand it says that it has no engine.
 package main
 
 import (
