@@ -1,5 +1,6 @@
 """A client on the Python framework 0.12: what bench/realpeers has every client
-do. Arguments: the locator's port and an app's name."""
+do. Arguments: the locator's port and an app's name, and then --protocol 1 --locator
+HOST:PORT, which is where the framework's logger looks."""
 
 from __future__ import print_function
 
@@ -60,7 +61,7 @@ def main():
     logging = Service("logging", endpoints=locators)
     got = yield one(logging.verbosity())
     tell("logging.verbosity", got)
-    Logger(endpoints=locators).error("said by a client, %d", 1, extra={"number": 7})
+    Logger().error("said by a client, %d", 1, extra={"number": 7})
     yield gen.sleep(0.3)  # nothing answers
     tell("logging.emit", "sent")
 

@@ -158,12 +158,23 @@ func (r *rig) play(ctx context.Context, p *peer, run play) (lines []line) {
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		lines = append(lines, p.judge(run.with, check, seen, err))
+		if err != nil {
+			err = errors.New(r.scrub(err.Error()))
+		}
+		lines = append(lines, p.judge(run.with, check, r.scrub(seen), err))
 	}
 	if err := run.checks(ctx, p, note); err != nil {
 		note("start", "", err)
 	}
 	return lines
+}
+
+var portOf = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
+// scrub takes out what is another one in each run.
+func (r *rig) scrub(s string) string {
+	s = regexp.MustCompile(regexp.QuoteMeta(r.dir)+`/\w+`).ReplaceAllString(s, "SCRATCH")
+	return portOf.ReplaceAllString(s, "127.0.0.1:PORT")
 }
 
 // oneLine is s without line ends, and not too long.
