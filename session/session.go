@@ -242,50 +242,6 @@ func (s *Session) consume(k Kind, n int) {
 	}
 }
 
-// Grant gives the peer n more bytes of credit. For handlers on the loop, which
-// return with it what the chunks given to OnMessage cost (their length plus
-// ChunkCost each, the first one nothing) once they have dealt with them.
-func (s *Session) Grant(n int64) {
-	if s.heddle {
-		s.grant(n)
-	}
-}
-
-// grant raises the peer's window by n and by what was owed before. What the
-// budget does not allow now stays owed until it has recovered.
-func (s *Session) grant(n int64) {
-	s.mu.Lock()
-	if k := min(n, s.charged); k > 0 {
-		s.m.budget.add(-k)
-		s.charged -= k
-	}
-	switch {
-	case !s.heddle || s.discard:
-	case s.rx == dirOpen:
-		s.grantLocked(n + s.growLocked(n))
-	default:
-		s.lost += n
-	}
-	s.mu.Unlock()
-	if n > 0 {
-		s.m.budget.relieve()
-	}
-}
-
-func (s *Session) grantLocked(n int64) {
-	s.owed = min(s.owed+n, s.most-s.window)
-	now := s.m.budget.cut(s.owed)
-	if s.owed -= now; s.owed > 0 && !s.inBudget {
-		s.inBudget = true
-		s.m.budget.wait(s)
-	}
-	if now > 0 {
-		s.window += now
-		frame := codec.AppendWindow(s.scratch[:0], s.id, uint64(now))
-		_ = s.m.link.SendControl(frame) // a closed channel is told by OnSocketError
-	}
-}
-
 // Discard says that nobody will read any more: what is queued is dropped and
 // its memory given back, and so is what still arrives. No reader may be in
 // Recv or Read, nor hold what they lent. Every session used with the blocking

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"time"
-	"unicode/utf8"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -468,65 +467,4 @@ func (s *Session) endTxLocked(d direction, err error) {
 		s.txErr = err
 	}
 	s.writer.wakeLocked()
-}
-
-// words are the category, code and text that an error message says err with.
-func (s *Session) words(err error) (category, code int64, msg string) {
-	var e *Error
-	if errors.As(err, &e) {
-		if s.m.dialect() == heddle.V0 {
-			return 0, codeV0(e.Category, e.Code), clip(e.Msg)
-		}
-		return e.Category, e.Code, clip(e.Msg)
-	}
-	msg = "aborted"
-	if err != nil {
-		msg = clip(err.Error())
-	}
-	if s.m.dialect() == heddle.V0 {
-		return 0, heddle.CodeV0Invocation, msg
-	}
-	return heddle.CategoryFramework, heddle.CodeException, msg
-}
-
-// codeV0 is the one number by which dialect v0 says what v1 says with a category
-// (PROTOCOL 2.1, 3.8). What v0 has no word for keeps its code.
-func codeV0(category, code int64) int64 {
-	switch category {
-	case heddle.CategoryFramework:
-		switch code {
-		case heddle.CodeException:
-			return heddle.CodeV0Invocation
-		case heddle.CodeNoHandler:
-			return heddle.CodeV0NoHandler
-		}
-	case heddle.CategoryOverseer:
-		return heddle.CodeV0Resource // a queue or a pool is full
-	case heddle.CategoryNode:
-		switch code {
-		case heddle.CodeNodeDeadline:
-			return heddle.CodeV0Deadline
-		case heddle.CodeNodeResource:
-			return heddle.CodeV0Resource
-		case heddle.CodeNodeTimeout:
-			return heddle.CodeV0Timeout
-		}
-	}
-	return code
-}
-
-// MaxText is how many bytes of an error's text the peer is told: a text must
-// never be what makes a frame too large for him.
-const MaxText = 1 << 10
-
-// clip cuts text at MaxText, before the character that would not fit whole.
-func clip(text string) string {
-	if len(text) <= MaxText {
-		return text
-	}
-	n := MaxText
-	for n > MaxText-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }
