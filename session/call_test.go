@@ -16,10 +16,12 @@ import (
 var (
 	publish = session.NewTable(session.Arm{ID: 0, Name: "discard", Next: session.Mute})
 	methods = map[string]*session.Method{
-		"get":     {ID: 0, Name: "get", Upstream: session.Primitive},
-		"stream":  {ID: 1, Name: "stream", Dispatch: session.Streaming, Upstream: session.Streaming},
-		"fail":    {ID: 3, Name: "fail", Upstream: session.Primitive},
-		"emit":    {ID: 2, Name: "emit", Upstream: session.Mute},
+		"get":    {ID: 0, Name: "get", Upstream: session.Primitive},
+		"stream": {ID: 1, Name: "stream", Dispatch: session.Streaming, Upstream: session.Streaming},
+		"fail":   {ID: 3, Name: "fail", Upstream: session.Primitive},
+		"emit":   {ID: 2, Name: "emit", Upstream: session.Mute},
+		"both": {ID: 5, Name: "both", Upstream: session.NewTable(
+			session.Arm{ID: 0, Name: "value", Next: session.Mute}, session.Arm{ID: 2, Name: "close", Next: session.Mute})},
 		"publish": {ID: 4, Name: "publish", Dispatch: publish, Upstream: session.Primitive},
 	}
 )

@@ -100,6 +100,7 @@ func TestCloseIsTheVoidAnswer(t *testing.T) {
 		{heddle.V0, "emit", "\x93\x06\x01\x90"},
 		{heddle.V1, "get", "\x93\x01\x00\x90"},
 		{heddle.V1, "stream", "\x93\x01\x02\x90"},
+		{heddle.V1, "both", "\x93\x01\x02\x90"},
 		{heddle.V1, "emit", ""},
 	} {
 		_, raw, calls := servicePeer(t, session.Options{ChannelOptions: session.ChannelOptions{Dialect: c.dialect}})
