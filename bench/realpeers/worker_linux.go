@@ -58,8 +58,7 @@ func (r *rig) workerChecks(ctx context.Context, p *peer, note notes) error {
 		return err
 	}
 	defer d.Stop()
-	st, err := d.Await(ctx, 20*time.Second, "two workers", twoServe)
-	if err != nil {
+	if _, err := d.Await(ctx, 20*time.Second, "two workers", twoServe); err != nil {
 		return err
 	}
 	note("start", "ready in "+d.Ready.Round(100*time.Millisecond).String(), nil)
@@ -70,7 +69,8 @@ func (r *rig) workerChecks(ctx context.Context, p *peer, note notes) error {
 	if err := r.unknownEvent(ctx, p, cloud.Endpoint(), note); err != nil {
 		return err
 	}
-	if st, err = d.Await(ctx, 40*time.Second, "two workers", twoServe); err != nil {
+	st, err := d.Await(ctx, 40*time.Second, "two workers", twoServe)
+	if err != nil {
 		return err
 	}
 	seen, err = kill(ctx, d, a, st)
