@@ -42,7 +42,7 @@ func (r *callbackReceiver) OnConnect() {
 
 func (r *callbackReceiver) OnSocketError(err error) {
 	if r.cb.OnSocketError != nil {
-		no := errno(err)
+		no := Errno(err)
 		if no == 0 || errors.Is(err, io.EOF) {
 			no = syscall.ESHUTDOWN
 		}

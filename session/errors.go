@@ -75,10 +75,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("session %d: %s error [%d,%d]: %s", e.ID, who, e.Category, e.Code, e.Msg)
 }
 
-// errno is the system error number that stands for err, for callers who want
+// Errno is the system error number that stands for err, for callers who want
 // one: end of file is ESHUTDOWN and a frame that cannot be decoded EBADMSG,
 // as the Cocaine framework for Node.js had it (PROTOCOL 5).
-func errno(err error) syscall.Errno {
+func Errno(err error) syscall.Errno {
 	var no syscall.Errno
 	var syn *codec.SyntaxError
 	switch {

@@ -360,7 +360,7 @@ func (m *Mux) OnRefuse(frame []byte, err error) {
 	if s == nil {
 		return // it has ended meanwhile
 	}
-	e := &Error{ID: s.id, Category: heddle.CategorySystem, Code: int64(errno(err)), Msg: clip("descriptors could not be passed: " + err.Error())}
+	e := &Error{ID: s.id, Category: heddle.CategorySystem, Code: int64(Errno(err)), Msg: clip("descriptors could not be passed: " + err.Error())}
 	m.log.Warn("session ended", "session", s.id, "event", s.event, "err", e)
 	if s.ours {
 		s.giveUp(e, e)
