@@ -23,8 +23,10 @@ type Service struct {
 	plans     *plans
 	client    *Client // resolves; nil: nobody does
 	loops     *looper
+	ownsLoop  bool // nobody else has loops
 
-	cur atomic.Pointer[conn] // the connection; nil unless connected
+	cur      atomic.Pointer[conn] // the connection; nil unless connected
+	shutting atomic.Bool          // Shutdown was called, and Connect not since
 
 	mu      sync.Mutex
 	life    *fsm.FSM
@@ -50,7 +52,7 @@ func newService(o Options, c *Client) (*Service, error) {
 	s := &Service{o: o, endpoints: endpoints, plans: newPlans(o.Definition, o.Timeout), client: c, life: newLife()}
 	switch {
 	case o.Loop != nil || c == nil:
-		s.loops = &looper{given: o.Loop, log: o.Logger}
+		s.loops, s.ownsLoop = &looper{given: o.Loop, log: o.Logger}, true
 	default:
 		s.loops = c.loops
 	}
@@ -134,6 +136,7 @@ func (s *Service) Connect(ctx context.Context) error {
 		return &StateError{s.o.Name, "Connect", state}
 	}
 	s.shut = false
+	s.shutting.Store(false)
 	a := s.beginLocked()
 	a.waiters++
 	s.mu.Unlock()
@@ -176,7 +179,7 @@ func (s *Service) beginLocked() *attempt {
 		s.again.Stop()
 		s.again = nil
 	}
-	if s.life.Current() == StateError {
+	if s.life.Current() == StateFailed {
 		fire(s.life, eventClose)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -314,7 +317,7 @@ func (s *Service) Close() error {
 	if s.client != nil {
 		s.client.leave(s)
 	}
-	if s.client == nil || s.loops != s.client.loops {
+	if s.ownsLoop {
 		s.loops.stop()
 	}
 	return nil
@@ -326,6 +329,7 @@ func (s *Service) Close() error {
 func (s *Service) Shutdown(ctx context.Context) (err error) {
 	s.mu.Lock()
 	s.shut = true
+	s.shutting.Store(true)
 	c := s.cur.Load()
 	s.mu.Unlock()
 	if c != nil {

@@ -13,7 +13,7 @@ const (
 	StateClosed     = "closed"     // no connection
 	StateConnecting = "connecting" // endpoints are being tried
 	StateConnected  = "connected"  // calls are carried
-	StateError      = "error"      // no endpoint could be connected to, or the name not be resolved
+	StateFailed     = "error"      // no endpoint could be connected to, or the name not be resolved
 )
 
 // Events of a Service's life.
@@ -31,9 +31,9 @@ func Lifecycle() fsm.Events {
 	return fsm.Events{
 		{Name: eventDial, Src: []string{StateClosed}, Dst: StateConnecting},
 		{Name: eventConnect, Src: []string{StateConnecting}, Dst: StateConnected},
-		{Name: eventFail, Src: []string{StateClosed, StateConnecting}, Dst: StateError},
+		{Name: eventFail, Src: []string{StateClosed, StateConnecting}, Dst: StateFailed},
 		{Name: eventLose, Src: []string{StateConnected}, Dst: StateClosed},
-		{Name: eventClose, Src: []string{StateConnecting, StateConnected, StateError}, Dst: StateClosed},
+		{Name: eventClose, Src: []string{StateConnecting, StateConnected, StateFailed}, Dst: StateClosed},
 	}
 }
 

@@ -31,6 +31,12 @@ func (s *Session) Release() {
 	m.mu.Unlock()
 }
 
+// Handler is the session's; nil if it has none, or was released. Loop only.
+func (s *Session) Handler() Handler {
+	s.m.owner.Check()
+	return s.handler
+}
+
 // Accepted says whether the kernel has taken our invoke: from then on the peer
 // may have begun.
 func (s *Session) Accepted() bool { return s.m.link.Written() >= s.invoked }

@@ -99,6 +99,18 @@ func (t *Table) Arm(id uint64) (Arm, bool) {
 	return Arm{}, false
 }
 
+// Named returns the first arm of this name.
+func (t *Table) Named(name string) (Arm, bool) {
+	if t != nil {
+		for i := range t.arms {
+			if t.arms[i].Name == name {
+				return t.arms[i].Arm, true
+			}
+		}
+	}
+	return Arm{}, false
+}
+
 // Arms returns the arms by id, in memory of the caller's.
 func (t *Table) Arms() []Arm {
 	if t == nil {

@@ -1,0 +1,188 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/service/locator"
+	"github.com/heddle-go/heddle/session"
+)
+
+// A resolver asks one locator. It has one connection to it, which is made with the
+// first question.
+type resolver struct {
+	client   *Client
+	endpoint locator.Endpoint
+
+	mu       sync.Mutex
+	shut     bool
+	told     bool // dialect is known
+	dialect  Dialect
+	services [2]*Service // of v0 and v1, made when needed
+}
+
+func newResolver(c *Client, e locator.Endpoint) *resolver {
+	return &resolver{client: c, endpoint: e, told: c.o.Dialect != DialectAuto, dialect: c.o.Dialect}
+}
+
+// rawResult is how resolve is called.
+var rawResult = Definition{Default: Method{Unpack: Raw}}
+
+// ask resolves a name.
+func (r *resolver) ask(ctx context.Context, name string) (target, error) {
+	d, err := r.tell(ctx, name)
+	if err != nil {
+		return target{}, err
+	}
+	s, err := r.service(d)
+	if err != nil {
+		return target{}, err
+	}
+	v, err := s.Call(ctx, locator.Resolve.Name, name)
+	if err != nil {
+		var said *Error
+		if !errors.As(err, &said) {
+			r.forget() // it may be another runtime when it is there again
+		}
+		return target{}, err
+	}
+	p, _ := v.([]byte)
+	info, err := locator.Decode(d.wire(), p)
+	if err != nil {
+		return target{}, fmt.Errorf("service: locator %s: %w", r.endpoint, err)
+	}
+	if len(info.Endpoints) == 0 {
+		return target{}, ErrNotAvailable
+	}
+	return target{endpoints: info.Endpoints, dialect: d.wire(), version: info.Version, methods: info.Methods}, nil
+}
+
+// service is what asks in dialect d.
+func (r *resolver) service(d Dialect) (*Service, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := &r.services[d.wire()]
+	switch {
+	case r.shut:
+		return nil, ErrClosed
+	case *at != nil:
+		return *at, nil
+	}
+	o := r.client.o
+	s, err := New(Options{
+		Name: "locator", Endpoints: []string{r.endpoint.String()}, Dialect: d, Methods: []*session.Method{locator.Resolve}, Definition: &rawResult,
+		Timeout: o.Timeout, DialTimeout: o.DialTimeout, Limits: o.Limits, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.loops, s.ownsLoop = r.client.loops, false
+	*at = s
+	return s, nil
+}
+
+func (r *resolver) close() {
+	r.mu.Lock()
+	r.shut = true
+	all := r.services
+	r.mu.Unlock()
+	for _, s := range all {
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+// forget forgets the locator's dialect, if it was told by its answer.
+func (r *resolver) forget() {
+	r.mu.Lock()
+	r.told = r.client.o.Dialect != DialectAuto
+	r.mu.Unlock()
+}
+
+// tell returns the locator's dialect. It asks in v1 on a connection of its own:
+// a runtime of v0 takes that for method 1 on session 0, and answers there or not
+// at all; one of v1 answers on channel 1.
+func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
+	r.mu.Lock()
+	d, told, shut := r.dialect, r.told, r.shut
+	r.mu.Unlock()
+	switch {
+	case shut:
+		return d, ErrClosed
+	case told:
+		return d, nil
+	}
+	l, err := r.client.loops.get()
+	if err != nil {
+		return d, err
+	}
+	args, err := PackEach(nil, heddle.V1, []any{name})
+	if err != nil {
+		return d, fmt.Errorf("service: resolve: %w", err)
+	}
+	said := make(chan Dialect, 1)
+	failed := make(chan syscall.Errno, 1)
+	opened := make(chan struct{}, 1)
+	ch, err := session.Dial(l, r.endpoint.Network(), r.endpoint.Address(), session.Callbacks{
+		OnConnect:     func() { opened <- struct{}{} },
+		OnSocketError: func(no syscall.Errno) { failed <- no },
+		OnCall: func(first, second uint64, _ []byte) {
+			d := DialectV1
+			if first != 1 && second == 0 {
+				d = DialectV0
+			}
+			select {
+			case said <- d:
+			default:
+			}
+		},
+	}, session.ChannelOptions{Dialect: heddle.V1, Service: true, Limits: r.client.o.Limits})
+	if err != nil {
+		return d, fmt.Errorf("service: locator %s: %w: %w", r.endpoint, ErrDisconnected, err)
+	}
+	defer ch.Close()
+	var late <-chan time.Time
+	if t := r.client.o.timeout(); t > 0 {
+		timer := time.NewTimer(t)
+		defer timer.Stop()
+		late = timer.C
+	}
+	for {
+		select {
+		case <-opened:
+			err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args))
+		case no := <-failed:
+			err = fmt.Errorf("%w: %w", ErrDisconnected, no)
+		case <-late:
+			err = ErrTimeout
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case d = <-said:
+			r.mu.Lock()
+			r.dialect, r.told = d, true
+			r.mu.Unlock()
+			return d, nil
+		}
+		if err != nil {
+			return d, fmt.Errorf("service: locator %s: %w", r.endpoint, err)
+		}
+	}
+}
+
+// timeout is that of one question; 0: none.
+func (o *ClientOptions) timeout() time.Duration {
+	switch {
+	case o.Timeout == 0:
+		return DefaultTimeout
+	case o.Timeout < 0:
+		return 0
+	}
+	return o.Timeout
+}
