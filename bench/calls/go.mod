@@ -9,6 +9,7 @@ require (
 )
 
 require (
+	github.com/looplab/fsm v1.0.3 // indirect
 	github.com/panjf2000/gnet/v2 v2.10.0 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/tinylib/msgp v1.6.5 // indirect

@@ -1,6 +1,7 @@
-// Calls measures what a call costs on a session, without HTTP, beside net/rpc
-// (gob), grpc-go and yamux (a stream for each call) over a unix socket: the
-// server sends back what it was sent.
+// Calls measures what a call costs on a session, without HTTP, and as a call of
+// package service (one value, or a stream each way, in plain dialect v1), beside
+// net/rpc (gob), grpc-go and yamux (a stream for each call) over a unix socket:
+// the server sends back what it was sent.
 //
 //	go run . [-rounds 5] [-d 2s] [-inflight N] [-size BYTES] [-json] [-profile DIR]
 //

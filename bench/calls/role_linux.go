@@ -23,6 +23,8 @@ type stack struct {
 var stacks = []stack{
 	{"heddle, on the loop", serveLoop, dialLoop},
 	{"heddle, goroutines", serveBlocking, dialBlocking},
+	{"heddle, service value", serveService, dialValue},
+	{"heddle, service stream", serveService, dialStream},
 	{"net/rpc, gob", serveRPC, dialRPC},
 	{"grpc-go", serveGRPC, dialGRPC},
 	{"yamux", serveYamux, dialYamux},
