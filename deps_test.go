@@ -72,7 +72,7 @@ var rooms = map[string]room{
 	"session/ipc/jsonwire":      {},
 	"service/locator":           {below: []string{"session", "codec/value"}, takes: []string{nats}},
 	"service":                   {below: []string{"service/locator"}, takes: []string{fsm}},
-	"service/host":              {below: []string{"service/locator"}},
+	"service/host":              {below: []string{"service/locator", "codec/value"}},
 	"service/servicetest":       {below: []string{"codec"}},
 	"worker":                    {below: []string{"session/ipc", "codec/value"}, takes: []string{fsm}},
 	"worker/workertest":         {below: []string{"worker", "session/sessiontest"}},

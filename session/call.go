@@ -271,7 +271,7 @@ func (s *Session) appendClose(buf []byte) []byte {
 	case s.says == nil || s.says.closes == nil:
 		return buf
 	}
-	return s.m.traced(codec.AppendMethod(buf, heddle.V1, s.id, s.says.closes.ID, noArgs), at)
+	return s.traced(codec.AppendMethod(buf, heddle.V1, s.id, s.says.closes.ID, noArgs), at)
 }
 
 // sendCloseLocked queues what appendClose appends.

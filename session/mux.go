@@ -65,7 +65,8 @@ type Options struct {
 	MaxSessions int
 
 	// TraceHeaders makes every frame of a plain v1 channel carry the three
-	// trace headers, zero-filled, which some real workers need (PROTOCOL 3.2).
+	// trace headers, zero-filled, which some real workers need (PROTOCOL 3.2). What
+	// answers a call has the caller's, if he gave all three.
 	TraceHeaders bool
 
 	// Strict ends a plain v1 channel whose peer says anything on a session behind
@@ -201,6 +202,16 @@ func (m *Mux) traced(buf []byte, at int) []byte {
 	}
 	buf[at]++ // array(3) to array(4)
 	return append(buf, m.trace...)
+}
+
+// traced gives the v1 frame of this session that begins at buf[at:] its fourth
+// element.
+func (s *Session) traced(buf []byte, at int) []byte {
+	if s.trace == nil {
+		return s.m.traced(buf, at)
+	}
+	buf[at]++ // array(3) to array(4)
+	return append(buf, s.trace...)
 }
 
 // setIDs chooses which ids we open: between Heddle ends the side that dialled

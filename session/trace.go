@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 
+	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
 )
 
@@ -69,6 +70,24 @@ func traceOf(hs []codec.Header) (t Trace) {
 		return Trace{} // a span without a trace belongs to nothing
 	}
 	return t
+}
+
+// traceElement is the fourth element of a frame that carries the trace of these
+// headers; nil unless all three are there.
+func traceElement(hs []codec.Header) []byte {
+	var ids [3]codec.Header
+	for _, h := range hs {
+		for i, name := range [...]string{headerTrace, headerSpan, headerParent} {
+			if ids[i].Name == nil && len(h.Value) == 8 && string(h.Name) == name {
+				ids[i] = h
+			}
+		}
+	}
+	if ids[0].Name == nil || ids[1].Name == nil || ids[2].Name == nil {
+		return nil
+	}
+	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, ids[:])
+	return f[4:] // behind array head, channel, id and the empty arguments
 }
 
 type (

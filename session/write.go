@@ -32,6 +32,14 @@ func (s *Session) WriteChunk(p []byte) error {
 	return err
 }
 
+// TryWriteChunk is WriteChunk that does not wait: if the chunk cannot be sent now
+// it sends nothing and returns false, and the handler's OnWritable tells when to
+// try again. For handlers on the loop.
+func (s *Session) TryWriteChunk(p []byte) (bool, error) {
+	n, err := s.writeSome(p, true, false)
+	return n >= 0 && err == nil, err
+}
+
 // TryWrite sends what credit and room allow now, and no more than MaxChunk
 // bytes, without waiting. If that is less than all, the handler's OnWritable
 // tells when to try again. For handlers on the loop.
@@ -71,6 +79,9 @@ func (s *Session) WaitCredit() error {
 	return err
 }
 
+// unsent is the length of a whole chunk that cannot be sent now.
+const unsent = -1
+
 // writeSome sends one chunk from the front of p and returns its length. whole
 // means all of p or nothing. A nil p that need not be whole waits for the
 // moment it could be sent and sends nothing.
@@ -105,6 +116,9 @@ func (s *Session) writeSome(p []byte, whole, block bool) (int, error) {
 			s.mu.Unlock()
 			if full {
 				s.m.waitRoom(s)
+			}
+			if whole {
+				return unsent, nil
 			}
 			return 0, nil
 		}
@@ -432,7 +446,7 @@ func (s *Session) sendLocked(head, body []byte) error {
 		return err
 	}
 	buf := append(append(getBuffer(), head...), body...)
-	buf = s.m.traced(buf, 0)
+	buf = s.traced(buf, 0)
 	_, err := s.m.link.Send(buf, nil)
 	putBuffer(buf)
 	return err

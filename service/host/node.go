@@ -1,0 +1,4 @@
+package host
+
+// A Node starts and stops apps.
+type Node interface{}
