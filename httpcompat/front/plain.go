@@ -58,11 +58,9 @@ func (x *call) plainly(h *heddle.ResponseHead) bool {
 		return false // nobody was asked to switch
 	}
 	h.Made = 0
-	hasDate := false
 	for i := range h.Headers {
 		f := &h.Headers[i]
 		f.Name = raw(http.CanonicalHeaderKey(lend(f.Name)))
-		hasDate = hasDate || string(f.Name) == "Date"
 	}
 	for i := range h.Headers {
 		if string(h.Headers[i].Name) == "Connection" {
@@ -70,8 +68,9 @@ func (x *call) plainly(h *heddle.ResponseHead) bool {
 			break
 		}
 	}
-	kept := h.Headers[:0]
+	kept, hasDate := h.Headers[:0], false
 	for _, f := range withoutHops(h.Headers) {
+		hasDate = hasDate || string(f.Name) == "Date"
 		if string(f.Name) != lingering {
 			kept = append(kept, f)
 			continue

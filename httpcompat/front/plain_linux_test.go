@@ -222,3 +222,50 @@ func TestPlainGone(t *testing.T) {
 	close(goOn)
 	r.settled(t)
 }
+
+// FuzzPlainHead: whatever head a plain worker gives, clients get one that net/http
+// reads, with no more answers in it than one and without what a worker has no say in.
+func FuzzPlainHead(f *testing.F) {
+	f.Add([]byte(foreignHead(200, "Content-Length", "3", "set-cookie", "a", "Set-Cookie", "b")))
+	f.Add([]byte(foreignHead(304, "Connection", "x-y, Date", "X-Y", "1", "date", "now")))
+	f.Add([]byte(foreignHead(200, "Transfer-Encoding", "identity", "Upgrade", "h2c", "X-Cocaine-HTTP-Proto-Version", "1.1")))
+	f.Add([]byte(foreignHead(200, "X", "a\r\nContent-Length: 1", "", "x")))
+	f.Add([]byte("\x93\xcc\xc8\x90\x07"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h := new(heddle.ResponseHead)
+		if codec.DecodeResponseHead(h, data) != nil {
+			return
+		}
+		x := &call{ln: &lane{}, event: "http"}
+		if !x.plainly(h) {
+			return
+		}
+		out, ok := x.appendHead(nil, h)
+		if !ok {
+			return
+		}
+		br := bufio.NewReader(strings.NewReader(string(out) + "rest"))
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			if strings.ContainsFunc(string(out), func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' || r == 0x7f }) {
+				return // passed on, as net/http's server does
+			}
+			t.Fatalf("%v: %q of %q", err, out, data)
+		}
+		if resp.StatusCode != int(h.Code) {
+			t.Errorf("status %d of %d", resp.StatusCode, h.Code)
+		}
+		for _, name := range []string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", lingering} {
+			if v := resp.Header[name]; v != nil {
+				t.Errorf("%s: %q, of %q", name, v, data)
+			}
+		}
+		if n := len(resp.Header["Date"]); n == 0 {
+			t.Errorf("no date in %q", out)
+		}
+		body, _ := br.Peek(4)
+		if x.framing != byChunks && string(body) != "rest" {
+			t.Errorf("behind the head is %q: %q", body, out)
+		}
+	})
+}
