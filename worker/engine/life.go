@@ -100,6 +100,9 @@ func (c *child) advance() bool {
 // stand: the worker is online by its own word, and waits to be given the work.
 func (c *child) stand() bool {
 	c.deadline = time.Time{}
+	if c.foreign {
+		wait(c.process().named(), leaveGrace) // a program can be faster than its guardian's word
+	}
 	now := c.e.now()
 	for _, ch := range c.all() {
 		ch.beat.Store(now)
