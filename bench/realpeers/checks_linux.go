@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An asker asks the program of testdata, wherever it is.
@@ -98,6 +99,33 @@ func (a *asker) httpChecks(ctx context.Context, note notes) {
 
 	pids, err := a.hundred(ctx)
 	note("100 at once", said("100 answers of %d processes", len(pids)), err)
+
+	note("clients go", "the same workers answer afterwards", a.goes(ctx, pids))
+}
+
+// goes asks and does not wait for the end: before an answer begins, and amid one.
+// The workers, whose pids are given, have to stay as they are.
+func (a *asker) goes(ctx context.Context, pids []int) error {
+	var wg sync.WaitGroup
+	for i := range 20 {
+		path, patience := "/slow?ms=300", 100*time.Millisecond
+		if i%4 == 0 {
+			path, patience = "/big?n="+strconv.Itoa(8*bigSize), 20*time.Millisecond
+		}
+		wg.Go(func() {
+			short, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			_, _ = a.ask(short, "GET", path, nil) // it ends without us
+		})
+	}
+	wg.Wait()
+	now, err := a.hundred(ctx)
+	slices.Sort(pids)
+	slices.Sort(now)
+	if err == nil && !slices.Equal(pids, now) {
+		err = fmt.Errorf("processes %v answer, and before %v did", now, pids)
+	}
+	return err
 }
 
 func said(format string, args ...any) string { return fmt.Sprintf(format, args...) }

@@ -164,7 +164,7 @@ func TestChecksFail(t *testing.T) {
 	failed := make(map[string]bool)
 	a := &asker{s.URL, s.Client()}
 	a.httpChecks(context.Background(), func(check, seen string, err error) { failed[check] = err != nil })
-	for check, want := range map[string]bool{"GET": false, "POST, echo": true, "PUT, no body": true, "big answer": true, "big body, echo": true, "100 at once": false} {
+	for check, want := range map[string]bool{"GET": false, "POST, echo": true, "PUT, no body": true, "big answer": true, "big body, echo": true, "100 at once": false, "clients go": false} {
 		if got, ok := failed[check]; !ok || got != want {
 			t.Errorf("%s: failed is %t, want %t", check, got, want)
 		}
