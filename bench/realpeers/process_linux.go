@@ -77,7 +77,7 @@ func (p *process) await(ctx context.Context, what string, f func() error) error 
 	}
 }
 
-// A tail keeps the last 4 KiB.
+// A tail keeps the last 64 KiB.
 type tail struct {
 	mu sync.Mutex
 	b  []byte
@@ -88,7 +88,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.b = append(t.b, p...)
-	t.b = t.b[max(0, len(t.b)-4096):]
+	t.b = t.b[max(0, len(t.b)-64<<10):]
 	return len(p), nil
 }
 
