@@ -37,15 +37,20 @@ type Cloud struct {
 	loops   []*loop.Loop
 	endLoop func() // ends the loop that is the Cloud's own
 	slots   chan struct{}
+	store   *store // nil: none
 
 	turn    atomic.Uint64
 	sockets atomic.Uint64
 	works   sync.WaitGroup
 
-	mu       sync.Mutex
-	locator  *served            // written once
-	services map[string]*served // all others, by name
-	closed   bool
+	mu            sync.Mutex
+	locator       *served            // written once
+	services      map[string]*served // all others, by name
+	published     map[string]*publication
+	watchers      map[*watcher]struct{}
+	groups        map[string]*ring // never written to: a change is another map
+	groupsVersion uint64
+	closed        bool
 }
 
 // A served is a service and its doors.
@@ -61,7 +66,8 @@ func Start(o Options) (_ *Cloud, err error) {
 	if o, err = o.withDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Cloud{opt: o, log: o.Logger, loops: o.Loops, endLoop: func() {}, slots: make(chan struct{}, o.Work), services: map[string]*served{}}
+	c := &Cloud{opt: o, log: o.Logger, loops: o.Loops, endLoop: func() {}, slots: make(chan struct{}, o.Work), services: map[string]*served{},
+		published: map[string]*publication{}, watchers: map[*watcher]struct{}{}, groups: map[string]*ring{}}
 	c.network, c.addr = splitLocator(o.Locator)
 	if c.network == "tcp" {
 		if _, _, err := net.SplitHostPort(c.addr); err != nil {
@@ -86,11 +92,18 @@ func Start(o Options) (_ *Cloud, err error) {
 	c.locator = at
 	c.mu.Unlock()
 	own := []Service{c.loggingService()}
+	if o.Storage != "" {
+		if c.store, err = newStore(o.Storage, o.Blob); err != nil {
+			return nil, err
+		}
+		own = append(own, c.store.service())
+	}
 	for _, s := range own {
 		if err := c.add(s, true); err != nil {
 			return nil, err
 		}
 	}
+	c.allGroups()
 	return c, nil
 }
 
@@ -141,6 +154,7 @@ func (c *Cloud) add(s Service, own bool) error {
 		sv.close()
 		return err
 	}
+	c.changed()
 	return nil
 }
 
@@ -156,6 +170,7 @@ func (c *Cloud) Remove(name string) {
 	c.mu.Unlock()
 	if sv != nil {
 		sv.close()
+		c.changed()
 	}
 }
 

@@ -27,27 +27,29 @@ var (
 // A conn is one client's connection to a service. It stands before the Mux.
 type conn struct {
 	// Immutable after newConn.
-	door *door
-	link session.Link
-	lane int // which of the cloud's loops it lives on
-	mux  *session.Mux
-	own  func() endpoint // where the client has reached us
+	door   *door
+	link   session.Link
+	lane   int // which of the cloud's loops it lives on
+	mux    *session.Mux
+	own    func() endpoint // where the client has reached us
+	remote endpoint        // the client's own
 
 	// Loop goroutine only.
-	bad       error  // why it ends: nothing more is served
-	closed    bool   // OnClose was called
-	paused    bool   // nothing is read
-	jobs      []job  // that wait for the goroutine
-	waiting   int    // bytes of them
-	half      int    // bytes of a frame that is not whole
-	working   bool   // the goroutine runs
-	stopHalf  func() // the timer of half a frame; nil: there is none
-	stopStall func() // and of answers that nobody takes
-	published int    // services that it has published
+	bad       error                 // why it ends: nothing more is served
+	closed    bool                  // OnClose was called
+	paused    bool                  // nothing is read
+	jobs      []job                 // that wait for the goroutine
+	waiting   int                   // bytes of them
+	half      int                   // bytes of a frame that is not whole
+	working   bool                  // the goroutine runs
+	stopHalf  func()                // the timer of half a frame; nil: there is none
+	stopStall func()                // and of answers that nobody takes
+	holds     int                   // publications and streams of news that it has with the locator
+	news      map[*watcher]struct{} // of these, the streams
 }
 
-func newConn(d *door, lane int, link session.Link, own func() endpoint) *conn {
-	c := &conn{door: d, lane: lane, link: link, own: own}
+func newConn(d *door, lane int, link session.Link, own func() endpoint, remote endpoint) *conn {
+	c := &conn{door: d, lane: lane, link: link, own: own, remote: remote}
 	o := session.Options{
 		ChannelOptions: session.ChannelOptions{
 			Dialect: d.dialect,
@@ -134,6 +136,9 @@ func (c *conn) OnEOF() { c.mux.OnEOF() }
 // OnDrain: see loop.Handler.
 func (c *conn) OnDrain() {
 	c.mux.OnDrain()
+	for w := range c.news {
+		w.flush()
+	}
 	c.work()
 	c.settle()
 }
@@ -147,6 +152,9 @@ func (c *conn) OnClose(err error) {
 		}
 	}
 	c.jobs, c.waiting = nil, 0
+	for w := range c.news {
+		w.end()
+	}
 	c.mux.OnClose(err)
 	c.door.left(c)
 }

@@ -96,7 +96,11 @@ func (c *Cloud) deal() *loop.Loop {
 func (d *door) accept(lc *loop.Conn) loop.Handler {
 	lane := d.cloud.laneOf(lc.Loop())
 	lc.SetLimit(outPause + outSlack + 2*d.frame)
-	c := newConn(d, lane, lc, func() endpoint { return endpointOf(lc.LocalAddr()) })
+	remote := endpointOf(lc.RemoteAddr())
+	if remote.Port == 0 {
+		remote.Host = "" // a unix socket's client has no name
+	}
+	c := newConn(d, lane, lc, func() endpoint { return endpointOf(lc.LocalAddr()) }, remote)
 	d.mu.Lock()
 	d.conns[c] = struct{}{}
 	shut := d.shut

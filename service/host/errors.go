@@ -46,3 +46,8 @@ func errorIn(d heddle.Dialect, err error) error {
 // errBadArgs is v0's answer to arguments of the wrong kind; v1 ends the
 // connection (PROTOCOL 2.2, 3.1).
 const badArgs = "argument type mismatch"
+
+// errnoError is a bad call that has an errno of its own in dialect v1.
+func errnoError(no syscall.Errno, msg string) error {
+	return &Error{Category: heddle.CategoryGeneric, Code: int64(no), Msg: msg}
+}

@@ -224,3 +224,13 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	i := strings.LastIndex(s, sep)
 	return s[:i], s[i+len(sep):], i >= 0
 }
+
+// wait waits until ok says so.
+func wait(t testing.TB, ok func() bool, what string) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}

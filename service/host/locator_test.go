@@ -105,7 +105,7 @@ func TestTold(t *testing.T) {
 func TestAdd(t *testing.T) {
 	c := start(t, Options{})
 	hello := Service{Name: "hello", Version: 4, V1: []Method{
-		Quick(0, "say", 1, func(_ *Call, a *lookupV0) (Results, error) { return Results{"hello " + a.Name, 1}, nil }),
+		Quick(0, "say", 1, func(_ *Call, a *word) (Results, error) { return Results{"hello " + a.Text, 1}, nil }),
 	}}
 	if err := c.Add(hello); err != nil {
 		t.Fatal(err)

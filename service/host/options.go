@@ -44,6 +44,11 @@ type Options struct {
 	// Cloud has one of its own.
 	Loops []*loop.Loop
 
+	// Cluster has the locator tell other locators of all services and of their
+	// comings and goings (connect, and v0's synchronize). Without it that ends at once, as
+	// with a runtime that is in no cluster.
+	Cluster bool
+
 	// UUID is how the cloud is known to others; default a new one.
 	UUID string
 
