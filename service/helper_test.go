@@ -1,5 +1,11 @@
 package service_test
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/heddle-go/heddle/codec"
+)
+
+type header = codec.Header
 
 func cutUnix(endpoint string) (string, bool) { return strings.CutPrefix(endpoint, "unix:") }
