@@ -89,7 +89,7 @@ type Logger struct {
 	unanswered int // v0: entries since the last answer
 
 	mu         sync.Mutex
-	over       bool    // nothing is sent any more
+	over       bool       // nothing is sent any more
 	queue      []logEntry // from head on
 	head       int
 	bytes      int
@@ -162,6 +162,9 @@ func newLogger(prefix string, o LoggerOptions, newService func(Options) (*Servic
 	}
 	if o.PendingBytes <= 0 {
 		o.PendingBytes = DefaultPendingBytes
+	}
+	if prefix == "" {
+		prefix = "unknown" // as with the original
 	}
 	l := &Logger{o: o, source: "app/" + prefix, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	l.handler = &logHandler{l: l}

@@ -53,8 +53,8 @@ func flush(t *testing.T, ctx context.Context, l *service.Logger) {
 	}
 }
 
-// await waits until ok.
-func await(t *testing.T, ctx context.Context, what string, ok func() bool) {
+// eventually waits until ok.
+func eventually(t *testing.T, ctx context.Context, what string, ok func() bool) {
 	t.Helper()
 	for !ok() {
 		select {
@@ -298,7 +298,7 @@ func TestLoggerVerbosityNeverComes(t *testing.T) {
 		logging.SetFaults(servicetest.Faults{Method: "verbosity", Fault: servicetest.Silent})
 		l := newLogger(t, c, service.LoggerOptions{VerbosityTimeout: 50 * time.Millisecond})
 		everyLevel(l)
-		await(t, ctx, "two entries", func() bool { return len(c.Logged()) == 2 })
+		eventually(t, ctx, "two entries", func() bool { return len(c.Logged()) == 2 })
 		if got, want := messages(c), []string{"error", "warning"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -307,7 +307,7 @@ func TestLoggerVerbosityNeverComes(t *testing.T) {
 		}
 		logging.SetFaults(servicetest.Faults{})
 		logging.Cut()
-		await(t, ctx, "the verbosity", func() bool { return l.Enabled(slog.LevelDebug) })
+		eventually(t, ctx, "the verbosity", func() bool { return l.Enabled(slog.LevelDebug) })
 	})
 }
 
@@ -325,7 +325,7 @@ func TestLoggerVerbosityOdd(t *testing.T) {
 				c.Service("logging").Handle(servicetest.Method{ID: 1, Name: "verbosity", Upstream: servicetest.Primitive, Serve: serve})
 				l := newLogger(t, c, service.LoggerOptions{Level: slog.LevelInfo})
 				everyLevel(l)
-				await(t, ctx, "three entries", func() bool { return len(c.Logged()) == 3 })
+				eventually(t, ctx, "three entries", func() bool { return len(c.Logged()) == 3 })
 				if l.Enabled(slog.LevelDebug) {
 					t.Error("debug is enabled")
 				}
@@ -340,7 +340,7 @@ func TestLoggerVerbosityOdd(t *testing.T) {
 			l := newLogger(t, c, service.LoggerOptions{})
 			everyLevel(l)
 			flush(t, ctx, l)
-			await(t, ctx, "two entries", func() bool { return len(c.Logged()) == 2 })
+			eventually(t, ctx, "two entries", func() bool { return len(c.Logged()) == 2 })
 		})
 	})
 }
@@ -416,7 +416,7 @@ func TestLoggerRestart(t *testing.T) {
 		for i, stop := range stop {
 			asked := logging.Counts().Accepted
 			stop()
-			await(t, ctx, "the end of the connection", func() bool {
+			eventually(t, ctx, "the end of the connection", func() bool {
 				l.Warning(fmt.Sprint("while down ", i))
 				return logging.Counts().Open == 0 && l.Counters().Pending > 2
 			})
@@ -425,7 +425,7 @@ func TestLoggerRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Locator().SetFaults(servicetest.Faults{})
-			await(t, ctx, "the service is there again", func() bool { return l.Flush(ctx) == nil })
+			eventually(t, ctx, "the service is there again", func() bool { return l.Flush(ctx) == nil })
 			if n := logging.Counts().Accepted; n <= asked {
 				t.Errorf("%d connections, want more than %d", n, asked)
 			}
@@ -504,7 +504,7 @@ func TestLoggerFaults(t *testing.T) {
 					logging.SetFaults(servicetest.Faults{})
 					logging.Cut()
 					before := len(c.Logged())
-					await(t, ctx, "the service is well", func() bool { return l.Flush(ctx) == nil })
+					eventually(t, ctx, "the service is well", func() bool { return l.Flush(ctx) == nil })
 					l.Warning("at last")
 					flush(t, ctx, l)
 					if got := messages(c); got[len(got)-1] != "at last" || len(got) > before+1002 {
@@ -533,7 +533,7 @@ func TestLoggerStalled(t *testing.T) {
 		l := newLogger(t, c, service.LoggerOptions{Pending: 100})
 		flush(t, ctx, l)
 		text := strings.Repeat("x", 32<<10)
-		await(t, ctx, "a full queue", func() bool {
+		eventually(t, ctx, "a full queue", func() bool {
 			l.Info(text)
 			return l.Counters().Dropped > 100
 		})
@@ -595,7 +595,7 @@ func TestLoggerClientCloses(t *testing.T) {
 				flush(t, ctx, l)
 			}
 			client.Close()
-			await(t, ctx, "the Logger's end", func() bool { return errors.Is(l.Flush(ctx), service.ErrClosed) })
+			eventually(t, ctx, "the Logger's end", func() bool { return errors.Is(l.Flush(ctx), service.ErrClosed) })
 			if _, err := client.Logger("late", service.LoggerOptions{}); !errors.Is(err, service.ErrClosed) {
 				t.Errorf("a Logger of a closed Client: %v", err)
 			}

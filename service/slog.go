@@ -69,7 +69,10 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 
 // take queues a record. False: the Logger has ended.
 func (h *logHandler) take(r *slog.Record) bool {
-	e := logEntry{level: r.Level, message: strings.Clone(cut(r.Message, mostMessage)), attrs: h.attrs}
+	e := logEntry{level: r.Level, message: r.Message, attrs: h.attrs}
+	if len(e.message) > mostMessage {
+		e.message = strings.Clone(cut(e.message, mostMessage)) // the rest must not wait, too
+	}
 	e.attrs.p = e.attrs.p[:len(e.attrs.p):len(e.attrs.p)]
 	if h.l.o.AddTime && !r.Time.IsZero() {
 		e.attrs.add("", slog.Time(slog.TimeKey, r.Time), 0)
