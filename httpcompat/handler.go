@@ -157,7 +157,8 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	if plain {
 		nameRequest(ctx, r)
 	}
-	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, heddle: s.Mux().Heddle(), v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
+	// A plain request on a session with extensions is relayed: who asked knows none.
+	x.resp = response{h: h, s: s, req: r, sc: sc, length: -1, heddle: s.Mux().Heddle() && !plain, v0: s.Mux().Dialect() == heddle.V0, body: &x.body, local: x.ctx.local}
 	r.Body = http.NoBody
 	if r.ProtoMajor >= 2 {
 		x.body.err = io.EOF

@@ -39,6 +39,8 @@ type Cloud struct {
 	slots   chan struct{}
 	store   *store // nil: none
 
+	pending budget
+
 	turn    atomic.Uint64
 	sockets atomic.Uint64
 	works   sync.WaitGroup
@@ -46,6 +48,7 @@ type Cloud struct {
 	mu            sync.Mutex
 	locator       *served            // written once
 	services      map[string]*served // all others, by name
+	apps          map[string]*App
 	published     map[string]*publication
 	watchers      map[*watcher]struct{}
 	groups        map[string]*ring // never written to: a change is another map
@@ -67,7 +70,8 @@ func Start(o Options) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c := &Cloud{opt: o, log: o.Logger, loops: o.Loops, endLoop: func() {}, slots: make(chan struct{}, o.Work), services: map[string]*served{},
-		published: map[string]*publication{}, watchers: map[*watcher]struct{}{}, groups: map[string]*ring{}}
+		apps: map[string]*App{}, published: map[string]*publication{}, watchers: map[*watcher]struct{}{}, groups: map[string]*ring{}}
+	c.pending.most = o.Pending
 	c.network, c.addr = splitLocator(o.Locator)
 	if c.network == "tcp" {
 		if _, _, err := net.SplitHostPort(c.addr); err != nil {
@@ -91,9 +95,9 @@ func Start(o Options) (_ *Cloud, err error) {
 	c.mu.Lock()
 	c.locator = at
 	c.mu.Unlock()
-	own := []Service{c.loggingService()}
+	own := []Service{c.loggingService(), c.nodeService()}
 	if o.Storage != "" {
-		if c.store, err = newStore(o.Storage, o.Blob); err != nil {
+		if c.store, err = newStore(o.Storage, o.Blob, o.create); err != nil {
 			return nil, err
 		}
 		own = append(own, c.store.service())

@@ -45,11 +45,12 @@ type conn struct {
 	stopHalf  func()                // the timer of half a frame; nil: there is none
 	stopStall func()                // and of answers that nobody takes
 	holds     int                   // publications and streams of news that it has with the locator
+	bridges   map[*bridge]struct{}  // calls of apps
 	news      map[*watcher]struct{} // of these, the streams
 }
 
 func newConn(d *door, lane int, link session.Link, own func() endpoint, remote endpoint) *conn {
-	c := &conn{door: d, lane: lane, link: link, own: own, remote: remote}
+	c := &conn{door: d, lane: lane, link: link, own: own, remote: remote, bridges: map[*bridge]struct{}{}}
 	o := session.Options{
 		ChannelOptions: session.ChannelOptions{
 			Dialect: d.dialect,
@@ -154,6 +155,9 @@ func (c *conn) OnClose(err error) {
 	c.jobs, c.waiting = nil, 0
 	for w := range c.news {
 		w.end()
+	}
+	for b := range c.bridges {
+		b.leave()
 	}
 	c.mux.OnClose(err)
 	c.door.left(c)

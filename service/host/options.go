@@ -12,7 +12,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultLocator  = "127.0.0.1:10053"
-	DefaultConns    = 4096
+	DefaultConns    = 1024
 	DefaultSessions = 4096
 	DefaultBlob     = 16 << 20
 	DefaultPending  = 256 << 20
@@ -74,6 +74,8 @@ type Options struct {
 	Stall    time.Duration // how long half a frame, and a client that takes nothing, are waited for; default DefaultStall
 
 	Logger *slog.Logger // nil: discards
+
+	create createFile // of storage, in tests; nil: the system's
 }
 
 func (o Options) withDefaults() (Options, error) {

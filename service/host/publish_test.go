@@ -184,7 +184,7 @@ func TestConnect(t *testing.T) {
 		return m.News
 	}
 	p.call(1, connect, "them")
-	if got := news(1); len(got) != 1 || len(got["logging"].At) != 1 || got["logging"].Version != 2 {
+	if got := news(1); len(got) != 2 || len(got["logging"].At) != 1 || got["logging"].Version != 2 {
 		t.Errorf("got %v at first", got)
 	}
 	if err := c.Add(Service{Name: "app", Version: 5, V1: []Method{Unbound(0, "nothing")}}); err != nil {
@@ -221,13 +221,13 @@ func TestConnect(t *testing.T) {
 		unpack(t, chunk[0], &m)
 		return m
 	}
-	if got := all(); len(got) != 1 || got["logging"].At.String() != c.AddrOf("logging", heddle.V0) {
+	if got := all(); len(got) != 2 || got["logging"].At.String() != c.AddrOf("logging", heddle.V0) {
 		t.Errorf("got %v", got)
 	}
 	if err := c.Add(Service{Name: "app", V0: []Method{Unbound(0, "nothing")}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := all(); len(got) != 2 {
+	if got := all(); len(got) != 3 {
 		t.Errorf("got %v", got)
 	}
 
@@ -261,7 +261,7 @@ func TestLocatorRest(t *testing.T) {
 	v0.args(1, chunk0, &chunk)
 	v0.want(1, choke0)
 	local := asked.nc.LocalAddr().(*net.TCPAddr)
-	want := "\x82\xa7logging\x92\x01\x81\x92\xa9127.0.0.1" + string(appendUint(nil, uint64(local.Port))) + "\x00\xa7storage\x92\x00\x80"
+	want := "\x83\xa7logging\x92\x01\x81\x92\xa9127.0.0.1" + string(appendUint(nil, uint64(local.Port))) + "\x00\xa4node\x92\x00\x80\xa7storage\x92\x00\x80"
 	if chunk[0] != want {
 		t.Errorf("got %q, want %q", chunk[0], want)
 	}

@@ -32,17 +32,23 @@ const ownPrefix = ".heddle-"
 // followed out of it, and no link is followed at all.
 type store struct {
 	dir    string
-	most   int                                                   // bytes of a blob
-	create func(r *os.Root, name string) (io.WriteCloser, error) // os's, but in tests
+	most   int // bytes of a blob
+	create createFile
 }
 
-func newStore(dir string, most int) (*store, error) {
+// createFile makes a file that is not there.
+type createFile func(r *os.Root, name string) (io.WriteCloser, error)
+
+func newStore(dir string, most int, create createFile) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("host: storage: %w", err)
 	}
-	return &store{dir: dir, most: most, create: func(r *os.Root, name string) (io.WriteCloser, error) {
-		return r.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	}}, nil
+	if create == nil {
+		create = func(r *os.Root, name string) (io.WriteCloser, error) {
+			return r.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+	}
+	return &store{dir: dir, most: most, create: create}, nil
 }
 
 // An ident is the arguments of read and remove.

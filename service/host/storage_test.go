@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -239,14 +240,22 @@ func (f brokenFile) Sync() error { return errors.Join(f.sync, f.File.Sync()) }
 // is left beside it, and the next write is fine.
 func TestStorageFails(t *testing.T) {
 	dir := t.TempDir()
-	c := start(t, Options{Storage: dir})
-	usual := c.store.create
+	usual := func(r *os.Root, name string) (io.WriteCloser, error) {
+		return r.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	var now atomic.Pointer[createFile]
+	c := start(t, Options{Storage: dir, create: func(r *os.Root, name string) (io.WriteCloser, error) {
+		if f := now.Load(); f != nil {
+			return (*f)(r, name)
+		}
+		return usual(r, name)
+	}})
 	bothDialects(t, func(t *testing.T, d heddle.Dialect) {
 		k := keep(t, c, d)
 		for _, f := range []struct {
 			name string
 			no   syscall.Errno
-			make func(r *os.Root, name string) (io.WriteCloser, error)
+			make createFile
 		}{
 			{"full", syscall.ENOSPC, broken(usual, syscall.ENOSPC, nil)},
 			{"quota", syscall.EDQUOT, broken(usual, syscall.EDQUOT, nil)},
@@ -259,10 +268,10 @@ func TestStorageFails(t *testing.T) {
 			t.Run(f.name, func(t *testing.T) {
 				k.t = t
 				k.ok(write, "coll", "key", "as it was", []any{"t"})
-				c.store.create = f.make // between calls nobody reads it
+				now.Store(&f.make)
 				k.bad(f.no, write, "coll", "key", "new", []any{"u"})
 				k.bad(f.no, write, "coll", "other", "new")
-				c.store.create = usual
+				now.Store(nil)
 				if got := sprint(k.ok(read, "coll", "key"), k.ok(find, "coll", []any{"t"}), k.ok(find, "coll", []any{"u"})); got != "as it was [key] []" {
 					t.Errorf("got %s", got)
 				}
@@ -275,7 +284,7 @@ func TestStorageFails(t *testing.T) {
 	})
 }
 
-func broken(usual func(*os.Root, string) (io.WriteCloser, error), write, sync error) func(*os.Root, string) (io.WriteCloser, error) {
+func broken(usual createFile, write, sync error) createFile {
 	return func(r *os.Root, name string) (io.WriteCloser, error) {
 		f, err := usual(r, name)
 		if err != nil {
