@@ -80,7 +80,11 @@ func (m *Mux) openCallLocked(o OpenOptions) (*Session, uint64, error) {
 		return nil, 0, ErrTooMany // the peer has used up the numbers
 	}
 	d := m.dialect()
+	if o.Write != nil && (d == heddle.V0 || o.Method.Dispatch == nil || !o.Method.Dispatch.writes) {
+		return nil, 0, ErrNoArm
+	}
 	s := m.newSessionLocked()
+	s.chunks = o.Chunks && d == heddle.V1
 	s.m, s.id, s.event, s.ours, s.label, s.handler, s.headers = m, m.next, o.Event, true, o.Label, o.Handler, o.Headers
 	if s.event == "" {
 		s.event = o.Method.Name
@@ -105,6 +109,10 @@ func (m *Mux) openCallLocked(o OpenOptions) (*Session, uint64, error) {
 		buf = m.traced(buf, 0)
 	}
 	call := len(buf)
+	if o.Write != nil {
+		buf = codec.AppendChunk(buf, d, s.id, o.Write)
+		s.txHead = true
+	}
 	if o.Last && s.tx == dirOpen {
 		buf = s.appendClose(buf)
 		s.tx, s.txErr = dirEnded, ErrEnded

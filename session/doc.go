@@ -25,7 +25,8 @@
 // (PROTOCOL 2.2, 3.1). The side that dialled opens them: OpenOptions.Method
 // says what, and each direction moves along its [Table]. What comes is a
 // message of kind Said, with its id and its whole array of arguments; in v0,
-// whose services answer with chunks, a Chunk. Say, Write, Close and Abort are
+// whose services answer with chunks, a Chunk, and with OpenOptions.Chunks so is
+// each write of v1. Say, Write, Close and Abort are
 // our direction's. The two directions are independent, so whoever opened a
 // call ends his own, too. A peer that says what the tables do not have loses
 // a v1 channel; in v0 that is dropped and counted.

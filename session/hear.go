@@ -62,7 +62,17 @@ func (m *Mux) hear(s *Session, id uint64, args []byte) error {
 		return nil
 	}
 	last, sid := a.last(), s.id
-	if err := s.push(Said, id, args, nil); err != nil {
+	var err error
+	if s.chunks && a.ID == heddle.MsgWrite && a.Name == armWrite {
+		c := &m.ch.chunk
+		if err := codec.DecodeArgs(c, args, 1); err != nil {
+			return argsError("write", err)
+		}
+		err = s.push(Chunk, 0, c.Data, nil)
+	} else {
+		err = s.push(Said, id, args, nil)
+	}
+	if err != nil {
 		m.offend(s, err)
 	}
 	if last && m.sessions[sid] == s { // not ended by offend, and used again

@@ -19,6 +19,14 @@ type OpenOptions struct {
 	// loop tells a Handler, and Recv returns io.EOF at once.
 	Method *Method
 
+	// Chunks makes a Chunk of each write of a v1 call's answer, of the one raw that
+	// it has, as all that comes in v0 is. One that has none ends the channel.
+	Chunks bool
+
+	// Write is sent behind a v1 call in the same batch, as the first write of our
+	// direction; nil: none. ErrNoArm where the method or the dialect has none.
+	Write []byte
+
 	// First is the first chunk (the head), sent in one batch with the invoke.
 	// Last says that it is the only one: the choke follows in the same batch.
 	First []byte

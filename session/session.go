@@ -48,6 +48,7 @@ type Session struct {
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released
 	hears    *Table  // of a call: what the peer may say next
+	chunks   bool    // and its writes are chunks
 	released bool    // by its handler: to be opened again once it is over
 	aside    bool    // not counted; written before it is given to anybody else
 
