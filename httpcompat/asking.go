@@ -55,6 +55,8 @@ type asking struct {
 	declared http.Header // trailers that the answer announced
 	up       *upload     // nil without a body
 
+	verdict Verdict // of the last session, by a Judge
+
 	clock    sync.Mutex
 	answered bool // the head has come: no HeadTimeout any more
 }
@@ -91,8 +93,14 @@ func (a *asking) ask(s *session.Session, body bool) error {
 
 // mayRetry says whether nobody can have seen the request, and it can be asked
 // for once more.
-func (a *asking) mayRetry() bool {
-	return a.s.Untouched() && !a.headSent && !a.informed && (a.heddle || a.r.Context().Err() == nil) && (a.up == nil || a.up.replayable())
+func (a *asking) mayRetry(err error, tries int) bool {
+	untouched := a.s.Untouched()
+	if j, ok := a.p.Opener.(Judge); ok {
+		e := (*session.Error)(nil)
+		a.verdict = j.Judge(a.s, err, tries)
+		untouched = a.verdict.Again && (untouched || errors.As(err, &e) && e.Remote)
+	}
+	return untouched && !a.headSent && !a.informed && (a.heddle || a.r.Context().Err() == nil) && (a.up == nil || a.up.replayable())
 }
 
 // copyAnswer copies what the worker answers to the client, until its end. The
@@ -447,6 +455,13 @@ func (a *asking) broken(err error) {
 	}
 	if errors.Is(err, errLate) {
 		fail(a.w, a.r, http.StatusGatewayTimeout, "the worker took too long to answer")
+		return
+	}
+	if v := a.verdict; v.Code != 0 {
+		if v.RetryAfter > 0 {
+			a.w.Header().Set("Retry-After", strconv.FormatInt(int64((v.RetryAfter+time.Second-1)/time.Second), 10))
+		}
+		fail(a.w, a.r, v.Code, v.Why)
 		return
 	}
 	if e := (*session.Error)(nil); !a.heddle && errors.As(err, &e) && e.Remote {

@@ -256,7 +256,7 @@ func (x *call) endBody() {
 // broken deals with an answer that is not whole. Before its head a status says
 // so; later, or when it was the handler that gave up, the connection breaks.
 func (x *call) broken(err error) {
-	if x.mayRetry() {
+	if x.mayRetry(err) {
 		x.retry(err)
 		return
 	}

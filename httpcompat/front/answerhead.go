@@ -233,10 +233,11 @@ func hasWord(value, word string) bool {
 type failure struct {
 	code   int
 	why    string
-	id     []byte // of the request, if it has one
-	retry  int64  // seconds, for Retry-After; 0: none
-	last   bool   // the connection ends behind it
-	noBody bool   // it answers a HEAD
+	id     []byte          // of the request, if it has one
+	retry  int64           // seconds, for Retry-After; 0: none
+	last   bool            // the connection ends behind it
+	noBody bool            // it answers a HEAD
+	adds   []heddle.Header // with the request's id, if there are any
 }
 
 func appendFailure(b []byte, f failure) []byte {
@@ -246,7 +247,14 @@ func appendFailure(b []byte, f failure) []byte {
 		b = strconv.AppendInt(append(b, "Retry-After: "...), f.retry, 10)
 		b = append(b, "\r\n"...)
 	}
-	b = append(b, "X-Content-Type-Options: nosniff\r\nDate: "...)
+	b = append(b, "X-Content-Type-Options: nosniff\r\n"...)
+	for _, a := range f.adds {
+		b = appendField(b, a.Name, a.Value)
+	}
+	if len(f.adds) > 0 {
+		b = appendField(b, nameRequestID, f.id)
+	}
+	b = append(b, "Date: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
 	text := strconv.Itoa(f.code) + " " + http.StatusText(f.code) + ": " + f.why
 	if len(f.id) > 0 {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
@@ -26,6 +28,49 @@ type Router interface {
 	// net/http, whose handler knows better. The limits are the request's, not
 	// changed any more; nil: the front's own.
 	Route(host, target []byte) (Opener, *AppLimits)
+}
+
+// A Dispatcher is a Backend of apps with the plain form (PROTOCOL 4) that looks at
+// more of a request than a Router.
+type Dispatcher interface {
+	Backend
+
+	// Dispatch says what becomes of the request with this head, which is lent, on
+	// loop i.
+	Dispatch(i int, h Head) Dispatch
+}
+
+// A Dispatch is what a Dispatcher makes of a request. Only To is needed. Slices
+// belong to the Dispatcher, and what is in Headers and Answer does not change
+// any more; the others may as soon as the session is opened.
+type Dispatch struct {
+	To     PlainOpener // nil: net/http knows better
+	Limits *AppLimits  // nil: the front's own
+
+	Target  []byte          // in place of the request's; nil: that
+	Fields  []heddle.Header // that the app gets behind the client's
+	Headers []codec.Header  // of the session
+	Answer  []heddle.Header // fields of the answer, whoever gives it, in place of the app's; with them X-Request-Id
+}
+
+// A Head is the head of a request on a loop.
+type Head struct{ h *requestHead }
+
+// Method is the request's.
+func (h Head) Method() []byte { return h.h.method }
+
+// Target is the request's, as it came.
+func (h Head) Target() []byte { return h.h.target }
+
+// Field is the value of the first field of that name, which is in lower case and
+// not "host". ok: there is one.
+func (h Head) Field(lower string) (value []byte, ok bool) {
+	for i := range h.h.fields {
+		if f := &h.h.fields[i]; is(f.name, lower) {
+			return f.value, true
+		}
+	}
+	return nil, false
 }
 
 // AppLimits are those of the front's Limits that one app's requests can have for

@@ -27,12 +27,14 @@ type call struct {
 	sent  []byte                        // of the body: what somebody else would have to be given too
 	tail  []byte                        // the answer's trailers, as they go to the client
 
-	c      *client          // nil: it has gone
-	to     Opener           // who answers
-	limits *AppLimits       // within which
-	event  string           // of a plain worker's sessions; "": they are Heddle's
-	s      *session.Session // nil: in the queue
-	cancel func() bool      // takes the request out of the queue
+	c       *client          // nil: it has gone
+	to      Opener           // who answers
+	limits  *AppLimits       // within which
+	event   string           // of a plain worker's sessions; "": they are Heddle's
+	headers []codec.Header   // of the session
+	adds    []heddle.Header  // to the answer
+	s       *session.Session // nil: in the queue
+	cancel  func() bool      // takes the request out of the queue
 
 	// The request.
 	begun  time.Time
@@ -60,17 +62,21 @@ const maxAttempts = 3
 const mostSent = 32 << 10
 
 // ask asks to for the answer to the request in the lane's head.
-// Event is that of a plain worker, "" for Heddle's own.
-func (x *call) ask(c *client, to Opener, limits *AppLimits, event string) {
+// Event is that of a plain worker, who has the body with the head, and "" for
+// Heddle's own.
+func (x *call) ask(c *client, to Opener, limits *AppLimits, event string, body []byte) {
 	h := &x.ln.head
 	x.c, c.x, x.to, x.limits, x.event = c, x, to, limits, event
 	x.begun = time.Now()
-	x.length, x.left = h.length, h.length
+	if event == "" {
+		x.length, x.left = h.length, h.length
+	}
+	x.headers, x.adds = x.ln.dispatch.Headers, x.ln.dispatch.Answer
 	x.method, x.last = methodOf(lend(h.method)), h.close
 	x.isHead = x.method == headMethod
 	x.ln.counted.requests.Add(1)
 	x.ln.counted.active.Add(1)
-	x.encode(h)
+	x.encode(h, body)
 	if x.ln.s.o.OnAccess != nil {
 		x.noteAsked(h)
 	}
@@ -81,13 +87,19 @@ func (x *call) ask(c *client, to Opener, limits *AppLimits, event string) {
 }
 
 // encode makes the head that goes to the worker.
-func (x *call) encode(h *requestHead) {
+func (x *call) encode(h *requestHead, body []byte) {
 	r, c := &x.ln.request, x.c
 	r.Method, r.URI, r.Version = h.method, h.target, version11
 	r.Headers = x.ln.withFacts(r.Headers[:0], h, c.peer, &x.id)
 	if x.event != "" {
 		r.Headers = append(withoutHops(r.Headers), heddle.Header{Name: nameHostField, Value: h.host})
+		r.Headers = append(r.Headers, x.ln.dispatch.Fields...)
+		if x.ln.dispatch.Target != nil {
+			r.URI = x.ln.dispatch.Target
+		}
+		r.Body = body
 		x.head = codec.AppendRequestHead(x.head[:0], r, true)
+		r.Body = nil
 		return
 	}
 	r.Extra.RemoteAddr, r.Extra.LocalAddr = raw(c.remote), raw(c.local)
@@ -109,7 +121,7 @@ func lend(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 // open opens a session for the request, now or when somebody is free.
 func (x *call) open() {
 	x.tries++
-	o := session.OpenOptions{Event: x.eventOf(), First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
+	o := session.OpenOptions{Event: x.eventOf(), Headers: x.headers, First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
 	s, cancel, err := x.to.OpenOn(x.ln.index, o, x.later)
 	if s == nil && err == nil {
 		x.cancel = cancel
@@ -325,8 +337,15 @@ func (x *call) gone(err error) {
 
 // mayRetry says whether nobody can have seen the request, and it can be asked
 // for once more.
-func (x *call) mayRetry() bool {
-	return x.tries < maxAttempts && x.c != nil && !x.begunAnswer && x.s.Untouched() && !x.lost && !x.cut
+func (x *call) mayRetry(err error) bool {
+	if x.tries >= maxAttempts || x.c == nil || x.begunAnswer || x.lost || x.cut {
+		return false
+	}
+	e := (*session.Error)(nil)
+	if v, ok := x.judged(err); ok {
+		return v.Again && (x.s.Untouched() || errors.As(err, &e) && e.Remote)
+	}
+	return x.s.Untouched()
 }
 
 // retry asks somebody else.
@@ -365,6 +384,7 @@ func (x *call) fail(f failure) {
 		return
 	}
 	f.id, f.last, f.noBody = x.id, x.last || x.left >= lingerBytes || x.ln.draining, x.isHead
+	f.adds = x.adds
 	x.last, x.code = f.last, f.code
 	x.ln.out = appendFailure(x.ln.out[:0], f)
 	x.bytes = bodyLen(x.ln.out)

@@ -28,6 +28,7 @@ type client struct {
 	remote, local string // addresses as text; from the first request on
 	peer          peer
 
+	need    int    // bytes of early that a plain worker's request has, body and all; 0: it is not known yet
 	skip    int64  // bytes of a body that nobody wants, to be passed over
 	leaving reason // why it will leave, once its output has
 	again   bool   // there was a request, and what is behind it has not been looked at
@@ -144,7 +145,10 @@ func (c *client) request(p []byte) int {
 			return n
 		}
 	}
-	if c.unread() > 0 { // it comes in pieces
+	if len(p) < c.need {
+		return 0
+	}
+	if c.unread() > 0 && c.need == 0 { // it comes in pieces
 		whole, why := c.scan.next(p)
 		if why != stays {
 			return c.leave(p, why)
@@ -171,19 +175,27 @@ func (c *client) request(p []byte) int {
 		return c.leave(p, leavesBody)
 	}
 	event := ""
+	var body []byte
 	if plain, ok := to.(PlainOpener); ok {
 		var free bool
-		if event, free = plain.Plain(c.ln.index); !free || h.length > 0 {
+		if event, free = plain.Plain(c.ln.index); !free || h.length > mostPlainBody {
 			return c.leave(p, leavesPlain)
 		}
+		if need := n + int(h.length); len(p) < need {
+			c.need = need
+			c.ln.waits[forRest].enter(&c.wait)
+			return 0
+		}
+		body = p[n : n+int(h.length)]
+		n += len(body)
 	}
-	c.scan = lineScan{}
+	c.scan, c.need = lineScan{}, 0
 	c.again, c.posted = true, string(h.method) == http.MethodPost
 	c.wait.leave()
 	if c.remote == "" {
 		c.know()
 	}
-	c.ln.getCall().ask(c, to, its, event)
+	c.ln.getCall().ask(c, to, its, event, body)
 	return n
 }
 

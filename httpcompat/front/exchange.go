@@ -55,7 +55,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		defer x.count()
 	}
 	fields := countFields(r.Header)
-	x.id = x.facts.enter(r, s.o.Trusted)
+	x.id = x.facts.enter(r, s.o.Trusted, s.o.ShortIDs)
 	if fields > s.o.Limits.MaxHeaders {
 		x.refuse(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request has more than %d header fields", s.o.Limits.MaxHeaders))
 		return

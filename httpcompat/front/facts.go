@@ -29,12 +29,12 @@ func (f *facts) set(h http.Header, i int, name, value string) {
 }
 
 // enter writes on r what a proxy knows of it, and returns its id.
-func (f *facts) enter(r *http.Request, t Trusted) (id string) {
+func (f *facts) enter(r *http.Request, t Trusted, short bool) (id string) {
 	h := r.Header
 	if vv := h[requestID]; len(vv) == 1 && validID(vv[0]) {
 		id = vv[0]
 	} else {
-		id = newID()
+		id = newID(short)
 		f.set(h, 0, requestID, id)
 	}
 	p := t.peerOf(r.RemoteAddr)
@@ -173,17 +173,21 @@ func isAlnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// newID makes a request id of 16 random bytes. It names a request and keeps no
-// secret, so the runtime's generator will do.
-func newID() string {
+// newID makes a request id of 16 random bytes, a short one of 8. It names a
+// request and keeps no secret, so the runtime's generator will do.
+func newID(short bool) string {
 	var room [32]byte
-	return string(appendID(room[:0]))
+	return string(appendID(room[:0], short))
 }
 
 // appendID appends a new request id.
-func appendID(b []byte) []byte {
+func appendID(b []byte, short bool) []byte {
 	const digits = "0123456789abcdef"
-	for range 2 {
+	words := 2
+	if short {
+		words = 1
+	}
+	for range words {
 		n := rand.Uint64()
 		for k := range 16 {
 			b = append(b, digits[n>>(60-4*k)&15])

@@ -34,7 +34,7 @@ func TestRequestID(t *testing.T) {
 		if tt.sent != nil {
 			r.Header["X-Request-Id"] = tt.sent
 		}
-		id := new(facts).enter(r, Trusted{})
+		id := new(facts).enter(r, Trusted{}, false)
 		got := r.Header["X-Request-Id"]
 		if len(got) != 1 || got[0] != id {
 			t.Errorf("%s: the header is %q, the id %q", tt.name, got, id)
@@ -48,7 +48,7 @@ func TestRequestID(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for range 1000 {
-		seen[newID()] = true
+		seen[newID(false)] = true
 	}
 	if len(seen) != 1000 {
 		t.Errorf("of 1000 ids %d differ", len(seen))
@@ -154,7 +154,7 @@ func TestForwarding(t *testing.T) {
 		if tt.tls {
 			r.TLS = new(tls.ConnectionState)
 		}
-		new(facts).enter(r, trusted)
+		new(facts).enter(r, trusted, false)
 		want := make(map[string]string)
 		for i, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
 			if tt.want[i] != "" {
@@ -187,10 +187,10 @@ func TestParseTrusted(t *testing.T) {
 func TestFactsAllocations(t *testing.T) {
 	r := &http.Request{Header: http.Header{}, RemoteAddr: "192.0.2.1:4711", Host: "example.org"}
 	var f facts
-	f.enter(r, Trusted{}) // the map grows once
+	f.enter(r, Trusted{}, false) // the map grows once
 	if n := testing.AllocsPerRun(100, func() {
 		delete(r.Header, "X-Request-Id")
-		f.enter(r, Trusted{})
+		f.enter(r, Trusted{}, false)
 	}); n > 2 {
 		t.Errorf("%v allocations, want 2", n)
 	}

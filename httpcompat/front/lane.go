@@ -17,8 +17,10 @@ type lane struct {
 	index   int
 	loop    *loop.Loop
 	backend Backend
-	router  Router    // the backend, if it has several apps
-	base    time.Time // deadlines count from here
+	router  Router     // the backend, if it has several apps
+	sorter  Dispatcher // likewise, if it looks at all of the head
+	short   bool       // ids made here
+	base    time.Time  // deadlines count from here
 
 	// Loop goroutine only.
 	owner    loop.Owner
@@ -27,6 +29,7 @@ type lane struct {
 	free     []*call
 	head     requestHead                  // as parsed
 	request  heddle.RequestHead           // and as it goes to the worker
+	dispatch Dispatch                     // and what a Dispatcher made of it
 	date     []byte                       // of an answer of a plain worker's
 	facts    []byte                       // values of the fields that the front adds
 	response heddle.ResponseHead          // as decoded
@@ -67,8 +70,9 @@ const (
 )
 
 func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
-	ln := &lane{s: s, index: i, loop: l, backend: b, base: time.Now()}
+	ln := &lane{s: s, index: i, loop: l, backend: b, short: s.o.ShortIDs, base: time.Now()}
 	ln.router, _ = b.(Router)
+	ln.sorter, _ = b.(Dispatcher)
 	limits := &s.o.Limits
 	for t, d := range [timeouts]time.Duration{forHead: limits.ReadHeaderTimeout, forRest: limits.ReadTimeout, forNext: limits.IdleTimeout, forBody: lingerTime, forAnswer: limits.ResponseHeaderTimeout} {
 		ln.waits[t] = deadlines{ln: ln, after: d, expired: (*client).expired, patient: timeout(t) != forRest && timeout(t) != forAnswer}
@@ -177,6 +181,18 @@ func (ln *lane) localText(conn *loop.Conn) string {
 // route is who answers the request with this head, nil for net/http, and within
 // what limits.
 func (ln *lane) route(h *requestHead) (to Opener, limits *AppLimits) {
+	ln.dispatch = Dispatch{}
+	if ln.sorter != nil {
+		d := ln.sorter.Dispatch(ln.index, Head{h})
+		ln.dispatch = d
+		if limits = d.Limits; limits == nil {
+			limits = &ln.s.limits
+		}
+		if d.To == nil {
+			return nil, limits
+		}
+		return d.To, limits
+	}
 	if ln.router == nil {
 		return ln.backend, &ln.s.limits
 	}

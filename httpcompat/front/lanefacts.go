@@ -40,7 +40,7 @@ func (ln *lane) withFacts(dst []heddle.Header, h *requestHead, p peer, id *[]byt
 	if keptID {
 		*id = append((*id)[:0], sentID...)
 	} else {
-		*id = appendID((*id)[:0])
+		*id = appendID((*id)[:0], ln.short)
 		dst = append(dst, heddle.Header{Name: nameRequestID, Value: *id})
 	}
 	var fors, nodes string // what a trusted peer said before

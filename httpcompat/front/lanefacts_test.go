@@ -40,7 +40,7 @@ func compareFacts(t interface {
 	}
 	delete(r.Header, "Host") // as the server does
 	r.RemoteAddr = remote
-	wantID := new(facts).enter(r, trusted)
+	wantID := new(facts).enter(r, trusted, false)
 
 	var h requestHead
 	if n, why := h.parse([]byte(raw), MostHeaders); n == 0 {

@@ -17,6 +17,7 @@ type Options struct {
 	Limits    Limits
 	Trusted   Trusted // whose word on its clients is taken
 	Tallies   bool    // count requests by who answered them, for Tallies
+	ShortIDs  bool    // request ids that are made here have 16 hex digits, as traces of Cocaine's, and not 32
 	Logger    *slog.Logger
 
 	// OnAccess is told of each request that is over, on its loop or, by net/http,

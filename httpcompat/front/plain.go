@@ -13,7 +13,11 @@ import (
 
 // This file is what concerns workers that were written for Cocaine: they get and
 // give heads in the plain form (PROTOCOL 4), as httpcompat.Proxy has it with Plain.
-// Requests with a body, which would have to be whole first, are net/http's.
+// A request's body goes with its head, and so has to be there first: those with a
+// long one, or one of unknown length, are net/http's.
+
+// mostPlainBody is how long a body may be, in bytes, for which a loop waits.
+const mostPlainBody = 32 << 10
 
 // A PlainOpener is an Opener whose workers know the plain form only.
 type PlainOpener interface {
@@ -84,6 +88,9 @@ func (x *call) plainly(h *heddle.ResponseHead) bool {
 		}
 	}
 	h.Headers = kept
+	if len(x.adds) > 0 {
+		h.Headers = x.withAdds(kept)
+	}
 	if !hasDate {
 		x.ln.date = time.Now().UTC().AppendFormat(x.ln.date[:0], http.TimeFormat)
 		h.Headers = append(h.Headers, heddle.Header{Name: nameDate, Value: x.ln.date})
@@ -135,8 +142,34 @@ func (x *call) linger() {
 	x.endBody()
 }
 
+// withAdds is list, which is written to, with the fields that are added here.
+func (x *call) withAdds(list []heddle.Header) []heddle.Header {
+	kept := list[:0]
+	for _, f := range list {
+		ours := string(f.Name) == requestID
+		for _, a := range x.adds {
+			ours = ours || string(f.Name) == string(a.Name)
+		}
+		if !ours {
+			kept = append(kept, f)
+		}
+	}
+	return append(append(kept, x.adds...), heddle.Header{Name: nameRequestID, Value: x.id})
+}
+
+// judged is what a Judge says of a session that brought no answer.
+func (x *call) judged(err error) (v httpcompat.Verdict, ok bool) {
+	if j, is := x.to.(httpcompat.Judge); is && x.event != "" {
+		return j.Judge(x.s, err, x.tries), true
+	}
+	return v, false
+}
+
 // failed says what a client gets of a worker that gave no answer.
 func (x *call) failed(err error) failure {
+	if v, ok := x.judged(err); ok && v.Code != 0 {
+		return failure{code: v.Code, why: v.Why, retry: int64((v.RetryAfter + time.Second - 1) / time.Second)}
+	}
 	if e := (*session.Error)(nil); x.event != "" && errors.As(err, &e) && e.Remote {
 		return failure{code: http.StatusInternalServerError, why: "the worker failed"}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -171,7 +172,8 @@ func TestPlainAnswers(t *testing.T) {
 	}
 }
 
-// A request with a body is net/http's, whose Proxy gives it whole; one after the
+// A request with a short body stays on the loop, in however many pieces it comes.
+// One with a long body is net/http's, whose Proxy gives it whole; one after the
 // other goes on where it is.
 func TestPlainBodies(t *testing.T) {
 	r, _ := newPlainRig(t, heddle.V1, func(_ context.Context, s *session.Session) {
@@ -185,11 +187,41 @@ func TestPlainBodies(t *testing.T) {
 	})
 	c := r.dial(t)
 	br := bufio.NewReader(c)
-	for i, raw := range []string{gets(), posts("Content-Length: 0"), posts("Content-Length: 4") + "body", gets()} {
-		io.WriteString(c, raw)
+	most, long := strings.Repeat("x", mostPlainBody), strings.Repeat("y", mostPlainBody+1)
+	sized := func(body string) string { return posts(fmt.Sprint("Content-Length: ", len(body))) + body }
+	pieces := func(raw string, n int) (all []string) {
+		for ; len(raw) > n; raw = raw[n:] {
+			all = append(all, raw[:n])
+		}
+		return append(all, raw)
+	}
+	for i, test := range []struct {
+		raw  []string
+		want string
+	}{
+		{[]string{gets()}, "GET , <nil>"},
+		{[]string{posts("Content-Length: 0")}, "POST , <nil>"},
+		{[]string{sized("body")}, "POST body, <nil>"},
+		{pieces(sized("bytewise"), 1), "POST bytewise, <nil>"},
+		{[]string{posts("Content-Length: 6"), "be", "hind"}, "POST behind, <nil>"},
+		{pieces(sized(most), 5000), "POST " + most + ", <nil>"},
+		{[]string{sized("two") + gets()}, "POST two, <nil>"},
+		{nil, "GET , <nil>"}, // it came with the one before
+		{[]string{sized(long)}, "POST " + long + ", <nil>"},
+		{[]string{gets()}, "GET , <nil>"},
+	} {
+		if i == 8 {
+			if m := r.s.Stats().HandedOver; len(m) > 0 {
+				t.Errorf("handed over: %v", m)
+			}
+		}
+		for _, p := range test.raw {
+			io.WriteString(c, p)
+			time.Sleep(time.Millisecond) // so that they come by themselves, most likely
+		}
 		_, body := readAnswer(t, br)
-		if want := []string{"GET , <nil>", "POST , <nil>", "POST body, <nil>", "GET , <nil>"}[i]; body != want {
-			t.Errorf("got %q, want %q", body, want)
+		if body != test.want {
+			t.Errorf("%d: got %.99q, want %.99q", i, body, test.want)
 		}
 	}
 	if m := r.s.Stats().HandedOver; fmt.Sprint(m) != "map[plain:1]" {

@@ -139,7 +139,7 @@ func (o *oracle) onLoop(t *testing.T, h *requestHead) sight {
 	remote := (*script)(nil).RemoteAddr().String()
 	ln := &lane{s: o.s}
 	x := &call{ln: ln, c: &client{ln: ln, remote: remote, peer: o.s.o.Trusted.peerOf(remote)}}
-	x.encode(h)
+	x.encode(h, nil)
 	var r heddle.RequestHead
 	if err := codec.DecodeRequestHead(&r, x.head); err != nil {
 		t.Fatal(err)
