@@ -152,6 +152,7 @@ func TestForeignTerminate(t *testing.T) {
 		"":            {0, ""},
 		foreignEchoes: {1, ""},
 		foreignDeaf:   {143, "did not leave within"},
+		foreignStays:  {-1, "said that it leaves and did not"},
 	} {
 		t.Run(does, func(t *testing.T) {
 			eachDialect(t, func(t *testing.T, d Dialect) {

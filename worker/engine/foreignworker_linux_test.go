@@ -23,6 +23,7 @@ const envForeign = "ENGINE_TEST_FOREIGN"
 const (
 	foreignEchoes = "echoes" // terminate, and exits with 1, as PY11 does
 	foreignDeaf   = "deaf"   // to terminate, as the node workers are
+	foreignStays  = "stays"  // answers terminate and waits to be killed, as NA12 does
 	foreignMute   = "mute"   // no heartbeat
 	foreignOnce   = "once"   // one heartbeat
 	foreignOther  = "other"  // greets in the other dialect
@@ -165,8 +166,11 @@ func (w *foreignWorker) take(f *codec.Frame, sessions map[uint64]*foreignSession
 		fmt.Fprintf(os.Stderr, "terminate %x\n", f.Args)
 		switch w.does {
 		case foreignDeaf:
-		case foreignEchoes:
+		case foreignEchoes, foreignStays:
 			w.say(slices.Concat([]byte{0x93, map[heddle.Dialect]byte{heddle.V0: 2, heddle.V1: 1}[w.d], map[heddle.Dialect]byte{heddle.V0: 0, heddle.V1: 1}[w.d]}, f.Args))
+			if w.does == foreignStays {
+				return nil
+			}
 			os.Exit(1)
 		default:
 			os.Exit(0)

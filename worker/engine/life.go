@@ -86,6 +86,9 @@ func (c *child) advance() bool {
 			}
 			return c.sessions() == 0 && c.terminate("it has finished what it had")
 		}
+		if c.foreign && f.ended != "" { // its answer, upon which real runtimes kill it, and some rely on that
+			return c.leave(leaveGrace, f)
+		}
 		if f.closed == len(c.channels) {
 			return c.leave(c.e.tuning().ShutdownTimeout, f)
 		}
@@ -424,6 +427,9 @@ func (c *child) expire() bool {
 	case stateTerminating:
 		return c.stop(fmt.Sprintf("did not leave within %v of terminate", c.e.tuning().ShutdownTimeout))
 	case stateLeaving:
+		if c.told().ended != "" {
+			return c.stop("said that it leaves and did not")
+		}
 		return c.stop("closed its channel and did not leave")
 	case stateStopping:
 		if !c.dumped && c.dumps() {
