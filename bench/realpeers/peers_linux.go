@@ -18,6 +18,8 @@ const (
 	kindProxy   = "proxy"
 )
 
+var kinds = []string{kindWorker, kindRuntime, kindClient, kindProxy}
+
 // A peer is one table of peers.toml.
 type peer struct {
 	Name    string            `toml:"name"`
@@ -66,7 +68,7 @@ func (p *peer) check() error {
 	switch {
 	case p.Name == "":
 		return errors.New("it has no name")
-	case !slices.Contains([]string{kindWorker, kindClient, kindRuntime, kindProxy}, p.Kind):
+	case !slices.Contains(kinds, p.Kind):
 		return fmt.Errorf("kind %q is none of worker, client, runtime, proxy", p.Kind)
 	case p.Dialect != "v0" && p.Dialect != "v1":
 		return fmt.Errorf("dialect %q is neither v0 nor v1", p.Dialect)

@@ -94,23 +94,28 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &peer{Name: "a", Kind: kindWorker, Dialect: "v1", Version: "1|2", Needs: []string{"sh"}}
-	rows := table{{p, "us", "GET", "200", good}, {p, "us", "POST", "<no>", bad}, {p, "them", "GET", "200", good}}
-	if err := rows.write(page, []*peer{p}, time.Unix(0, 0)); err != nil {
+	q := &peer{Name: "b", Kind: kindWorker, Needs: []string{"/none"}}
+	rows := table{
+		{p, "us", "GET", "200", good}, {p, "us", "POST", "<no>", bad}, {p, "us", "PUT", "1", good},
+		{p, "them", "GET", "200", good}, {p, "them", "POST", "200", good}, {p, "them", "PUT", "1", good},
+		{q, "us", "GET", "200", good}, {q, "us", "PUT", "2", good}, {q, "us", "all", "not there", absent},
+	}
+	if err := rows.write(page, []*peer{p, q}, time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n" + pageBegin + "Seen on 1970-01-01.", "| a | worker | v1 | 1\\|2 |", "### a, with us\n", "| POST | FAILS: &lt;no>", "### a, with them\n", pageEnd + "after\n"} {
+	for _, want := range []string{"before\n" + pageBegin + "Seen on 1970-01-01.", "| a | worker | v1 | 1\\|2 |", "| b | worker |  |  (was not there) |", "### Kind worker\n", "| GET | 200 | all |", "| POST | FAILS: &lt;no> | a (us) |\n| POST | 200 | a (them) |\n", "| PUT | 1 | a |", "| PUT | 2 | b |", pageEnd + "after\n"} {
 		if !bytes.Contains(b, []byte(want)) {
 			t.Errorf("the page lacks %q:\n%s", want, b)
 		}
 	}
-	if bytes.Contains(b, []byte("old")) {
+	if bytes.Contains(b, []byte("old\n")) || bytes.Contains(b, []byte("not there |\n| all")) {
 		t.Error("the old table is still there")
 	}
-	if err := rows.failed(); err == nil || !strings.Contains(err.Error(), "1 of 3") {
+	if err := rows.failed(); err == nil || !strings.Contains(err.Error(), "1 of 9") {
 		t.Errorf("failed: got %v", err)
 	}
 	if err := os.WriteFile(page, []byte("no marks"), 0o600); err != nil {

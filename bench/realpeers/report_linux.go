@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -67,7 +68,8 @@ const (
 	pageEnd   = "<!-- end -->\n"
 )
 
-// markdown is the table as the page has it: one for each peer and what it met.
+// markdown is the table as the page has it: the peers, and for each kind what was
+// seen of each check, and by whom.
 func (t table) markdown(peers []*peer, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Seen on %s.\n\n| peer | kind | dialect | version |\n|---|---|---|---|\n", now.UTC().Format("2006-01-02"))
@@ -78,15 +80,59 @@ func (t table) markdown(peers []*peer, now time.Time) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", p.Name, p.Kind, p.Dialect, cell(version))
 	}
-	last := ""
-	for _, l := range t {
-		if head := l.peer.Name + ", with " + l.with; head != last {
-			fmt.Fprintf(&b, "\n### %s\n\n| check | seen |\n|---|---|\n", head)
-			last = head
+	for _, kind := range kinds {
+		some := t.where(func(l line) bool { return l.peer.Kind == kind && l.verdict != absent })
+		if len(some) == 0 {
+			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", cell(l.check), cell(l.mark()+l.seen))
+		fmt.Fprintf(&b, "\n### Kind %s\n\n| check | seen | by |\n|---|---|---|\n", kind)
+		first := make(map[string]int) // line of each check
+		for i, l := range slices.Backward(some) {
+			first[l.check] = i
+		}
+		slices.SortStableFunc(some, func(l, m line) int { return cmp.Compare(first[l.check], first[m.check]) })
+		done := make(map[string]bool)
+		for _, l := range some {
+			key := l.check + "\x00" + l.mark() + l.seen
+			if done[key] {
+				continue
+			}
+			done[key] = true
+			checked := some.where(func(m line) bool { return m.check == l.check })
+			same := checked.where(func(m line) bool { return m.mark()+m.seen == l.mark()+l.seen })
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(l.check), cell(l.mark()+l.seen), same.by(checked))
+		}
 	}
 	return b.String()
+}
+
+func (t table) where(f func(line) bool) (some table) {
+	for _, l := range t {
+		if f(l) {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// by names the peers of t, which is a part of all: those of whom only some
+// encounters are in t with these.
+func (t table) by(all table) string {
+	if len(t) == len(all) {
+		return "all"
+	}
+	var names []string
+	for _, l := range t {
+		name := l.peer.Name
+		mine := func(m line) bool { return m.peer == l.peer }
+		if len(t.where(mine)) < len(all.where(mine)) {
+			name += " (" + l.with + ")"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func cell(s string) string {

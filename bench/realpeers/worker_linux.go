@@ -61,7 +61,7 @@ func (r *rig) workerChecks(ctx context.Context, p *peer, note notes) error {
 	if _, err := d.Await(ctx, 20*time.Second, "two workers", twoServe); err != nil {
 		return err
 	}
-	note("start", "ready in "+d.Ready.Round(100*time.Millisecond).String(), nil)
+	note("start", "two workers are online", nil)
 	a.httpChecks(ctx, note)
 
 	seen, err := a.failed(ctx)
@@ -114,14 +114,15 @@ func (a *asker) failed(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("after a %d: %w", got.code, err)
 		}
 	}
-	return said("%d %s", got.code, firstLine(got.body)), nil
+	return got.words(), nil
 }
 
-// firstLine leaves the request's id out, which is another one each time.
-func firstLine(b []byte) string {
-	s, _, _ := strings.Cut(string(b), "\n")
+// words are the code and the first line, without the request's id, which is
+// another one each time.
+func (a *answer) words() string {
+	s, _, _ := strings.Cut(string(a.body), "\n")
 	s, _, _ = strings.Cut(s, " (request ")
-	return s
+	return said("%d %s", a.code, strings.TrimPrefix(s, said("%d ", a.code)))
 }
 
 // unknownEvent serves the peer as an event that it does not have.
@@ -142,7 +143,7 @@ func (r *rig) unknownEvent(ctx context.Context, p *peer, locator string, note no
 	case got.code < 500:
 		note("unknown event", "", fmt.Errorf("got %d, want a 5xx", got.code))
 	default:
-		note("unknown event", said("%d %s", got.code, firstLine(got.body)), nil)
+		note("unknown event", got.words(), nil)
 	}
 	return nil
 }
