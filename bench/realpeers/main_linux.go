@@ -67,6 +67,9 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	if o.dir == "" {
 		return errors.New("-peers names the directory of the real programs (make real-peers PEERS=DIR)")
 	}
+	if o.page != "" && o.only.String() != "" {
+		return errors.New("-write is for the whole table, and -only leaves peers out")
+	}
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
 		return err
