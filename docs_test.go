@@ -11,24 +11,54 @@ import (
 	"testing"
 )
 
-const lifecyclePage = "docs/lifecycle.md"
+const (
+	lifecyclePage = "docs/lifecycle.md"
+	servicesPage  = "docs/services.md"
+)
 
-// TestDrawings holds the state machines that the page on lifecycles shows
-// against the golden files, which the rooms' own tests hold against their tables.
+// TestDrawings holds the state machines that the pages show against the golden
+// files, which the rooms' own tests hold against their tables.
 func TestDrawings(t *testing.T) {
-	page, err := os.ReadFile(lifecyclePage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range []string{"worker/testdata/lifecycle.mermaid", "worker/engine/testdata/lifecycle.mmd", "cmd/heddle/testdata/release.mmd"} {
+	for file, name := range map[string]string{
+		"worker/testdata/lifecycle.mermaid":    lifecyclePage,
+		"worker/engine/testdata/lifecycle.mmd": lifecyclePage,
+		"cmd/heddle/testdata/release.mmd":      lifecyclePage,
+		"service/testdata/lifecycle.mermaid":   servicesPage,
+	} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		drawing, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(string(page), "```mermaid\n"+strings.TrimSpace(string(drawing))+"\n```") {
-			t.Errorf("%s does not show %s as it is", lifecyclePage, file)
+			t.Errorf("%s does not show %s as it is", name, file)
 		}
 	}
+}
+
+// TestServices wants the tests and programs to exist that the page on services
+// names, and a test in each row that says what happens.
+func TestServices(t *testing.T) {
+	b, err := os.ReadFile(servicesPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inTable := false
+	for line := range strings.Lines(string(b)) {
+		switch {
+		case strings.HasSuffix(line, "| shown by |\n"):
+			inTable = true
+		case !strings.HasPrefix(line, "| "):
+			inTable = inTable && strings.HasPrefix(line, "|--")
+		case inTable:
+			shown(t, servicesPage, line)
+		}
+	}
+	checkNames(t, servicesPage, string(b))
+	checkExcerpts(t, servicesPage, string(b))
 }
 
 var (
@@ -203,12 +233,17 @@ var oldWords = map[string]string{
 		getListenHandle( ListenHandle( removeListenHandle( worker.ref() worker.unref() data end session.write( session.end() session.error(
 		session.destroy() close cocaine.http addTrailers() writeContinue() Channel( channel.connect() on_connect on_socket_error on_invoke
 		on_chunk on_choke on_error on_terminate on_heartbeat channel.send( channel.sendTerminate( channel.close()`,
+	"Services with the Cocaine framework for Node.js": `Client( Client.methods client.Service( client.getServices( client.resolve( client.connect() client.close()
+		client.setErrorHandler( retryConnect reconnect failConnect BaseService( service.connect() service.close() connect error closed connecting
+		connected service.method( callback promises promises_shim fibers defaultMethod methods unpacking unpackWith( streaming data end err.code
+		recv( send.write( send.close() send.error( client.Logger( setAppName( logger.connect() logger.close() logger.error( logger.warn( logger.info(
+		logger.debug( verbosity`,
 }
 
 var (
 	section = regexp.MustCompile(`(?m)^## (.*)\n`)
 	quoted  = regexp.MustCompile("`([^`]+)`")
-	excerpt = regexp.MustCompile("(?s)from `([a-z_/]+\\.go)`|```go\n(.*?)```")
+	excerpt = regexp.MustCompile("(?s)[Ff]rom `([a-z_/]+\\.go)`|```go\n(.*?)```")
 )
 
 // TestMigrating wants on the page each word of the older systems, with a test that
@@ -258,6 +293,12 @@ func TestMigrating(t *testing.T) {
 		}
 	}
 	checkNames(t, page, text)
+	checkExcerpts(t, page, text)
+}
+
+// checkExcerpts wants the Go on a page to be of the programs that it names, in their order.
+func checkExcerpts(t *testing.T, page, text string) {
+	t.Helper()
 	program := ""
 	for _, m := range excerpt.FindAllStringSubmatch(text, -1) {
 		if m[1] != "" {

@@ -2,16 +2,13 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
@@ -57,7 +54,7 @@ type LoggerOptions struct {
 
 	DialTimeout time.Duration // as in Options
 	Loop        *loop.Loop    // likewise
-	Logger      *slog.Logger  // is told about the connection; nil: the Client's. Not one that ends here
+	Logger      *slog.Logger  // is told of the connection; nil: none. It must not end here
 }
 
 // A Logger sends entries to the logging service, as source "app/" and its prefix.
@@ -98,24 +95,6 @@ type Logger struct {
 	dropped    uint64
 	unreported uint64 // of them, not said to the service yet
 	flushes    []flush
-}
-
-// A logEntry waits to be sent.
-type logEntry struct {
-	n       uint64 // counts up from 1
-	level   slog.Level
-	message string
-	attrs   attrs
-	report  uint64 // it says that so many were dropped
-}
-
-// size is what an entry counts for in LoggerOptions.PendingBytes.
-func (e *logEntry) size() int { return len(e.message) + len(e.attrs.p) + 64 }
-
-// A flush waits until the service has read all up to an entry.
-type flush struct {
-	until uint64
-	done  chan error // has room for the answer
 }
 
 // LoggerCounters are those of a Logger, since it was made.
@@ -162,6 +141,9 @@ func newLogger(prefix string, o LoggerOptions, newService func(Options) (*Servic
 	}
 	if o.PendingBytes <= 0 {
 		o.PendingBytes = DefaultPendingBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if prefix == "" {
 		prefix = "unknown" // as with the original
@@ -302,236 +284,4 @@ func (l *Logger) nudge() {
 	case l.wake <- struct{}{}:
 	default: // run has not looked yet
 	}
-}
-
-// put queues an entry. It reports whether the Logger still sends.
-func (l *Logger) put(e logEntry) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		l.dropped++
-		return false
-	}
-	l.last++
-	e.n = l.last
-	if l.head == len(l.queue) {
-		l.nudge() // else it is there already, or run is about to look
-	}
-	if l.head > l.o.Pending {
-		n := copy(l.queue, l.queue[l.head:])
-		clear(l.queue[n:])
-		l.queue, l.head = l.queue[:n], 0
-	}
-	l.queue = append(l.queue, e)
-	l.bytes += e.size()
-	l.trimLocked()
-	return true
-}
-
-// trimLocked drops what is too much.
-func (l *Logger) trimLocked() {
-	for len(l.queue)-l.head > l.o.Pending || l.bytes > l.o.PendingBytes {
-		l.popLocked()
-		l.dropped++
-		l.unreported++
-	}
-}
-
-func (l *Logger) popLocked() logEntry {
-	e := l.queue[l.head]
-	l.queue[l.head] = logEntry{}
-	l.head++
-	l.bytes -= e.size()
-	if l.head == len(l.queue) {
-		l.queue, l.head = l.queue[:0], 0
-	}
-	return e
-}
-
-// next is what to send now, or else who waits for the entries before.
-func (l *Logger) next() (e logEntry, ok bool, due []flush) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := l.unreported; n > 0 {
-		l.unreported = 0
-		e = logEntry{level: slog.LevelWarn, message: fmt.Sprintf("%d entries before this one were dropped", n), report: n}
-		e.attrs.add("", slog.Uint64("dropped", n), 0)
-		return e, true, nil
-	}
-	empty := l.head == len(l.queue)
-	keep := l.flushes[:0]
-	for _, f := range l.flushes {
-		if empty || l.queue[l.head].n > f.until {
-			due = append(due, f)
-		} else {
-			keep = append(keep, f)
-		}
-	}
-	l.flushes = keep
-	if len(due) > 0 || empty {
-		return e, false, due
-	}
-	return l.popLocked(), true, nil
-}
-
-// back returns an entry to the front, since it was not sent. If there is no room
-// any more it is dropped, as the oldest.
-func (l *Logger) back(e logEntry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e.report > 0 {
-		l.unreported += e.report
-		return
-	}
-	if l.head > 0 {
-		l.head--
-		l.queue[l.head] = e
-	} else {
-		l.queue = append([]logEntry{e}, l.queue...)
-	}
-	l.bytes += e.size()
-	l.trimLocked()
-}
-
-// run connects and sends until the Logger is closed.
-func (l *Logger) run() {
-	defer close(l.done)
-	defer l.end()
-	for tries := 0; ; tries++ {
-		err := l.s.Connect(l.ctx)
-		at := time.Now()
-		if err == nil {
-			l.serve()
-			l.s.Close()
-		}
-		if l.ctx.Err() != nil || errors.Is(err, ErrClosed) { // the Client's end
-			return
-		}
-		if err == nil && time.Since(at) > longRest {
-			tries = 0
-		}
-		t := time.NewTimer(rest(tries))
-		select {
-		case <-t.C:
-		case <-l.ctx.Done():
-			t.Stop()
-			return
-		}
-	}
-}
-
-// longRest is the longest pause between two attempts to connect.
-const longRest = 10 * time.Second
-
-// rest is the pause before attempt n, from 0: it doubles from 100 ms, and is up to
-// half shorter by chance.
-func rest(n int) time.Duration {
-	d := min(100*time.Millisecond<<min(n, 10), longRest)
-	return d - rand.N(d/2)
-}
-
-// end is that of run.
-func (l *Logger) end() {
-	l.cancel()
-	l.s.Close()
-	l.mu.Lock()
-	l.over = true
-	l.dropped += uint64(len(l.queue) - l.head)
-	l.queue, l.head, l.bytes = nil, 0, 0
-	flushes := l.flushes
-	l.flushes = nil
-	l.mu.Unlock()
-	for _, f := range flushes {
-		f.done <- ErrClosed
-	}
-}
-
-// serve sends on one connection, until it is of no use any more.
-func (l *Logger) serve() {
-	l.unanswered = 0
-	_ = l.ask() // without an answer it stays as it was
-	for {
-		e, ok, due := l.next()
-		switch {
-		case ok:
-			if !l.send(e) {
-				return
-			}
-		case len(due) > 0:
-			err := l.ask()
-			var said *Error
-			if errors.As(err, &said) || errors.Is(err, ErrNoMethod) {
-				err = nil // that it does not know the question is an answer, too
-			}
-			for _, f := range due {
-				f.done <- err
-			}
-		case l.s.State() != StateConnected:
-			return
-		default:
-			select {
-			case <-l.wake:
-			case <-l.ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-// ask asks for the verbosity. Whatever is no number is no answer.
-func (l *Logger) ask() error {
-	n, err := Call[*int64](l.ctx, l.s, verbosity)
-	d, ok := l.s.Dialect()
-	if err == nil && n != nil && ok {
-		l.least.Store(int64(threshold(d, *n)))
-	}
-	return err
-}
-
-// mostUnanswered is how many entries are under way in v0, which answers each one.
-const mostUnanswered = 256
-
-// send sends an entry, unless the service does not want it. False: the connection
-// is of no use.
-func (l *Logger) send(e logEntry) bool {
-	d, ok := l.s.Dialect()
-	if !ok {
-		l.back(e)
-		return false
-	}
-	if !l.Enabled(e.level) {
-		return true // the answer has come since it was taken
-	}
-	if l.unanswered++; d == heddle.V0 && l.unanswered%mostUnanswered == 0 {
-		_, err := l.s.Call(l.ctx, emitted, &e)
-		var said *Error
-		if err != nil && !errors.As(err, &said) {
-			return false // it may have come: it is not sent again
-		}
-		l.count(e)
-		return true
-	}
-	_, err := l.s.Call(l.ctx, emit, &e)
-	switch {
-	case err == nil:
-		l.count(e)
-	case errors.Is(err, ErrDisconnected), errors.Is(err, ErrClosed), errors.Is(err, ErrTimeout), errors.Is(err, ErrNoMethod), l.ctx.Err() != nil,
-		l.s.State() != StateConnected:
-		l.back(e)
-		return false
-	default: // it is the entry that cannot be sent
-		l.mu.Lock()
-		l.dropped++
-		l.mu.Unlock()
-	}
-	return true
-}
-
-func (l *Logger) count(e logEntry) {
-	if e.report > 0 {
-		return
-	}
-	l.mu.Lock()
-	l.sent++
-	l.mu.Unlock()
 }
