@@ -17,9 +17,10 @@ import (
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
-// frontFlags are the flags of run that concern clients, as given. In durations
+// frontFlags are the flags of run and proxy that concern clients, as given. In durations
 // and MaxBody zero means no limit.
 type frontFlags struct {
+	verb    string // whose they are
 	listen  []string
 	trusted []string
 	mode    string // of unix sockets, octal
@@ -36,6 +37,7 @@ type frontFlags struct {
 
 func (f *frontFlags) add(cmd *cobra.Command) {
 	fs, l := cmd.Flags(), &f.limits
+	f.verb = cmd.Name()
 	f.chosen = func() bool { return f.filed || fs.Changed("listen") }
 	fs.StringArrayVar(&f.listen, "listen", []string{"127.0.0.1:8080"}, "address to serve on: host:port, unix:/path, or fd:NAME for a socket that systemd passes; proxy: before it where connections begin with a PROXY protocol header; repeatable; without it, all that systemd passes")
 	fs.StringVar(&f.mode, "listen-mode", "0600", "permissions of unix:/path addresses, octal: 0660 lets the group's members connect")
@@ -48,7 +50,9 @@ func (f *frontFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&l.ReadHeaderTimeout, "read-header-timeout", front.DefaultReadHeaderTimeout, "how long a request's head may take; 0: no limit")
 	fs.DurationVar(&l.ReadTimeout, "read-timeout", 0, "how long a request may take to come, with its body; 0: no limit")
 	fs.DurationVar(&l.WriteTimeout, "write-timeout", 0, "how long a client may take nothing in of an answer; 0: no limit")
-	fs.DurationVar(&l.ResponseHeaderTimeout, "response-header-timeout", 0, "how long a worker may take to begin its answer once it has the request; then 504; 0: no limit")
+	if f.verb == "run" { // proxy calls it --timeout
+		fs.DurationVar(&l.ResponseHeaderTimeout, "response-header-timeout", 0, "how long a worker may take to begin its answer once it has the request; then 504; 0: no limit")
+	}
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", front.DefaultIdleTimeout, "how long a connection may be without a request; 0: no limit")
 	fs.IntVar(&l.MaxHeaderBytes, "max-header-bytes", front.MostHeaderBytes, "bytes of a request's head; more get 431")
 	fs.IntVar(&l.MaxHeaders, "max-headers", front.MostHeaders, "header fields of a request; more get 431")
@@ -63,24 +67,24 @@ const leastHeaderBytes = 1 << 10
 func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	o = front.Options{TLS: f.tls, Limits: f.limits, Logger: log, OnAccess: f.access}
 	if len(f.listen) == 0 {
-		return o, usage("run", "--listen is empty: want host:port, unix:/path or fd:NAME")
+		return o, usage(f.verb, "--listen is empty: want host:port, unix:/path or fd:NAME")
 	}
 	mode, err := strconv.ParseUint(f.mode, 8, 32)
 	if err != nil || mode == 0 || mode > 0o777 {
-		return o, usage("run", "--listen-mode %s: want octal digits such as 0660", f.mode)
+		return o, usage(f.verb, "--listen-mode %s: want octal digits such as 0660", f.mode)
 	}
 	var gid *int
 	if f.group != "" {
 		u, err := engine.LookupUser("", f.group)
 		if err != nil {
-			return o, usage("run", "--listen-group: %s", err)
+			return o, usage(f.verb, "--listen-group: %s", err)
 		}
 		gid = &u.GID
 	}
 	for _, a := range f.listen {
 		l, err := front.ParseListener(a)
 		if err != nil {
-			return o, usage("run", "--listen %s: %s", a, err)
+			return o, usage(f.verb, "--listen %s: %s", a, err)
 		}
 		if _, ok := l.Path(); ok {
 			l.Mode, l.GID = os.FileMode(mode), gid
@@ -89,16 +93,16 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	}
 	switch t := f.tls; {
 	case t.Cert != "" && t.Key == "":
-		return o, usage("run", "--tls-cert needs --tls-key: the certificate's key")
+		return o, usage(f.verb, "--tls-cert needs --tls-key: the certificate's key")
 	case t.Cert == "" && t.Key != "":
-		return o, usage("run", "--tls-key needs --tls-cert: the key's certificate")
+		return o, usage(f.verb, "--tls-key needs --tls-cert: the key's certificate")
 	case t.ClientCA != "" && t.Cert == "":
-		return o, usage("run", "--tls-client-ca needs --tls-cert and --tls-key: only TLS has certificates")
+		return o, usage(f.verb, "--tls-client-ca needs --tls-cert and --tls-key: only TLS has certificates")
 	case t.Optional && t.ClientCA == "":
-		return o, usage("run", "--tls-client-optional needs --tls-client-ca")
+		return o, usage(f.verb, "--tls-client-optional needs --tls-client-ca")
 	}
 	if o.Trusted, err = front.ParseTrusted(f.trusted); err != nil {
-		return o, usage("run", "--trusted-proxies: %s", err)
+		return o, usage(f.verb, "--trusted-proxies: %s", err)
 	}
 	l := &o.Limits
 	for _, d := range []struct {
@@ -109,22 +113,22 @@ func (f *frontFlags) options(log *slog.Logger) (o front.Options, err error) {
 	} {
 		switch {
 		case *d.value < 0:
-			return o, usage("run", "--%s %v: want a duration such as 30s, or 0 for no limit", d.flag, *d.value)
+			return o, usage(f.verb, "--%s %v: want a duration such as 30s, or 0 for no limit", d.flag, *d.value)
 		case *d.value == 0:
 			*d.value = -1 // zero would be the default
 		}
 	}
 	switch {
 	case l.MaxHeaderBytes < leastHeaderBytes || l.MaxHeaderBytes > front.MostHeaderBytes:
-		return o, usage("run", "--max-header-bytes %d: want a number from %d to %d", l.MaxHeaderBytes, leastHeaderBytes, front.MostHeaderBytes)
+		return o, usage(f.verb, "--max-header-bytes %d: want a number from %d to %d", l.MaxHeaderBytes, leastHeaderBytes, front.MostHeaderBytes)
 	case l.MaxHeaders < 1 || l.MaxHeaders > front.MostHeaders:
-		return o, usage("run", "--max-headers %d: want a number from 1 to %d", l.MaxHeaders, front.MostHeaders)
+		return o, usage(f.verb, "--max-headers %d: want a number from 1 to %d", l.MaxHeaders, front.MostHeaders)
 	case l.MaxBody < 0:
-		return o, usage("run", "--max-body-bytes %d: want a number, or 0 for no limit", l.MaxBody)
+		return o, usage(f.verb, "--max-body-bytes %d: want a number, or 0 for no limit", l.MaxBody)
 	case l.MaxClients > front.MostClients() && front.MostClients() > 0:
-		return o, usage("run", "--max-clients %d: this process may have too few descriptors for more than %d; raise ulimit -n", l.MaxClients, front.MostClients())
+		return o, usage(f.verb, "--max-clients %d: this process may have too few descriptors for more than %d; raise ulimit -n", l.MaxClients, front.MostClients())
 	case l.MaxClients < 0:
-		return o, usage("run", "--max-clients %d: want a number, or 0 for nearly as many as there may be descriptors", l.MaxClients)
+		return o, usage(f.verb, "--max-clients %d: want a number, or 0 for nearly as many as there may be descriptors", l.MaxClients)
 	}
 	return o, nil
 }
@@ -137,7 +141,7 @@ func openFront(f *frontFlags, sockets []*systemd.Socket, counted bool, log *slog
 	if err != nil {
 		return nil, err
 	}
-	o.Tallies = counted
+	o.Tallies, o.ShortIDs = counted, f.verb == "proxy"
 	if o.Listeners, err = inherit(o.Listeners, f.chosen(), sockets, log); err != nil {
 		return nil, err
 	}
@@ -147,41 +151,41 @@ func openFront(f *frontFlags, sockets []*systemd.Socket, counted bool, log *slog
 	case err == nil:
 		return s, nil
 	case errors.As(err, &le):
-		return nil, listenFailure(le)
+		return nil, listenFailure(f.verb, le)
 	}
 	return nil, &failure{
 		code: exitError,
 		err:  err,
 		fine: "nothing was started.",
-		try:  "try: heddle run --tls-cert with a PEM file of the certificate and its chain, --tls-key with one of its key",
+		try:  "try: heddle " + f.verb + " --tls-cert with a PEM file of the certificate and its chain, --tls-key with one of its key",
 	}
 }
 
 // listenFailure is what a person reads when an address cannot be taken.
-func listenFailure(e *front.ListenError) error {
+func listenFailure(verb string, e *front.ListenError) error {
 	addr, err := e.Listener.Address, e.Err
 	f := &failure{code: exitError, err: fmt.Errorf("cannot listen on %s: %w", addr, err), fine: "nothing was started."}
 	path, isPath := e.Listener.Path()
 	switch {
 	case errors.Is(err, loop.ErrNotSocket): // EADDRINUSE too
 		f.err = fmt.Errorf("cannot listen on %s: %s exists and is not a socket; it is left as it is", addr, path)
-		f.try = "try: heddle run --listen with another path"
+		f.try = "try: heddle " + verb + " --listen with another path"
 	case isPath && errors.Is(err, syscall.EADDRINUSE) && errors.Is(err, syscall.EACCES): // a socket that we may not ask
 		f.err = fmt.Errorf("cannot listen on %s: %s exists, and whether somebody serves there cannot be told: %w", addr, path, syscall.EACCES)
-		f.try = "try: heddle run --listen with another path"
+		f.try = "try: heddle " + verb + " --listen with another path"
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.err = fmt.Errorf("cannot listen on %s: somebody serves there already", addr)
 		f.fine = "whoever does goes on; nothing was started."
-		f.try = "try: heddle run --listen 127.0.0.1:0 TARGET takes a free port; ss -lptn shows who has this one"
+		f.try = "try: heddle " + verb + " --listen 127.0.0.1:0 takes a free port; ss -lptn shows who has this one"
 		if isPath {
-			f.try = "try: heddle run --listen with another path; ss -lpx shows who has this one"
+			f.try = "try: heddle " + verb + " --listen with another path; ss -lpx shows who has this one"
 		}
 	case isPath && errors.Is(err, syscall.EPERM):
-		f.try = "try: heddle run --listen-group with a group that this user is in"
+		f.try = "try: heddle " + verb + " --listen-group with a group that this user is in"
 	case errors.Is(err, syscall.EACCES):
-		f.try = "try: heddle run --listen with a port from 1024 on, or a path where you may write"
+		f.try = "try: heddle " + verb + " --listen with a port from 1024 on, or a path where you may write"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		f.try = "try: heddle run --listen with an address of this machine (ip addr), or :PORT for all"
+		f.try = "try: heddle " + verb + " --listen with an address of this machine (ip addr), or :PORT for all"
 	}
 	return f
 }

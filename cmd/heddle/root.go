@@ -49,6 +49,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	})
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(newRun(), newStatus(), newPs(), newTop(), newLogs(), newConfig(), newVersion())
+	root.AddCommand(newProxy())
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newReload(), newStop())
 	root.AddCommand(newSendMsg(), newSendReq())
