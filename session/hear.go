@@ -237,7 +237,7 @@ func (m *Mux) unknown(sid uint64) error {
 // tolerate lets the peer speak on a call that we ended while its own direction
 // was open: it may not know yet.
 func (m *Mux) tolerate(s *Session) {
-	if !s.ours && !s.hears.Empty() {
+	if s.method != nil && !s.ours && !s.hears.Empty() {
 		m.lenient = max(m.lenient, s.id)
 	}
 }

@@ -82,8 +82,16 @@ func (c *conn) accept(s *session.Session) error {
 	if c.bad != nil {
 		return nil // the connection's end is on its way
 	}
+	s.SetHandler(unheard{}) // so that nothing that is said on the loop waits
 	return c.door.method(c.mux.Dialect(), s.Method().ID).open(&Call{s, c})
 }
+
+// unheard is the handler of calls whose caller has nothing more to say.
+type unheard struct{}
+
+func (unheard) OnMessage(*session.Session, session.Message) {}
+func (unheard) OnWritable(*session.Session)                 {}
+func (unheard) OnEnd(*session.Session, error)               {}
 
 // fail ends the connection, behind what was answered before.
 func (c *conn) fail(what string) error {

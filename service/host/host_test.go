@@ -19,7 +19,12 @@ import (
 	"github.com/heddle-go/heddle/codec/value"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if runProgram() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is for what must come.
 const patience = 20 * time.Second
@@ -234,3 +239,5 @@ func wait(t testing.TB, ok func() bool, what string) {
 		}
 	}
 }
+
+func unpackErr(p []byte, v any) ([]byte, error) { return value.Decode(p, v, value.Limits{}) }
