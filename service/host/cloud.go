@@ -258,13 +258,6 @@ func (c *Cloud) goWork(f func()) {
 	})
 }
 
-// names are those of all services but the locator, in order.
-func (c *Cloud) names() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Sorted(maps.Keys(c.services))
-}
-
 // Close ends all services and connections. What was answered is delivered to
 // clients that take it before ctx ends. It waits for methods that wait for a disk.
 func (c *Cloud) Close(ctx context.Context) error {
