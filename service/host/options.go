@@ -52,7 +52,8 @@ type Options struct {
 	// UUID is how the cloud is known to others; default a new one.
 	UUID string
 
-	// Log takes what clients send to the service logging; nil: Logger does. Only
+	// Log takes what clients send to the service logging; nil: Logger does. Both are
+	// used on the loops and must not wait for a terminal or a disk. Only
 	// lines of at least Verbosity are sent there: 0 debug, 1 info, 2 warning,
 	// 3 error, by dialect v1's numbers.
 	Log       *slog.Logger
