@@ -104,6 +104,7 @@ var rooms = map[string]room{
 	"examples/lifecycle":       {below: []string{"httpcompat"}},
 	"examples/master":          {below: []string{"worker", "worker/engine"}},
 	"bench/bare":               {},
+	"bench/cloudapp":           {below: []string{"service/locator"}},
 	"bench/internal/stack":     {},
 	"bench/hello":              {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/big":                {below: []string{"bench/internal/stack"}},
