@@ -209,6 +209,7 @@ func (g *Gateway) locate(name string) (service.Located, *session.Method, error) 
 	}
 	m := at.Method(enqueue)
 	if m == nil {
+		g.client.Forget(name) // it may become one
 		return at, nil, errNoApp
 	}
 	return at, m, nil

@@ -236,8 +236,10 @@ func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest)
 	d, _ := s.Dialect()
 	switch {
 	case m.Upstream.Empty():
-		_, err := s.Stream(ctx, req.method, req.args...)
-		return nil, err
+		if _, err := s.Stream(ctx, req.method, req.args...); err != nil {
+			return nil, err
+		}
+		return nil, s.Shutdown(ctx) // nothing else says that it has left
 	case m.Upstream == session.Primitive, d == heddle.V0:
 		return s.Call(ctx, req.method, req.args...)
 	case m.Upstream == session.Streaming && m.Dispatch == session.Streaming:
@@ -263,7 +265,7 @@ func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest) (any, e
 	for {
 		v, err := st.Recv()
 		switch {
-		case errors.Is(err, io.EOF):
+		case err == io.EOF: // one that is wrapped is the connection's
 			return result, nil
 		case err != nil:
 			return nil, err

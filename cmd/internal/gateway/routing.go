@@ -165,7 +165,7 @@ func (g *Gateway) follow(id string) (told bool, err error) {
 	defer st.Close()
 	for {
 		groups, err := service.Recv[map[string][]member](st)
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // one that is wrapped is the connection's
 			return told, errors.New("the locator has ended the stream")
 		}
 		if err != nil {
