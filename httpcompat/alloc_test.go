@@ -35,7 +35,7 @@ func TestAllocations(t *testing.T) {
 		// map of 12.
 		{"build a request", 7, func() {
 			x := new(exchange)
-			if _, err := sc.fill(blank.WithContext(ctx), &x.url, data, false); err != nil {
+			if _, _, err := sc.fill(blank.WithContext(ctx), &x.url, data, false); err != nil {
 				t.Fatal(err)
 			}
 		}},

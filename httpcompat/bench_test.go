@@ -63,7 +63,7 @@ func BenchmarkBuildRequest(b *testing.B) {
 	for b.Loop() {
 		x := new(exchange)
 		r := blank.WithContext(ctx)
-		if _, err := sc.fill(r, &x.url, data, false); err != nil {
+		if _, _, err := sc.fill(r, &x.url, data, false); err != nil {
 			b.Fatal(err)
 		}
 	}

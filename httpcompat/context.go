@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/heddle-go/heddle/session"
 )
 
 // A requestContext is a request's context: the session's, with the values that
@@ -16,6 +18,7 @@ type requestContext struct {
 	base            context.Context // Server.BaseContext's; nil for none
 	server          *http.Server
 	local           string // address the request arrived at, as the front told
+	id              string // as the front told: it may name a trace; "" for none
 }
 
 // Value looks at net/http's own keys first, then at BaseContext's values.
@@ -31,12 +34,27 @@ func (c *requestContext) Value(key any) any {
 			return v
 		}
 	}
-	return c.Context.Value(key)
+	v := c.Context.Value(key)
+	if v == nil && c.id != "" && session.IsTraceKey(key) {
+		if t, ok := session.ParseTrace(c.id); ok {
+			return t
+		}
+	}
+	return v
 }
 
 // AfterFunc lets package context derive contexts without a goroutine for each.
 func (c *requestContext) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(c.Context, f)
+}
+
+// TraceOfID is the root of the trace that a request's id names (session.ParseTrace),
+// or of one of its own.
+func TraceOfID(id string) session.Trace {
+	if t, ok := session.ParseTrace(id); ok {
+		return t
+	}
+	return session.NewTrace()
 }
 
 // parseAddr makes an address of the kind that a listener would have had.

@@ -28,7 +28,7 @@ func build(data []byte) (*http.Request, string, error) {
 	}
 	x := new(exchange)
 	r := blank.WithContext(context.Background())
-	local, err := sc.fill(r, &x.url, data, codec.ArgCount(data) == 5)
+	local, _, err := sc.fill(r, &x.url, data, codec.ArgCount(data) == 5)
 	return r, local, err
 }
 

@@ -151,7 +151,7 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	r := blank.WithContext(&x.ctx)
 	plain := codec.ArgCount(data) == 5
 	var err error
-	if x.ctx.local, err = sc.fill(r, &x.url, data, plain); err != nil {
+	if x.ctx.local, x.ctx.id, err = sc.fill(r, &x.url, data, plain); err != nil {
 		return nil, err
 	}
 	if plain {

@@ -103,10 +103,10 @@ func (a *arena) repeatedFields(headers []heddle.Header) (h http.Header, host str
 }
 
 // fill fills r from the head in sc, which was decoded from data. u becomes
-// r.URL, and local is the address that the request arrived at. Plain is the
+// r.URL, local is the address that the request arrived at, and id its name. Plain is the
 // form of Cocaine's peers: the body is in the head and nothing is known beyond
 // it.
-func (sc *scratch) fill(r *http.Request, u *requestURL, data []byte, plain bool) (local string, err error) {
+func (sc *scratch) fill(r *http.Request, u *requestURL, data []byte, plain bool) (local, id string, err error) {
 	head := &sc.req
 	if plain {
 		// The body is the last of the five elements: what is in front of it
@@ -116,16 +116,16 @@ func (sc *scratch) fill(r *http.Request, u *requestURL, data []byte, plain bool)
 	a := newArena(data)
 	r.Method, r.RequestURI = a.cut(head.Method), a.cut(head.URI)
 	if !validName(r.Method) {
-		return "", errHead
+		return "", "", errHead
 	}
 	if r.Proto, r.ProtoMajor, r.ProtoMinor, err = protocol(string(head.Version)); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if r.Header, r.Host, err = a.fields(head.Headers); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err = u.parse(r.Method, r.RequestURI); err != nil {
-		return "", err
+		return "", "", err
 	}
 	r.URL = &u.URL
 	if plain {
@@ -133,16 +133,16 @@ func (sc *scratch) fill(r *http.Request, u *requestURL, data []byte, plain bool)
 		r.Header.Del("Transfer-Encoding")
 		r.RemoteAddr = plainRemote(r.Header)
 	} else {
-		local = sc.fillExtra(r, &a)
+		local, id = sc.fillExtra(r, &a)
 	}
 	if u.Host != "" {
 		r.Host = u.Host // of a request in absolute form, RFC 9112 3.2.2
 	}
-	return local, nil
+	return local, id, nil
 }
 
 // fillExtra takes what only Heddle ends tell each other.
-func (sc *scratch) fillExtra(r *http.Request, a *arena) (local string) {
+func (sc *scratch) fillExtra(r *http.Request, a *arena) (local, id string) {
 	x := &sc.req.Extra
 	r.ContentLength = max(x.ContentLength, -1)
 	r.RemoteAddr = a.cut(x.RemoteAddr)
@@ -162,7 +162,7 @@ func (sc *scratch) fillExtra(r *http.Request, a *arena) (local string) {
 	if x.TLS.Version != 0 {
 		r.TLS = connectionState(&x.TLS, a)
 	}
-	return a.cut(x.LocalAddr)
+	return a.cut(x.LocalAddr), a.cut(x.RequestID)
 }
 
 // connectionState is what a handler may know of its client's TLS connection.

@@ -186,6 +186,9 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 		}
 		return o, ok
 	}
+	if o.Trace = session.TraceOf(r.Context()).Child(); o.Trace.TraceID == 0 {
+		o.Trace = TraceOfID(o.Label)
+	}
 	var body []byte
 	if r.Body != nil {
 		limit := p.MaxBody

@@ -90,6 +90,7 @@ func (m *Mux) openCallLocked(o OpenOptions) (*Session, uint64, error) {
 		s.event = o.Method.Name
 	}
 	s.ctx.base = m.base
+	s.trace = m.traceOf(&o)
 	s.full, s.window, s.most, s.credit = m.window, m.window, m.window, m.window
 	s.method, s.hears, s.says = o.Method, o.Method.Upstream, o.Method.Dispatch
 	if d == heddle.V0 {
@@ -102,12 +103,7 @@ func (m *Mux) openCallLocked(o OpenOptions) (*Session, uint64, error) {
 		s.rx, s.rxErr = dirEnded, io.EOF
 	}
 	buf := codec.AppendMethod(m.buf[:0], d, s.id, o.Method.ID, o.First)
-	switch {
-	case len(o.Headers) > 0 && d == heddle.V1:
-		buf = codec.AppendHeaders(buf, 0, o.Headers)
-	default:
-		buf = m.traced(buf, 0)
-	}
+	buf = s.withHeaders(buf, o.Headers)
 	call := len(buf)
 	if o.Write != nil {
 		buf = codec.AppendChunk(buf, d, s.id, o.Write)

@@ -199,8 +199,8 @@ func (m *Mux) answer(sid, id uint64, args []byte, headers []codec.Header) error 
 	s.ctx.base = m.base
 	s.args = append(make([]byte, 0, len(args)), args...)
 	s.keepHeaders(headers)
-	if m.trace != nil && d == heddle.V1 {
-		s.trace = traceElement(s.headers)
+	if m.traces && tracedWhole(s.headers) {
+		s.trace = traceOf(s.headers)
 	}
 	s.hears, s.says = method.Dispatch, method.Upstream
 	switch {

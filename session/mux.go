@@ -65,8 +65,9 @@ type Options struct {
 	MaxSessions int
 
 	// TraceHeaders makes every frame of a plain v1 channel carry the three
-	// trace headers, zero-filled, which some real workers need (PROTOCOL 3.2). What
-	// answers a call has the caller's, if he gave all three.
+	// trace headers, which some real workers need (PROTOCOL 3.2): on a session that
+	// we opened those of OpenOptions.Trace, on one that answers a call the caller's,
+	// else zeros.
 	TraceHeaders bool
 
 	// Strict ends a plain v1 channel whose peer says anything on a session behind
@@ -101,7 +102,7 @@ type Mux struct {
 	max     int
 	buffer  int
 	strict  bool
-	trace   []byte // the fourth element of every frame; nil for none
+	traces  bool // every frame has trace headers for its fourth element
 	base    context.Context
 	budget  *Budget
 	idle    func()
@@ -178,9 +179,7 @@ func NewMux(link Link, o Options) *Mux {
 		m.control = bare{}
 	}
 	m.ch = NewChannel(link, (*receiver)(m), o.ChannelOptions)
-	if o.TraceHeaders && !m.ch.heddle && !o.Dialed {
-		m.trace = traceHeaders()
-	}
+	m.traces = o.TraceHeaders && !m.ch.heddle && !o.Dialed
 	m.setIDs(m.ch.heddle, o.Dialed)
 	if l, ok := link.(interface{ SetLowWater(int) }); ok {
 		l.SetLowWater(HighWater / 2)
@@ -188,30 +187,19 @@ func NewMux(link Link, o Options) *Mux {
 	return m
 }
 
-// traceHeaders is the fourth element of a frame that carries the three trace
-// headers, all zero.
-func traceHeaders() []byte {
-	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, Trace{}.Headers())
-	return f[4:] // behind array head, channel, id and the empty arguments
-}
-
 // traced gives the v1 frame that begins at buf[at:] its fourth element.
-func (m *Mux) traced(buf []byte, at int) []byte {
-	if m.trace == nil || m.dialect() != heddle.V1 {
-		return buf
-	}
-	buf[at]++ // array(3) to array(4)
-	return append(buf, m.trace...)
-}
+func (m *Mux) traced(buf []byte, at int) []byte { return m.tracedAs(Trace{}, buf, at) }
 
 // traced gives the v1 frame of this session that begins at buf[at:] its fourth
 // element.
-func (s *Session) traced(buf []byte, at int) []byte {
-	if s.trace == nil {
-		return s.m.traced(buf, at)
+func (s *Session) traced(buf []byte, at int) []byte { return s.m.tracedAs(s.trace, buf, at) }
+
+func (m *Mux) tracedAs(t Trace, buf []byte, at int) []byte {
+	if !m.traces || m.dialect() != heddle.V1 {
+		return buf
 	}
 	buf[at]++ // array(3) to array(4)
-	return append(buf, s.trace...)
+	return appendTrace(buf, t)
 }
 
 // setIDs chooses which ids we open: between Heddle ends the side that dialled

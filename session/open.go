@@ -1,7 +1,6 @@
 package session
 
 import (
-	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
 )
 
@@ -9,6 +8,11 @@ import (
 type OpenOptions struct {
 	Event   string
 	Headers []codec.Header // v1; toward peers that read them
+
+	// Trace is what every frame of ours carries, on a channel with
+	// Options.TraceHeaders (default: that among Headers, or zeros). Elsewhere
+	// nothing is sent of it.
+	Trace Trace
 
 	// Method makes the session a call of it, on a Service channel, where
 	// nothing else is opened. First is then the whole msgpack array of its
@@ -71,6 +75,7 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	s := m.newSessionLocked()
 	s.m, s.event, s.ours, s.label, s.handler, s.headers = m, o.Event, true, o.Label, o.Handler, o.Headers
 	s.ctx.base = m.base
+	s.trace = m.traceOf(&o)
 	s.id, s.heddle, s.full = m.next, m.heddle, m.window
 	s.window, s.most, s.credit = m.window, m.window, m.window
 	window := int64(-1)
@@ -79,24 +84,19 @@ func (m *Mux) Open(o OpenOptions) (*Session, error) {
 	}
 	d := m.dialect()
 	buf := codec.AppendInvoke(m.buf[:0], d, s.id, o.Event, window)
-	switch {
-	case len(o.Headers) > 0 && d == heddle.V1:
-		buf = codec.AppendHeaders(buf, 0, o.Headers)
-	default:
-		buf = m.traced(buf, 0)
-	}
+	buf = s.withHeaders(buf, o.Headers)
 	invoke := len(buf)
 	if o.First != nil {
 		if len(o.First) > MaxHead && m.heddle {
 			return nil, ErrTooLarge
 		}
 		at := len(buf)
-		buf = m.traced(codec.AppendChunk(buf, d, s.id, o.First), at)
+		buf = s.traced(codec.AppendChunk(buf, d, s.id, o.First), at)
 		s.txHead = true
 	}
 	if o.Last {
 		at := len(buf)
-		buf = m.traced(codec.AppendChoke(buf, d, s.id), at)
+		buf = s.traced(codec.AppendChoke(buf, d, s.id), at)
 		s.tx, s.txErr = dirEnded, ErrEnded
 	}
 	if m.buf = buf[:0]; cap(buf) > keepSize {

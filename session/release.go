@@ -73,7 +73,7 @@ func (s *Session) reset() {
 	defer s.mu.Unlock()
 	s.q.releaseLocked()
 	s.m, s.id, s.event, s.headers, s.label, s.ours, s.heddle, s.full = nil, 0, "", nil, "", false, false, 0
-	s.method, s.args, s.trace, s.hears, s.says, s.chunks = nil, nil, nil, nil, nil, false
+	s.method, s.args, s.trace, s.hears, s.says, s.chunks = nil, nil, Trace{}, nil, nil, false
 	s.handler, s.released, s.aside = nil, false, false
 	s.readHead, s.consumed = false, 0
 	s.rx, s.tx, s.rxErr, s.txErr = dirOpen, dirOpen, nil, nil

@@ -43,7 +43,7 @@ type Session struct {
 	full    int64   // bytes of credit that either stream begins with
 	method  *Method // of a call; else nil
 	args    []byte  // that the peer opened the call with
-	trace   []byte  // the fourth element of our frames, in place of the Mux's; nil: that
+	trace   Trace   // that our frames carry, where frames carry any
 
 	// Loop goroutine only.
 	handler  Handler // nil: the blocking methods are used, or it was released

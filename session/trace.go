@@ -72,22 +72,128 @@ func traceOf(hs []codec.Header) (t Trace) {
 	return t
 }
 
-// traceElement is the fourth element of a frame that carries the trace of these
-// headers; nil unless all three are there.
-func traceElement(hs []codec.Header) []byte {
-	var ids [3]codec.Header
+// tracedWhole says whether an asker named all three ids: a real service answers
+// with his trace only then.
+func tracedWhole(hs []codec.Header) bool {
+	var trace, span, parent bool
 	for _, h := range hs {
-		for i, name := range [...]string{headerTrace, headerSpan, headerParent} {
-			if ids[i].Name == nil && len(h.Value) == 8 && string(h.Name) == name {
-				ids[i] = h
-			}
+		switch string(h.Name) {
+		case headerTrace:
+			trace = true
+		case headerSpan:
+			span = true
+		case headerParent:
+			parent = true
 		}
 	}
-	if ids[0].Name == nil || ids[1].Name == nil || ids[2].Name == nil {
-		return nil
+	return trace && span && parent
+}
+
+// ParseTrace is the root of the trace whose id is written as 16 hexadecimal digits,
+// as Cocaine's proxies have it in X-Request-Id; of 32 the last 16 count. False:
+// id is none.
+func ParseTrace(id string) (Trace, bool) {
+	if len(id) == 32 {
+		if _, ok := digits(id[:16]); !ok {
+			return Trace{}, false
+		}
+		id = id[16:]
 	}
-	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, ids[:])
+	n, ok := digits(id)
+	return Trace{TraceID: n, SpanID: n}, ok && n != 0
+}
+
+// digits reads a number of 16 hexadecimal digits.
+func digits(s string) (n uint64, ok bool) {
+	if len(s) != 16 {
+		return 0, false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		n = n<<4 | uint64(c)
+	}
+	return n, true
+}
+
+// NewTrace is the root of a trace of its own.
+func NewTrace() Trace {
+	n := max(rand.Uint64(), 1)
+	return Trace{TraceID: n, SpanID: n}
+}
+
+// zeroTrace is the fourth element of a frame that carries the three trace headers,
+// all zero: array(3) of [false, name, value], each value being the last 8 bytes.
+var zeroTrace = func() []byte {
+	f := codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, Trace{}.Headers())
 	return f[4:] // behind array head, channel, id and the empty arguments
+}()
+
+// Where the values are in zeroTrace, from its end: a header is an array's head, a
+// bool, and two raws of which each has a head of one byte.
+const (
+	parentAt = 8
+	spanAt   = parentAt + 12 + len(headerParent)
+	traceAt  = spanAt + 12 + len(headerSpan)
+)
+
+// appendTrace appends t as the fourth element of a frame.
+func appendTrace(buf []byte, t Trace) []byte {
+	buf = append(buf, zeroTrace...)
+	if n := len(buf); t != (Trace{}) {
+		binary.LittleEndian.PutUint64(buf[n-traceAt:], t.TraceID)
+		binary.LittleEndian.PutUint64(buf[n-spanAt:], t.SpanID)
+		binary.LittleEndian.PutUint64(buf[n-parentAt:], t.ParentID)
+	}
+	return buf
+}
+
+// traceOf is the trace of a session that we open.
+func (m *Mux) traceOf(o *OpenOptions) Trace {
+	switch {
+	case !m.traces:
+		return Trace{}
+	case o.Trace != (Trace{}):
+		return o.Trace
+	}
+	return traceOf(o.Headers)
+}
+
+// withHeaders gives the opening frame in buf its fourth element. Where every frame
+// has a trace it comes first and once, whatever else hs say.
+func (s *Session) withHeaders(buf []byte, hs []codec.Header) []byte {
+	switch {
+	case s.m.dialect() != heddle.V1:
+		return buf
+	case len(hs) == 0:
+		return s.traced(buf, 0)
+	case !s.m.traces:
+		return codec.AppendHeaders(buf, 0, hs)
+	}
+	all := s.trace.Headers()
+	for _, h := range hs {
+		switch string(h.Name) {
+		case headerTrace, headerSpan, headerParent:
+		default:
+			all = append(all, h)
+		}
+	}
+	return codec.AppendHeaders(buf, 0, all)
+}
+
+// IsTraceKey says whether somebody asks for a context's trace, for contexts that
+// know it by other means. They answer with a Trace.
+func IsTraceKey(key any) bool {
+	_, is := key.(traceKey)
+	return is
 }
 
 type (

@@ -102,3 +102,84 @@ func TestTraceOfSession(t *testing.T) {
 		})
 	}
 }
+
+// TestTraceOnEveryFrame: what we open has its trace on every frame, once, in front
+// of what else the invoke's headers are; to others nothing is added.
+func TestTraceOnEveryFrame(t *testing.T) {
+	trace := session.Trace{TraceID: 0x0102030405060708, SpanID: 9, ParentID: 10}
+	auth := codec.Header{Name: []byte("authorization"), Value: []byte("me")}
+	partly := codec.Header{Name: []byte("trace_id"), Value: []byte("\x05\x00\x00\x00\x00\x00\x00\x00")}
+	element := func(hs ...codec.Header) string {
+		return string(codec.AppendHeaders(codec.AppendHeartbeat(nil, heddle.V1), 0, hs)[4:])
+	}
+	with := func(tr session.Trace, hs ...codec.Header) string { return element(append(tr.Headers(), hs...)...) }
+	for name, c := range map[string]struct {
+		silent         bool // a channel whose frames have no traces
+		o              session.OpenOptions
+		invoke, behind string
+	}{
+		"trace":                      {false, session.OpenOptions{Trace: trace}, with(trace), with(trace)},
+		"trace and headers":          {false, session.OpenOptions{Trace: trace, Headers: []codec.Header{partly, auth}}, with(trace, auth), with(trace)},
+		"headers with a trace":       {false, session.OpenOptions{Headers: append(trace.Headers(), auth)}, with(trace, auth), with(trace)},
+		"headers with part of it":    {false, session.OpenOptions{Headers: []codec.Header{auth, partly}}, with(session.Trace{TraceID: 5}, auth), with(session.Trace{TraceID: 5})},
+		"headers without":            {false, session.OpenOptions{Headers: []codec.Header{auth}}, with(session.Trace{}, auth), with(session.Trace{})},
+		"nothing":                    {false, session.OpenOptions{}, with(session.Trace{}), with(session.Trace{})},
+		"elsewhere":                  {true, session.OpenOptions{Trace: trace}, "", ""},
+		"elsewhere, and its headers": {true, session.OpenOptions{Trace: trace, Headers: []codec.Header{partly, auth}}, element(partly, auth), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, raw := rawPair(t, session.Options{ChannelOptions: session.ChannelOptions{Dialect: heddle.V1}, TraceHeaders: !c.silent})
+			for _, last := range []bool{false, true} {
+				o := c.o
+				o.Event, o.First, o.Last = "x", []byte("head"), last
+				s, err := m.Open(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				frames := 2
+				if last {
+					frames++ // and the choke
+				} else {
+					_, _ = s.Write([]byte("body"))
+					_ = s.Finish([]byte("end"))
+					frames += 3
+				}
+				for i := range frames {
+					want := c.behind
+					if i == 0 {
+						want = c.invoke
+					}
+					if f := raw.next(t, heddle.V1); string(f.Headers) != want {
+						t.Errorf("last %t, frame %d: headers % x, want % x", last, i, f.Headers, want)
+					}
+				}
+				s.Discard()
+			}
+		})
+	}
+}
+
+func TestParseTrace(t *testing.T) {
+	for id, want := range map[string]uint64{
+		"0123456789abcdef":                 0x0123456789abcdef,
+		"FFFFFFFFFFFFFFFF":                 0xffffffffffffffff,
+		"00000000000000010000000000000002": 2,
+		"0000000000000000":                 0,
+		"":                                 0,
+		"mine":                             0,
+		"123456789abcdef":                  0,
+		"0123456789abcdef0":                0,
+		"0123456789abcdeg":                 0,
+		"-123456789abcdef":                 0,
+		"0000000-000000010000000000000002": 0,
+		"00000000000000010000000+00000002": 0,
+	} {
+		got, ok := session.ParseTrace(id)
+		if ok != (want != 0) || ok && got != (session.Trace{TraceID: want, SpanID: want}) {
+			t.Errorf("%q: got %+v, %t", id, got, ok)
+		}
+	}
+	if a, b := session.NewTrace(), session.NewTrace(); a.TraceID == 0 || a.SpanID != a.TraceID || a.ParentID != 0 || a == b {
+		t.Errorf("got %+v and %+v", a, b)
+	}
+}

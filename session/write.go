@@ -216,10 +216,10 @@ func (s *Session) Finish(chunks ...[]byte) error {
 		}
 		s.txHead = true
 		at := len(buf)
-		buf = s.m.traced(codec.AppendChunk(buf, d, s.id, p), at)
+		buf = s.traced(codec.AppendChunk(buf, d, s.id, p), at)
 	}
 	at := len(buf)
-	buf = s.m.traced(codec.AppendChoke(buf, d, s.id), at)
+	buf = s.traced(codec.AppendChoke(buf, d, s.id), at)
 	_, err := s.m.link.Send(buf, nil)
 	putBuffer(buf)
 	s.endTxLocked(dirEnded, ErrEnded)
@@ -441,7 +441,7 @@ func (s *Session) wakeWriter() {
 
 // sendLocked queues a frame of this session on the data lane.
 func (s *Session) sendLocked(head, body []byte) error {
-	if s.m.trace == nil {
+	if !s.m.traces {
 		_, err := s.m.link.Send(head, body)
 		return err
 	}

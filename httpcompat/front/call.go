@@ -30,6 +30,7 @@ type call struct {
 	c       *client          // nil: it has gone
 	to      Opener           // who answers
 	limits  *AppLimits       // within which
+	trace   session.Trace    // that a plain worker is told
 	event   string           // of a plain worker's sessions; "": they are Heddle's
 	headers []codec.Header   // of the session
 	adds    []heddle.Header  // to the answer
@@ -92,6 +93,7 @@ func (x *call) encode(h *requestHead, body []byte) {
 	r.Method, r.URI, r.Version = h.method, h.target, version11
 	r.Headers = x.ln.withFacts(r.Headers[:0], h, c.peer, &x.id)
 	if x.event != "" {
+		x.trace = httpcompat.TraceOfID(lend(x.id))
 		r.Headers = append(withoutHops(r.Headers), heddle.Header{Name: nameHostField, Value: h.host})
 		r.Headers = append(r.Headers, x.ln.dispatch.Fields...)
 		if x.ln.dispatch.Target != nil {
@@ -121,7 +123,7 @@ func lend(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 // open opens a session for the request, now or when somebody is free.
 func (x *call) open() {
 	x.tries++
-	o := session.OpenOptions{Event: x.eventOf(), Headers: x.headers, First: x.head, Last: x.length == 0, Label: lend(x.id), Handler: x}
+	o := session.OpenOptions{Event: x.eventOf(), Headers: x.headers, First: x.head, Last: x.length == 0, Label: lend(x.id), Trace: x.trace, Handler: x}
 	s, cancel, err := x.to.OpenOn(x.ln.index, o, x.later)
 	if s == nil && err == nil {
 		x.cancel = cancel

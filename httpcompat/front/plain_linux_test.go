@@ -229,6 +229,53 @@ func TestPlainBodies(t *testing.T) {
 	}
 }
 
+// A request's id is the trace of a v1 worker's session, if it can be one, by a loop
+// and by net/http; else the trace is of its own. V0 has none.
+func TestPlainTrace(t *testing.T) {
+	for _, d := range []heddle.Dialect{heddle.V0, heddle.V1} {
+		r, g := newPlainRig(t, d, func(ctx context.Context, s *session.Session) {
+			_, _ = s.Recv()
+			tr := session.TraceOf(ctx)
+			_ = s.WriteChunk([]byte(foreignHead(200)))
+			text := fmt.Sprintf("%016x %t %d, %d headers", tr.TraceID, tr.SpanID == tr.TraceID, tr.ParentID, len(session.HeadersOf(ctx)))
+			if d == heddle.V0 {
+				text = string(codec.AppendRawString(nil, text))
+			}
+			_ = s.WriteChunk([]byte(text))
+		})
+		own := make(map[string]bool)
+		for _, busy := range []bool{false, true} {
+			g.busy.Store(busy)
+			c := r.dial(t)
+			br := bufio.NewReader(c)
+			for _, id := range []string{"00c0ffee0badf00d", "11111111111111110000000000c0ffee", "mine", ""} {
+				io.WriteString(c, gets("X-Request-Id: "+id))
+				_, body := readAnswer(t, br)
+				if d == heddle.V0 {
+					if want := "0000000000000000 true 0, 0 headers"; body != want {
+						t.Errorf("v0: got %q, want %q", body, want)
+					}
+					continue
+				}
+				got, rest, _ := strings.Cut(body, " ")
+				if rest != "true 0, 3 headers" {
+					t.Errorf("id %q, busy %t: got %q", id, busy, body)
+				}
+				if len(id) >= 16 {
+					if want := id[len(id)-16:]; got != want {
+						t.Errorf("id %q, busy %t: trace %s, want %s", id, busy, got, want)
+					}
+					continue
+				}
+				if own[got] || strings.Trim(got, "0") == "" {
+					t.Errorf("id %q, busy %t: trace %s", id, busy, got)
+				}
+				own[got] = true
+			}
+		}
+	}
+}
+
 // A client that goes leaves a session that is load until the worker ends it.
 func TestPlainGone(t *testing.T) {
 	asked, goOn := make(chan struct{}, 1), make(chan struct{})

@@ -56,7 +56,7 @@ func NewWorkerBackend(h worker.Handler, n int, o session.ChannelOptions) (*Backe
 		made := make(chan struct{})
 		err = b.loops[i].Adopt(near, func(c *loop.Conn) loop.Handler {
 			defer close(made)
-			b.muxes[i] = session.NewMux(c, session.Options{ChannelOptions: o})
+			b.muxes[i] = session.NewMux(c, session.Options{ChannelOptions: o, TraceHeaders: true})
 			return b.muxes[i]
 		})
 		if err != nil {

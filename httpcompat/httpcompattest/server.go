@@ -89,7 +89,7 @@ var errClosed = errors.New("httpcompattest: closed")
 func newChannel(h worker.Handler, o session.ChannelOptions) *channel {
 	c := &channel{}
 	c.near, c.far = sessiontest.New()
-	c.mux = session.NewMux(c.near, session.Options{ChannelOptions: o})
+	c.mux = session.NewMux(c.near, session.Options{ChannelOptions: o, TraceHeaders: true})
 	o.Dialed = true
 	c.near.Start(c.mux)
 	c.far.Start(session.NewMux(c.far, session.Options{ChannelOptions: o, Accept: func(s *session.Session) error {
