@@ -138,6 +138,7 @@ type call struct {
 	timeout  int64         // ns; 0: none
 	deadline atomic.Int64  // since epoch
 	detached bool          // nobody waits
+	referred bool          // the loop may come to it after its end: it is not used again
 
 	// The loop's until the call is over, then the caller's.
 	buf       []byte // the first message
@@ -168,6 +169,9 @@ func (x *call) free() {
 }
 
 func (x *call) put() {
+	if x.referred {
+		return
+	}
 	if cap(x.buf) > keepSize {
 		x.buf = nil
 	}
@@ -212,7 +216,7 @@ func (s *Service) exchange(ctx context.Context, pl *plan, method string, args []
 			if err == nil {
 				return nil, nil
 			}
-			if errors.Is(err, session.ErrLost) && s.mayRetry(again) {
+			if isLost(err) && s.mayRetry(again) {
 				<-c.gone
 				continue
 			}
@@ -230,7 +234,8 @@ func (s *Service) exchange(ctx context.Context, pl *plan, method string, args []
 			select {
 			case <-x.wake:
 			case <-done:
-				// An error means that the loop has ended, and the call with it.
+				x.referred = true
+				// An error means that the connection has ended, and the call with it.
 				_ = c.mux.Link().Do(func() { x.giveUp(sess, context.Cause(ctx)) })
 				<-x.wake
 			}
@@ -303,7 +308,8 @@ func (x *call) giveUp(s *session.Session, err error) {
 	if x.over {
 		return
 	}
-	s.Cancel(err)
+	x.over = true // first: that it is forgotten is not its answer
+	x.c.giveUp(s, err)
 	x.finish(s, err)
 }
 

@@ -8,9 +8,12 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/codec/value"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/service/locator"
 	"github.com/heddle-go/heddle/session"
@@ -26,6 +29,7 @@ type conn struct {
 	version  uint64
 	all      []*session.Method
 	methods  map[string]*session.Method // all, by name
+	revokes  bool                       // the service knows the control message
 	mux      *session.Mux
 
 	up   chan error    // has one element when it is connected (nil) or could not be
@@ -45,6 +49,7 @@ type target struct {
 	dialect   heddle.Dialect
 	version   uint64
 	methods   []*session.Method
+	controls  bool // the service has the control messages of v1
 	cached    bool // it may be out of date
 }
 
@@ -127,6 +132,7 @@ func (s *Service) dial(ctx context.Context, a *attempt, e locator.Endpoint, t ta
 	c := &conn{
 		s: s, try: a, endpoint: e, dialect: t.dialect, version: t.version, all: t.methods,
 		methods: make(map[string]*session.Method, len(t.methods)), up: make(chan error, 1), gone: make(chan struct{}),
+		revokes: t.controls && t.dialect == heddle.V1,
 	}
 	for _, m := range t.methods {
 		if c.methods[m.Name] == nil {
@@ -315,6 +321,39 @@ func (c *conn) sweep() {
 	c.mux.Link().After(max(wait, time.Millisecond), c.sweep)
 }
 
+// giveUp ends a call that was not answered to its end. A service of v1 that tells
+// its control messages hears of it, and need not answer. Loop only.
+func (c *conn) giveUp(s *session.Session, err error) {
+	id := s.ID()
+	s.Cancel(err)
+	c.mux.Forget(id)
+	if !c.revokes {
+		return
+	}
+	args := codec.AppendArray(nil, 2)
+	args, _ = value.Append(args, id) // integers always have their msgpack
+	args = append(args, 0x92, heddle.CategorySystem, byte(syscall.ECANCELED))
+	// An error means that the connection has ended, or carries too much to care.
+	_, _ = c.mux.Open(session.OpenOptions{Method: revoke, First: args, Handler: revoked{}, Aside: true})
+}
+
+// revoke is the control message that ends another call: its number and a code,
+// which is [category, code] (PROTOCOL.md 3.1).
+var revoke = &session.Method{ID: heddle.MethodRevoke, Name: "revoke", Upstream: session.Primitive}
+
+// revoked hears the answer to revoke.
+type revoked struct{}
+
+func (revoked) OnMessage(*session.Session, session.Message) {}
+func (revoked) OnWritable(*session.Session)                 {}
+func (revoked) OnEnd(s *session.Session, _ error)           { s.Release() }
+
+// isLost says whether err is of a connection that has ended, which a call that is
+// made then may hear from the link before the session room knows.
+func isLost(err error) bool {
+	return errors.Is(err, session.ErrLost) || errors.Is(err, loop.ErrClosed) || errors.Is(err, loop.ErrOverflow)
+}
+
 // fail says what became of a call that was not answered.
 func (c *conn) fail(method string, err error) error {
 	var remote *session.Error
@@ -322,7 +361,7 @@ func (c *conn) fail(method string, err error) error {
 	case errors.As(err, &remote) && remote.Remote && !errors.Is(err, session.ErrLost):
 		return &Error{c.s.o.Name, method, remote.Category, remote.Code, remote.Msg}
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrTimeout), errors.Is(err, ErrDisconnected):
-	case errors.Is(err, session.ErrLost):
+	case isLost(err):
 		err = fmt.Errorf("%w: %w", ErrDisconnected, err)
 	case errors.Is(err, session.ErrNoArm):
 		err = fmt.Errorf("%w: %w", ErrNoMessage, err)

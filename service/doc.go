@@ -16,7 +16,8 @@
 // directions of a call. A call that has heard nothing for Options.Timeout ends
 // with [ErrTimeout]; each message of the answer renews that. Toward dialect v0 the
 // end of a value's answer is its choke, which has to come. A call that is given up
-// is forgotten here; the service hears of it only if our own direction was open.
+// is forgotten at once. A service of v1 is told by the control message revoke, if
+// its graph has that; any other goes on with it, for nobody.
 //
 // # Customising
 //

@@ -428,6 +428,58 @@ func TestContext(t *testing.T) {
 	})
 }
 
+// TestGivenUp: calls that are never answered do not pile up, and a service of v1
+// hears that nobody waits for them.
+func TestGivenUp(t *testing.T) {
+	everywhere(t, func(t *testing.T, cloud func(servicetest.Options) *servicetest.Cloud) {
+		c := cloud(servicetest.Options{})
+		sample := c.Sample("sample")
+		const calls = 20
+		ended := make(chan struct{}, 2*calls)
+		until := func(call *servicetest.Call) {
+			<-call.Context().Done()
+			ended <- struct{}{}
+		}
+		sample.Handle(servicetest.Method{ID: 50, Name: "value until", Upstream: servicetest.Primitive, Serve: until})
+		sample.Handle(servicetest.Method{ID: 51, Name: "stream until", Upstream: servicetest.Streaming, Serve: until})
+		o := service.Options{Name: "sample", Timeout: short / 5}
+		o.Definition = &service.Definition{Methods: map[string]service.Method{"void": {Timeout: -1}}}
+		s := newService(t, newClient(t, c, service.ClientOptions{}), o)
+		ctx := withPatience(t)
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				if _, err := s.Call(ctx, "value until"); !errors.Is(err, service.ErrTimeout) {
+					t.Errorf("got %v", err)
+				}
+				st, err := s.Stream(ctx, "stream until")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				st.Close()
+			})
+		}
+		wg.Wait()
+		if c.Dialect() == heddle.V1 {
+			for range 2 * calls {
+				select {
+				case <-ended:
+				case <-ctx.Done():
+					t.Fatal("the service was not told")
+				}
+			}
+		}
+		if _, err := s.Call(ctx, "void"); err != nil {
+			t.Error(err)
+		}
+		await(t, "the end of all calls", func() bool { return s.InFlight() == 0 })
+		if n := sample.Counts().Accepted; n != 1 {
+			t.Errorf("got %d connections", n)
+		}
+	})
+}
+
 // TestReconnectAlways: a connection is there again without a call.
 func TestReconnectAlways(t *testing.T) {
 	c := servicetest.New(t, servicetest.Runtime012, servicetest.Options{})

@@ -60,7 +60,7 @@ func (r *resolver) ask(ctx context.Context, name string) (target, error) {
 	if len(info.Endpoints) == 0 {
 		return target{}, ErrNotAvailable
 	}
-	return target{endpoints: info.Endpoints, dialect: d.wire(), version: info.Version, methods: info.Methods}, nil
+	return target{endpoints: info.Endpoints, dialect: d.wire(), version: info.Version, methods: info.Methods, controls: info.Controls}, nil
 }
 
 // service is what asks in dialect d.

@@ -87,7 +87,7 @@ func (s *Service) open(ctx context.Context, pl *plan, method string, args []any)
 		}
 		x.put()
 		if err != nil {
-			if errors.Is(err, session.ErrLost) && s.mayRetry(again) {
+			if isLost(err) && s.mayRetry(again) {
 				<-c.gone
 				continue
 			}
@@ -179,7 +179,7 @@ func (st *Stream) giveUp(s *session.Session, err error) {
 	st.mu.Lock()
 	st.in = nil // of no use without the end
 	st.mu.Unlock()
-	s.Cancel(err)
+	st.c.giveUp(s, err)
 }
 
 // cancel is giveUp from any goroutine.

@@ -234,6 +234,25 @@ func (m *Mux) unknown(sid uint64) error {
 	return nil
 }
 
+// Forget takes a call of ours that was given up (Session.Cancel) for answered, so
+// that it does not count until the peer has ended its direction, which it may
+// never do. What still comes for it is ignored and counted; in v1 so is what comes
+// for any older call that has ended, since nobody knows which they were. Loop only.
+func (m *Mux) Forget(id uint64) {
+	m.owner.Check()
+	s := m.lookup(id)
+	if s == nil || !s.ours || s.method == nil {
+		return
+	}
+	s.mu.Lock()
+	canceled := s.canceled != nil
+	s.mu.Unlock()
+	if canceled {
+		m.lenient = max(m.lenient, id)
+		s.endRx(dirEnded, io.EOF)
+	}
+}
+
 // tolerate lets the peer speak on a call that we ended while its own direction
 // was open: it may not know yet.
 func (m *Mux) tolerate(s *Session) {
