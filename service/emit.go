@@ -74,6 +74,9 @@ func (l *Logger) end() {
 func (l *Logger) serve() {
 	l.unanswered = 0
 	_ = l.ask() // without an answer it stays as it was
+	l.mu.Lock()
+	l.fresh = true
+	l.mu.Unlock()
 	for {
 		e, ok, due := l.next()
 		switch {

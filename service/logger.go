@@ -63,7 +63,7 @@ type LoggerOptions struct {
 //
 // Logging never waits for the service. What cannot be sent yet is kept, in order
 // and bounded (LoggerOptions.Pending); how many entries were dropped is said in one
-// entry once there is a connection again. What was on its way when a connection
+// entry, first on the next connection, or when no more wait. What was on its way when a connection
 // ended may be lost without being counted.
 //
 // The arguments of Error and its sisters are slog's: names and values in turn, or
@@ -94,6 +94,7 @@ type Logger struct {
 	sent       uint64
 	dropped    uint64
 	unreported uint64 // of them, not said to the service yet
+	fresh      bool   // nothing was sent on the connection yet
 	flushes    []flush
 }
 

@@ -348,6 +348,58 @@ func TestLoggerStalled(t *testing.T) {
 	})
 }
 
+// TestLoggerFlood logs more than the service takes, for a while. That it did is said
+// once, when it is over.
+func TestLoggerFlood(t *testing.T) {
+	logs(t, func(t *testing.T, ctx context.Context, c *servicetest.Cloud) {
+		hold := make(chan struct{})
+		var mu sync.Mutex
+		var got []string
+		c.Service("logging").Handle(servicetest.Method{
+			ID: 0, Name: "emit", Inline: true, Params: servicetest.Takes(servicetest.Number, servicetest.Text, servicetest.Text).Or(servicetest.Attributes),
+			Serve: func(call *servicetest.Call) {
+				select {
+				case <-hold:
+				case <-call.Context().Done():
+				}
+				mu.Lock()
+				got = append(got, call.Text(2)[:20])
+				mu.Unlock()
+			},
+		})
+		l := newLogger(t, c, service.LoggerOptions{Pending: 100})
+		flush(t, ctx, l)
+		text := strings.Repeat("x", 32<<10)
+		n := uint64(0)
+		say := func() {
+			l.Info(text)
+			n++
+		}
+		eventually(t, ctx, "a full queue", func() bool {
+			say()
+			return l.Counters().Dropped > 100
+		})
+		close(hold)
+		for range 1000 { // while the queue is being sent
+			say()
+		}
+		flush(t, ctx, l) // reads the report's place, too: it is said before the question
+		flush(t, ctx, l)
+		mu.Lock()
+		defer mu.Unlock()
+		reports := 0
+		for _, m := range got {
+			if !strings.HasPrefix(m, "xxx") {
+				reports++
+			}
+		}
+		counters := l.Counters()
+		if reports < 1 || reports > 20 || uint64(len(got)-reports) != counters.Sent || counters.Sent+counters.Dropped != n {
+			t.Errorf("got %d reports among %d entries of %d: %+v", reports, len(got), n, counters)
+		}
+	})
+}
+
 // TestLoggerClose drops what waits and counts it.
 func TestLoggerClose(t *testing.T) {
 	logs(t, func(t *testing.T, ctx context.Context, c *servicetest.Cloud) {

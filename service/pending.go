@@ -71,13 +71,15 @@ func (l *Logger) popLocked() logEntry {
 func (l *Logger) next() (e logEntry, ok bool, due []flush) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := l.unreported; n > 0 {
-		l.unreported = 0
+	empty := l.head == len(l.queue)
+	// Not amid a flood, in which every other entry would be a report.
+	if n := l.unreported; n > 0 && (l.fresh || empty) {
+		l.unreported, l.fresh = 0, false
 		e = logEntry{level: slog.LevelWarn, message: fmt.Sprintf("%d entries before this one were dropped", n), report: n}
 		e.attrs.add("", slog.Uint64("dropped", n), 0)
 		return e, true, nil
 	}
-	empty := l.head == len(l.queue)
+	l.fresh = false
 	keep := l.flushes[:0]
 	for _, f := range l.flushes {
 		if empty || l.queue[l.head].n > f.until {
@@ -99,7 +101,7 @@ func (l *Logger) back(e logEntry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.report > 0 {
-		l.unreported += e.report
+		l.unreported += e.report // of the next connection
 		return
 	}
 	if l.head > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,6 +122,7 @@ func (as *attrs) add(group string, a slog.Attr, depth int) {
 		return
 	}
 	as.n++
+	as.p = slices.Grow(as.p, len(name)+32) // most are no longer
 	as.p = appendScalar(codec.AppendRawString(append(as.p, 0x92), name), v)
 }
 
