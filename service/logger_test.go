@@ -20,6 +20,7 @@ func logs(t *testing.T, f func(t *testing.T, ctx context.Context, c *servicetest
 	for _, d := range []heddle.Dialect{servicetest.Runtime011, servicetest.Runtime012} {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(fmt.Sprintf("%v %s", d, network), func(t *testing.T) {
+				descriptors(t)
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				f(t, ctx, servicetest.New(t, d, servicetest.Options{Unix: network == "unix"}))
