@@ -152,7 +152,11 @@ func (s *Service) dial(ctx context.Context, a *attempt, e locator.Endpoint, t ta
 	select {
 	case err = <-c.up:
 	case <-ctx.Done():
-		lc.Abort(context.Cause(ctx))
+		s.mu.Lock()
+		if s.cur.Load() != c { // else it was there first, and stays
+			lc.Abort(context.Cause(ctx))
+		}
+		s.mu.Unlock()
 		err = <-c.up
 	}
 	if err != nil {

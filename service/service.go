@@ -153,7 +153,7 @@ func (s *Service) ready(ctx context.Context, method string) (*conn, error) {
 		s.mu.Lock()
 		state := s.life.Current()
 		switch {
-		case state == StateConnected: // just now
+		case s.cur.Load() != nil: // just now
 			s.mu.Unlock()
 			continue
 		case s.shut || s.o.Reconnect == ReconnectNever:
@@ -209,7 +209,9 @@ func (s *Service) attempt(ctx context.Context, a *attempt) {
 	defer a.cancel()
 	c, err := s.connect(ctx, a)
 	s.mu.Lock()
-	s.try, s.looking = nil, false
+	if s.try == a {
+		s.try, s.looking = nil, false
+	}
 	switch {
 	case err == nil: // established has moved the state
 		a.conn = c
@@ -237,6 +239,7 @@ func (s *Service) established(c *conn) bool {
 		return false
 	}
 	s.since = time.Now()
+	s.try = nil // it has only to tell those who wait
 	s.cur.Store(c)
 	if f := s.o.OnConnect; f != nil {
 		s.tellLocked(func(error) { f() }, nil)
@@ -303,7 +306,7 @@ func (s *Service) Close() error {
 		s.cur.Store(nil)
 		s.tellLocked(s.o.OnClose, nil)
 	}
-	if a == nil {
+	if a == nil { // an attempt does that itself
 		fire(s.life, eventClose)
 	}
 	s.mu.Unlock()
