@@ -21,7 +21,8 @@ var DefaultLocators = []string{"127.0.0.1:10053", "[::1]:10053"}
 // machine.
 type ClientOptions struct {
 	// Locators are host:port or unix:PATH, asked in this order: one that cannot be
-	// reached, or does not answer in time, leaves the question to the next.
+	// reached, or does not answer in time, leaves the question to the next, and is
+	// asked after the others for DeadTime.
 	// Default DefaultLocators.
 	Locators []string
 
@@ -53,11 +54,12 @@ type ClientOptions struct {
 // A Client makes Services by name. Its methods may be called from any goroutine.
 type Client struct {
 	// Immutable after NewClient.
-	o        ClientOptions
-	locators []*resolver
-	loops    *looper
-	cache    *cache
-	loads    *loads
+	o         ClientOptions
+	endpoints []locator.Endpoint // of locators, in the order of the options
+	locators  map[locator.Endpoint]*resolver
+	loops     *looper
+	cache     *cache
+	loads     *loads
 
 	mu       sync.Mutex
 	shut     bool
@@ -83,14 +85,17 @@ func NewClient(o ClientOptions) (*Client, error) {
 	}
 	c := &Client{
 		o: o, loops: &looper{given: o.Loop, log: o.Logger}, cache: newCache(o.CacheTime, o.CacheSize), loads: newLoads(o.DeadTime),
-		services: make(map[*Service]struct{}),
+		services: make(map[*Service]struct{}), locators: make(map[locator.Endpoint]*resolver),
 	}
 	for _, l := range o.Locators {
 		e, err := locator.ParseEndpoint(l)
 		if err != nil {
 			return nil, fmt.Errorf("service: %w", err)
 		}
-		c.locators = append(c.locators, newResolver(c, e))
+		if c.locators[e] == nil {
+			c.endpoints = append(c.endpoints, e)
+			c.locators[e] = newResolver(c, e)
+		}
 	}
 	return c, nil
 }
@@ -196,11 +201,11 @@ func (c *Client) find(ctx context.Context, name string) (target, error) {
 	return t, err
 }
 
-// ask asks the locators in order.
+// ask asks the locators in order, those that have not answered of late last.
 func (c *Client) ask(ctx context.Context, name string) (target, error) {
 	var errs []error
-	for _, r := range c.locators {
-		t, err := r.ask(ctx, name)
+	for _, e := range c.loads.sorted(c.endpoints) {
+		t, err := c.locators[e].ask(ctx, name)
 		var said *Error
 		switch {
 		case err == nil:
@@ -208,6 +213,7 @@ func (c *Client) ask(ctx context.Context, name string) (target, error) {
 		case ctx.Err() != nil, errors.As(err, &said): // a locator that answers is believed
 			return t, err
 		}
+		c.loads.died(e)
 		errs = append(errs, err)
 	}
 	return target{}, errors.Join(errs...)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -336,7 +335,7 @@ func (c *conn) giveUp(s *session.Session, err error) {
 	}
 	args := codec.AppendArray(nil, 2)
 	args, _ = value.Append(args, id) // integers always have their msgpack
-	args = append(args, 0x92, heddle.CategorySystem, byte(syscall.ECANCELED))
+	args = append(args, 0x92, heddle.CategorySystem, codeCanceled)
 	// An error means that the connection has ended, or carries too much to care.
 	_, _ = c.mux.Open(session.OpenOptions{Method: revoke, First: args, Handler: revoked{}, Aside: true})
 }
@@ -344,6 +343,9 @@ func (c *conn) giveUp(s *session.Session, err error) {
 // revoke is the control message that ends another call: its number and a code,
 // which is [category, code] (PROTOCOL.md 3.1).
 var revoke = &session.Method{ID: heddle.MethodRevoke, Name: "revoke", Upstream: session.Primitive}
+
+// codeCanceled is ECANCELED as Linux has it, where the runtimes are.
+const codeCanceled = 125
 
 // revoked hears the answer to revoke.
 type revoked struct{}

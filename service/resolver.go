@@ -19,6 +19,7 @@ import (
 type resolver struct {
 	client   *Client
 	endpoint locator.Endpoint
+	telling  chan struct{} // has one element while somebody asks for the dialect
 
 	mu       sync.Mutex
 	shut     bool
@@ -28,7 +29,7 @@ type resolver struct {
 }
 
 func newResolver(c *Client, e locator.Endpoint) *resolver {
-	return &resolver{client: c, endpoint: e, told: c.o.Dialect != DialectAuto, dialect: c.o.Dialect}
+	return &resolver{client: c, endpoint: e, telling: make(chan struct{}, 1), told: c.o.Dialect != DialectAuto, dialect: c.o.Dialect}
 }
 
 // rawResult is how resolve is called.
@@ -106,18 +107,32 @@ func (r *resolver) forget() {
 	r.mu.Unlock()
 }
 
+// known is the locator's dialect, if it was told.
+func (r *resolver) known() (d Dialect, told bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shut {
+		return r.dialect, false, ErrClosed
+	}
+	return r.dialect, r.told, nil
+}
+
 // tell returns the locator's dialect. It asks in v1 on a connection of its own:
 // a runtime of v0 takes that for method 1 on session 0, and answers there or not
 // at all; one of v1 answers on channel 1.
 func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
-	r.mu.Lock()
-	d, told, shut := r.dialect, r.told, r.shut
-	r.mu.Unlock()
-	switch {
-	case shut:
-		return d, ErrClosed
-	case told:
-		return d, nil
+	if d, told, err := r.known(); told || err != nil {
+		return d, err
+	}
+	select { // one connection does for all
+	case r.telling <- struct{}{}:
+		defer func() { <-r.telling }()
+	case <-ctx.Done():
+		return DialectAuto, context.Cause(ctx)
+	}
+	d, told, err := r.known()
+	if told || err != nil {
+		return d, err
 	}
 	l, err := r.client.loops.get()
 	if err != nil {
