@@ -89,7 +89,11 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 		answerRPC(w, http.StatusBadRequest, malformed)
 	case err != nil:
 		g.log.Error("gateway: JSON-RPC", "method", *req.Method, "request", r.Header.Get(headerRequestID), "err", err)
-		answerRPC(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "error": err.Error(), "id": req.ID})
+		text := err.Error()
+		if errors.Is(err, service.ErrNotAvailable) {
+			text = "Service not found."
+		}
+		answerRPC(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "error": text, "id": req.ID})
 	default:
 		answerRPC(w, http.StatusOK, map[string]any{"jsonrpc": "2.0", "result": plain(result), "id": req.ID})
 	}
@@ -228,8 +232,6 @@ func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest)
 	switch {
 	case errors.Is(err, service.ErrNoMethod):
 		return nil, &rpcError{rpcNoMethod, "Method not found."}
-	case errors.Is(err, service.ErrNotAvailable):
-		return nil, fmt.Errorf("Service not found: %w", err) //nolint:staticcheck // the text is the proxies'
 	case err != nil:
 		return nil, err
 	}
