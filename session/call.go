@@ -85,7 +85,10 @@ func (m *Mux) openCallLocked(o OpenOptions) (*Session, uint64, error) {
 	}
 	s := m.newSessionLocked()
 	s.chunks = o.Chunks && d == heddle.V1
-	s.m, s.id, s.event, s.ours, s.label, s.handler, s.headers = m, m.next, o.Event, true, o.Label, o.Handler, o.Headers
+	s.m, s.id, s.event, s.ours, s.label, s.handler = m, m.next, o.Event, true, o.Label, o.Handler
+	if o.Handler == nil {
+		s.headers = o.Headers
+	}
 	if s.event == "" {
 		s.event = o.Method.Name
 	}

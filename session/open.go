@@ -7,7 +7,7 @@ import (
 // OpenOptions say how a session begins. Only Event is needed.
 type OpenOptions struct {
 	Event   string
-	Headers []codec.Header // v1; toward peers that read them
+	Headers []codec.Header // v1; toward peers that read them. Of a call with a Handler they are lent until Open returns
 
 	// Trace is what every frame of ours carries, on a channel with
 	// Options.TraceHeaders (default: that among Headers, or zeros). Elsewhere

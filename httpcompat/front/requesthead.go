@@ -77,7 +77,7 @@ var reasonNames = [reasons]string{
 	leavesSize:       "head_size",
 	leavesBody:       "body_size", // more than may be uploaded
 	leavesRoute:      "route",     // not to workers of ours, see Router
-	leavesPlain:      "plain",     // to a worker of Cocaine's that wants a body whole, or when none on this loop is free
+	leavesPlain:      "plain",     // to a worker of Cocaine's with a body over mostPlainBody, or when none on this loop is free
 	leavesEOF:        "eof",       // amid a head
 }
 

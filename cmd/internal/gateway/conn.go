@@ -65,8 +65,9 @@ func (f *finding) told(at service.Located, how *session.Method, err error) {
 func (f *finding) fail(err error) {
 	a := f.a
 	g := a.ln.g
-	if g.ctx.Err() == nil {
-		g.log.Error("gateway: no connection to an app", "app", a.name, "loop", a.ln.index, "err", err)
+	if g.ctx.Err() == nil && a.ln.mayLog() {
+		g.log.Error("gateway: no connection to an app", "app", a.name, "loop", a.ln.index, "err", err, "unlogged", a.ln.unlogged)
+		a.ln.unlogged = 0
 	}
 	a.fail(&unavailable{name: a.name, err: err, absent: errors.Is(err, service.ErrNotAvailable)})
 }
@@ -285,7 +286,11 @@ func (c *conn) open(event string, o session.OpenOptions) (*session.Session, erro
 	} else {
 		ln.args = codec.AppendRawString(append(ln.args[:0], 0x91), event)
 		call.Write = o.First
-		call.Headers = withTrace(o.Headers, o.Label)
+		of := &ln.traced
+		if o.Handler == nil {
+			of = new(traced) // the session keeps them
+		}
+		call.Headers = of.with(o.Headers, o.Label)
 	}
 	call.First = ln.args
 	s, err := c.mux.Open(call)

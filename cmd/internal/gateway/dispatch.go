@@ -147,20 +147,20 @@ func withAuthorization(v []byte) []codec.Header {
 	return []codec.Header{traceBit, {Name: []byte(lowerAuthorization), Value: append([]byte(nil), v...)}}
 }
 
-// withTrace are the headers of a session: the trace of a request by this id before
-// what it has else.
-func withTrace(more []codec.Header, id string) []codec.Header {
-	of := traceOf(id)
-	of.all[0] = codec.Header{Name: traceName, Value: of.id[:]}
-	of.all[1] = codec.Header{Name: spanName, Value: of.id[:]} // the root's span is its trace
-	of.all[2] = codec.Header{Name: parentName, Value: zeroID[:]}
-	return append(of.all[:3], more...)
-}
-
 // A traced is the memory of a session's headers.
 type traced struct {
 	id  [8]byte // little endian
 	all [5]codec.Header
+}
+
+// with are the headers of a session: the trace of a request by this id before what
+// it has else.
+func (of *traced) with(more []codec.Header, id string) []codec.Header {
+	binary.LittleEndian.PutUint64(of.id[:], traceID(id))
+	of.all[0] = codec.Header{Name: traceName, Value: of.id[:]}
+	of.all[1] = codec.Header{Name: spanName, Value: of.id[:]} // the root's span is its trace
+	of.all[2] = codec.Header{Name: parentName, Value: zeroID[:]}
+	return append(of.all[:3], more...)
 }
 
 var (
@@ -169,12 +169,6 @@ var (
 	parentName = []byte("parent_id")
 	zeroID     [8]byte
 )
-
-func traceOf(id string) *traced {
-	t := new(traced)
-	binary.LittleEndian.PutUint64(t.id[:], traceID(id))
-	return t
-}
 
 // traceID is the trace that a request by this id begins: the id's first 16 hex
 // digits, or, if it has none, a hash of it; never 0.

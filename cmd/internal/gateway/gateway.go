@@ -27,6 +27,7 @@ const (
 	maxName    = 256     // bytes of an app's name, as locators have it
 	maxEvent   = 1 << 10 // bytes
 	mostEvents = 64      // of one app, that are kept
+	mostLines  = 10      // of one loop's log, in a second, of apps that cannot be reached
 )
 
 // Options configure a Gateway. Loops is needed.

@@ -27,6 +27,11 @@ type lane struct {
 	target  []byte           // of the request that is looked at
 	fields  [2]heddle.Header // likewise
 	args    []byte           // of the call that is being opened
+	traced  traced           // likewise
+
+	second   time.Time // when lines were last counted
+	lines    int       // of the log, of apps that nobody can be connected to
+	unlogged int       // that there were too many of
 }
 
 // app returns what is known of an app by this name, as it came; nil: there are
@@ -47,6 +52,19 @@ func (ln *lane) app(name []byte) *app {
 	a.answer = []heddle.Header{{Name: heddle.Raw(headerApplication), Value: heddle.Raw(a.name)}}
 	ln.apps[a.name] = a
 	return a
+}
+
+// mayLog says whether there may be another line about an app that nobody can be
+// connected to: names are the clients'.
+func (ln *lane) mayLog() bool {
+	if now := time.Now(); now.Sub(ln.second) >= time.Second {
+		ln.second, ln.lines = now, 0
+	}
+	if ln.lines++; ln.lines > mostLines {
+		ln.unlogged++
+		return false
+	}
+	return true
 }
 
 // close ends everything.
