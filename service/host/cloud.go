@@ -51,6 +51,7 @@ type Cloud struct {
 	apps          map[string]*App
 	published     map[string]*publication
 	watchers      map[*watcher]struct{}
+	neighbours    []*neighbour
 	groups        map[string]*ring // never written to: a change is another map
 	groupsVersion uint64
 	closed        bool
@@ -108,6 +109,9 @@ func Start(o Options) (_ *Cloud, err error) {
 		}
 	}
 	c.allGroups()
+	if err := c.link(); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -272,6 +276,7 @@ func (c *Cloud) Close(ctx context.Context) error {
 		all = append(all, c.locator)
 	}
 	c.mu.Unlock()
+	c.unlink()
 	for _, sv := range all {
 		sv.close()
 	}

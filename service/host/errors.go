@@ -8,6 +8,9 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
+// errAnnouncement ends the connection to a locator that tells no services.
+var errAnnouncement = errors.New("host: neighbour: no announcement of services")
+
 // An Error is what a caller is told in place of an answer, in either dialect.
 type Error struct {
 	Category, Code int64  // dialect v1, PROTOCOL 3.8

@@ -62,7 +62,7 @@ func (c *Cloud) locatorService() Service {
 				return c.follow(call, c.announce(call))
 			}),
 			Slow(2, "refresh", 1, func(_ *Call, a *words) (Results, error) { return nil, c.refresh(a.List) }),
-			Quick(3, "cluster", 0, func(*Call, *None) (Results, error) { return Results{map[string]any{}}, nil }),
+			Quick(3, "cluster", 0, func(*Call, *None) (Results, error) { return Results{c.clusterNow()}, nil }),
 			Stream(4, "publish", 2, discard, session.Primitive, c.publish),
 			Stream(5, "routing", 1, discard, session.Streaming, func(call *Call, _ *router) error { return c.follow(call, c.rings(call)) }),
 			Quick(6, "uuid", 0, func(*Call, *None) (Results, error) { return Results{c.opt.UUID}, nil }),
@@ -104,7 +104,7 @@ type result struct {
 	graph   heddle.Value
 }
 
-// resolved is a service of ours, or one that was published; nil for none in the
+// resolved is a service of ours, one that was published, or a neighbour's; nil for none in the
 // caller's dialect.
 func (c *Cloud) resolved(call *Call, name string) *result {
 	d := call.Dialect()
@@ -113,6 +113,10 @@ func (c *Cloud) resolved(call *Call, name string) *result {
 	if name == nameLocator {
 		sv = c.locator
 	}
+	var remote *result
+	if sv == nil && p == nil && d == heddle.V1 {
+		remote = c.remoteLocked(name)
+	}
 	c.mu.Unlock()
 	switch {
 	case sv != nil && sv.doors[d] != nil:
@@ -120,7 +124,7 @@ func (c *Cloud) resolved(call *Call, name string) *result {
 	case p != nil && d == heddle.V1: // publish is its method, and the graph of its kind
 		return &p.result
 	}
-	return nil
+	return remote
 }
 
 // told is an endpoint of ours as a client of a locator is told of it: at the address

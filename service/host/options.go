@@ -49,6 +49,10 @@ type Options struct {
 	// with a runtime that is in no cluster.
 	Cluster bool
 
+	// Peers are locators of dialect v1, addresses as Locator's, whose services this one
+	// tells of, too, where it has none of that name itself. Each has to be in a cluster.
+	Peers []string
+
 	// UUID is how the cloud is known to others; default a new one.
 	UUID string
 

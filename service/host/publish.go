@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -53,7 +55,7 @@ func (c *Cloud) publish(call *Call, a *published) error {
 		if !validGraph(a.Native.Graph) {
 			return call.refuse("no graph")
 		}
-		p.graph, _ = old.Append(nil, a.Native.Graph) // it was msgpack before
+		p.graph = appendGraph(nil, a.Native.Graph)
 	}
 	switch {
 	case a.Name == "" || len(a.Name) > mostName || strings.ContainsRune(a.Name, 0):
@@ -135,6 +137,16 @@ func validGraph(g map[uint64]heddle.Value) bool {
 		}
 	}
 	return true
+}
+
+// appendGraph appends a graph with its methods in order, so that equal ones are equal
+// bytes.
+func appendGraph(b []byte, g map[uint64]heddle.Value) []byte {
+	b = appendMap(b, len(g))
+	for _, id := range slices.Sorted(maps.Keys(g)) {
+		b = append(appendUint(b, id), g[id]...)
+	}
+	return b
 }
 
 // validTable checks what one direction may carry; nil is the same table again.
