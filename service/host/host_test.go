@@ -65,6 +65,8 @@ type peer struct {
 	d   heddle.Dialect
 	dec *codec.Decoder
 	buf []byte
+
+	scratch [64 << 10]byte // of benchmarks
 }
 
 func dial(t testing.TB, addr string, d heddle.Dialect) *peer {

@@ -4,7 +4,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"testing"
 
@@ -116,6 +115,6 @@ func TestBadPeers(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	liar.call(1, write1, fmt.Sprint("liar"), "no news")
+	liar.call(1, write1, "liar", "no news")
 	wait(t, func() bool { return found("true") == "" }, "who breaks the rules is not heard any more")
 }
