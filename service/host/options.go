@@ -17,7 +17,7 @@ const (
 	DefaultBlob     = 16 << 20
 	DefaultPending  = 256 << 20
 	DefaultWork     = 8
-	DefaultStall    = 30 * time.Second
+	DefaultStall    = time.Minute
 )
 
 // ErrClosed reports a Cloud that was closed.
