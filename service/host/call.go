@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -64,6 +65,7 @@ func (c *Call) Fail(err error) {
 // end of the connection (PROTOCOL 2.2, 3.1).
 func (c *Call) refuse(bad string) error {
 	if c.Dialect() == heddle.V0 {
+		c.conn.door.cloud.complain(c.conn, errors.New(c.s.Method().Name+": "+bad))
 		return &session.Error{Code: heddle.CodeV0Invocation, Msg: bad}
 	}
 	return c.conn.fail(c.s.Method().Name + ": " + bad)

@@ -44,6 +44,8 @@ type Cloud struct {
 	turn    atomic.Uint64
 	sockets atomic.Uint64
 	works   sync.WaitGroup
+	badAt   atomic.Int64 // when a client's mistake was logged, in seconds
+	badMore atomic.Int64 // mistakes that were not
 
 	mu            sync.Mutex
 	locator       *served            // written once

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -113,7 +114,7 @@ func (c *conn) OnBytes(p []byte) (int, error) {
 		err = c.bad
 	}
 	if err != nil {
-		c.door.cloud.log.Debug("host: client breaks the rules", "service", c.door.name, "err", err)
+		c.door.cloud.complain(c, err)
 		return n, err
 	}
 	if c.stopHalf != nil && n > 0 {
@@ -125,6 +126,16 @@ func (c *conn) OnBytes(p []byte) (int, error) {
 	}
 	c.watch()
 	return n, nil
+}
+
+// complain logs what a client did wrong, one client a second.
+func (c *Cloud) complain(n *conn, err error) {
+	now := time.Now().Unix()
+	if c.badAt.Swap(now) == now {
+		c.badMore.Add(1)
+		return
+	}
+	c.log.Warn("host: a client breaks the rules", "service", n.door.name, "dialect", n.mux.Dialect(), "client", n.remote.Host, "err", err, "others", c.badMore.Swap(0))
 }
 
 // awaitRest has a client dropped whose frame does not go on: had is how much of it

@@ -122,6 +122,28 @@ func TestManyConnections(t *testing.T) {
 	next.want(1, value1, 0)
 }
 
+// TestComplaints: what clients do wrong is logged, one line a second at most.
+func TestComplaints(t *testing.T) {
+	bothDialects(t, func(t *testing.T, d heddle.Dialect) {
+		lines := newLogged()
+		c := start(t, Options{Logger: slog.New(slog.NewTextHandler(lines, nil))})
+		begun := time.Now()
+		for range 50 {
+			p := to(t, c, "logging", d)
+			p.call(1, 0, "no level")
+			if d == heddle.V0 {
+				p.args(1, error0, new([]any))
+			} else {
+				p.wantEnd()
+			}
+		}
+		lines.want(t, "a client breaks the rules", "service=logging", "dialect="+d.String(), "client=127.0.0.1", "emit: argument")
+		if n, most := len(lines.lines), int(time.Since(begun)/time.Second)+1; n > most {
+			t.Errorf("%d more lines in %v", n, time.Since(begun))
+		}
+	})
+}
+
 // TestPanic: a method's panic is its caller's error.
 func TestPanic(t *testing.T) {
 	lines := newLogged()
