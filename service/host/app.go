@@ -18,8 +18,9 @@ type Opener interface {
 	// or the request has waited long enough; unless cancel was called on the loop
 	// before, and said true.
 	//
-	// An error with a method RetryAfter() time.Duration says that everybody is too
-	// busy just now.
+	// Clients' connections are dealt to all loops, so that there have to be workers
+	// on each. An error with a method RetryAfter() time.Duration says that everybody is
+	// too busy just now.
 	OpenOn(i int, o session.OpenOptions, later func(*session.Session, error)) (s *session.Session, cancel func() bool, err error)
 }
 

@@ -54,14 +54,14 @@ type answerHead struct {
 func TestEngine(t *testing.T) {
 	for _, d := range []engine.Dialect{engine.DialectHeddle, engine.DialectV0, engine.DialectV1} {
 		t.Run("workers of "+string(d), func(t *testing.T) {
-			l := newLoop(t)
-			e, err := engine.New(engine.Options{Path: os.Args[0], Env: []string{envProgram + "=1"}, Workers: 1, On: []*loop.Loop{l}, Dialect: d, Logger: slog.New(slog.DiscardHandler)})
+			loops := []*loop.Loop{newLoop(t), newLoop(t)}
+			e, err := engine.New(engine.Options{Path: os.Args[0], Env: []string{envProgram + "=1"}, Workers: len(loops), On: loops, Dialect: d, Logger: slog.New(slog.DiscardHandler)})
 			must(t, err)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			must(t, e.Start(ctx))
 			defer e.Close()
-			c, err := Start(Options{Locator: "127.0.0.1:0", Loops: []*loop.Loop{l}})
+			c, err := Start(Options{Locator: "127.0.0.1:0", Loops: loops})
 			must(t, err)
 			defer c.Close(ctx)
 			must(t, c.AddApp(App{Name: "app", Opener: e, HTTP: "http"}))
@@ -78,6 +78,16 @@ func TestEngine(t *testing.T) {
 				if h.Code != 200 || !strings.Contains(fmt.Sprint(h.Headers), "[X-Said /some/path]") || rest != "POST "+body {
 					t.Errorf("got %v, %.40q of %d bytes", h, rest, len(rest))
 				}
+			}
+			for range 3 { // connections are dealt to both loops
+				if d == engine.DialectV0 {
+					break
+				}
+				p := to(t, c, "app", heddle.V1)
+				p.call(1, 0, "http")
+				p.call(1, 0, request)
+				p.call(1, close1)
+				p.chunks(1)
 			}
 			if d != engine.DialectV0 { // whose workers' bodies are for clients of v0
 				p := to(t, c, "app", heddle.V1)
