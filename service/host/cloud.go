@@ -103,6 +103,11 @@ func Start(o Options) (_ *Cloud, err error) {
 		if c.store, err = newStore(o.Storage, o.Blob, o.create); err != nil {
 			return nil, err
 		}
+		c.goWork(func() {
+			if err := c.store.sweep(); err != nil {
+				c.log.Warn("host: storage: what a crash has left stays", "err", err)
+			}
+		})
 		own = append(own, c.store.service())
 	}
 	for _, s := range own {

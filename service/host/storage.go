@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 )
@@ -235,6 +236,33 @@ func (s *store) collection(r *os.Root, name string) (*os.Root, error) {
 		return nil, syscall.ENOTDIR
 	}
 	return r.OpenRoot(name)
+}
+
+// oldEnough is when nobody writes a file any more that has its temporary name.
+const oldEnough = time.Hour
+
+// sweep removes what writes have left that a crash cut short.
+func (s *store) sweep() error {
+	r, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	before := time.Now().Add(-oldEnough)
+	return fs.WalkDir(r.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil // what cannot be read is left
+		case d.IsDir() && strings.Count(path, "/") > 0:
+			return fs.SkipDir // collections lie side by side
+		case !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), ownPrefix):
+			return nil
+		}
+		if fi, err := d.Info(); err == nil && fi.ModTime().Before(before) {
+			return r.Remove(path)
+		}
+		return nil
+	})
 }
 
 // syncDir has the names of a directory survive the machine's crash.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -308,6 +309,31 @@ func TestStorageRemoved(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o700))
 		k.ok(write, "coll", "key", "blob", []any{"t"})
 	})
+}
+
+// TestStorageSweep: what a crash has left is removed, once nobody can be writing it.
+func TestStorageSweep(t *testing.T) {
+	dir := t.TempDir()
+	long := time.Now().Add(-2 * oldEnough)
+	must(t, os.MkdirAll(filepath.Join(dir, "coll", "deep"), 0o700))
+	names := []string{"coll/.heddle-old", "coll/.heddle-young", "coll/old", "coll/deep/.heddle-old"}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		must(t, os.WriteFile(path, nil, 0o600))
+		if !strings.Contains(name, "young") {
+			must(t, os.Chtimes(path, long, long))
+		}
+	}
+	start(t, Options{Storage: dir})
+	wait(t, func() bool {
+		_, err := os.Lstat(filepath.Join(dir, names[0]))
+		return errors.Is(err, os.ErrNotExist)
+	}, "the old one is gone")
+	for _, name := range names[1:] {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestStorageSize: blobs of the limit and over it.
