@@ -53,6 +53,8 @@ func (f *finding) ask() {
 func (f *finding) told(at service.Located, how *session.Method, err error) {
 	switch {
 	case f.over:
+	case f.a.ln.closed:
+		f.a.fail(errClosed)
 	case err != nil:
 		f.fail(err)
 	default:
@@ -75,6 +77,10 @@ func (f *finding) fail(err error) {
 // dial tries the next endpoint.
 func (f *finding) dial() {
 	ln := f.a.ln
+	if ln.closed {
+		f.a.fail(errClosed)
+		return
+	}
 	for len(f.rest) > 0 {
 		left := time.Until(f.until)
 		if left <= 0 {
