@@ -192,7 +192,7 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 		Dir:              p.Dir,
 		HTTP:             p.HTTP,
 		Dialect:          a.life.kind.dialect,
-		Locator:          o.foreign.locator,
+		Locator:          a.d.toldLocator(o),
 		Name:             a.name,
 		Release:          r.Name,
 		Workers:          o.workers,

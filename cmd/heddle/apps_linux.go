@@ -41,6 +41,11 @@ func (d *daemon) findTargets(sig signals) (targets []target, err error) {
 			return nil, usage("run", "%s; give another with --name", err)
 		}
 	}
+	if len(d.o.apps) == 0 && !d.o.plain.http {
+		if err := d.o.serviceName(name); err != nil {
+			return nil, err
+		}
+	}
 	d.mu.Lock()
 	d.name = name
 	d.mu.Unlock()

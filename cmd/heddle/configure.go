@@ -121,7 +121,8 @@ func optionsOf(a *config.App) *appOptions {
 			rotateSize: size(a.Log.RotateSize), rotateAge: a.Log.RotateAge, gzip: a.Log.Gzip, keep: a.Log.Keep,
 		},
 		plain:           plainFlags{http: a.HTTP, health: a.Health},
-		foreign:         foreignFlags{dialect: a.Dialect, locator: a.Locator, event: a.Event},
+		foreign:         foreignFlags{dialect: a.Dialect, event: a.Event},
+		cloudAt:         a.Cloud,
 		recycleRequests: a.RecycleRequests, recycleAge: a.RecycleAge, recycleMemory: size(a.RecycleMemory),
 	}
 }

@@ -144,6 +144,10 @@ func checkStateDir(dir string) error {
 	}
 }
 
+// storagePath is where the cloud of the daemon called name keeps its storage, unless
+// it is told another place. It outlasts the daemon.
+func storagePath(name string) string { return filepath.Join(stateDir(), name+".storage") }
+
 // socketPath is the control socket of the daemon called name.
 func socketPath(name string) string { return filepath.Join(stateDir(), name+controlSuffix) }
 

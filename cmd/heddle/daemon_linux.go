@@ -18,6 +18,7 @@ import (
 	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/service/host"
 	"github.com/heddle-go/heddle/session/ipc"
 	"github.com/heddle-go/heddle/worker/engine"
 )
@@ -60,8 +61,10 @@ type daemon struct {
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
 	mu           sync.Mutex
-	loops        *loops // the workers' channels' and the clients'; nil until they have started
-	apps         []*app // in the file's order; none before the daemon's name is ours
+	cloud        *host.Cloud // nil: without --locator; written before the first app starts
+	node         *node       // its service
+	loops        *loops      // the workers' channels' and the clients'; nil until they have started
+	apps         []*app      // in the file's order; none before the daemon's name is ours
 	name         string
 	access       *logs.Access // nil: no access log
 	state        string
@@ -181,8 +184,14 @@ func (d *daemon) start(sig signals) error {
 	d.mu.Lock()
 	d.loops = ls
 	d.mu.Unlock()
+	if err := d.openCloud(); err != nil {
+		return err
+	}
 	for i, a := range apps {
 		if err := a.start(sig, targets[i], ls.list); err != nil {
+			return a.startFailure(err)
+		}
+		if err := d.enlist(a); err != nil {
 			return a.startFailure(err)
 		}
 	}
@@ -280,6 +289,7 @@ func (d *daemon) status(asked *app) statusReply {
 		st.Front = d.front.Stats()
 	}
 	d.mu.Unlock()
+	st.Cloud = d.cloudStatus()
 	if memory, cpu, err := engine.MeasureProcess(os.Getpid()); err == nil {
 		st.Memory, st.CPU = memory, cpu.Seconds()
 	}
@@ -300,13 +310,17 @@ func (d *daemon) status(asked *app) statusReply {
 // end gives back whatever start took, in reverse.
 func (d *daemon) end() {
 	d.out.SetStatus("")
-	for _, a := range d.running() {
+	if d.node != nil {
+		d.node.stop()
+	}
+	for _, a := range d.everyone() {
 		a.end()
 	}
 	if d.front != nil {
 		d.front.Close()
 	}
-	for _, a := range d.running() {
+	d.closeCloud()
+	for _, a := range d.everyone() {
 		a.close()
 	}
 	if d.admin != nil {
@@ -318,7 +332,7 @@ func (d *daemon) end() {
 	if d.loops != nil {
 		d.loops.close()
 	}
-	for _, a := range d.running() {
+	for _, a := range d.everyone() {
 		a.output.End() // or those that follow would keep the control socket
 	}
 	if d.control != nil {
@@ -336,7 +350,7 @@ func (d *daemon) end() {
 			d.log.Warn("control socket's loop", "err", err)
 		}
 	}
-	for _, a := range d.running() {
+	for _, a := range d.everyone() {
 		a.output.Close() // in time by itself
 	}
 	if d.access != nil {

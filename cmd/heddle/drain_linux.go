@@ -16,7 +16,10 @@ func (d *daemon) drain(sig signals) error {
 	d.state = stateDraining
 	timeout := d.drainTimeout
 	d.mu.Unlock()
-	apps := d.running()
+	if d.node != nil {
+		d.node.stop()
+	}
+	apps := d.everyone()
 	for _, a := range apps {
 		a.life.stop()
 	}

@@ -10,7 +10,6 @@ import (
 // foreignFlags are the flags of run that concern workers written for Cocaine.
 type foreignFlags struct {
 	dialect string // "": TARGET is no such
-	locator string
 	event   string
 }
 
@@ -18,7 +17,6 @@ func (f *foreignFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.dialect, "dialect", "", "TARGET is a worker written for Cocaine, in any language: v0 for frameworks of 0.10 and 0.11, v1 for those of 0.12; "+engine.ArgsHere+" in ARGS is where it gets Cocaine's own arguments (default: behind them)")
 	completeFlag(cmd, "dialect", cobra.FixedCompletions([]string{string(engine.DialectV0), string(engine.DialectV1)}, cobra.ShellCompDirectiveNoFileComp))
-	fs.StringVar(&f.locator, "locator", engine.DefaultLocator, "with --dialect: host:port of the locator that workers are told of")
 	fs.StringVar(&f.event, "event", httpcompat.DefaultEvent, "with --dialect: event as which workers get HTTP requests")
 }
 
@@ -32,12 +30,8 @@ func (f *foreignFlags) check(http bool) error {
 		return usage("run", "--dialect %q: want v0 or v1", f.dialect)
 	case f.is() && http:
 		return usage("run", "--http and --dialect: a program serves plain HTTP or is a Cocaine worker; give one of them")
-	case f.is() && f.locator == "":
-		return usage("run", "--locator is empty: want host:port")
 	case f.is() && f.event == "":
 		return usage("run", "--event is empty: want a name such as http")
-	case !f.is() && f.locator != engine.DefaultLocator:
-		return usage("run", "--locator is for --dialect: Heddle's own workers are told of none")
 	case !f.is() && f.event != httpcompat.DefaultEvent:
 		return usage("run", "--event is for --dialect: Heddle's own workers know no other")
 	}

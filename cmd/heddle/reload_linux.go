@@ -262,6 +262,10 @@ func (d *daemon) add(o *appOptions) error {
 		a.remove()
 		return err
 	}
+	if err := d.enlist(a); err != nil {
+		a.remove()
+		return whyOf(err)
+	}
 	d.mu.Lock()
 	d.apps = append(d.apps, a)
 	d.mu.Unlock()
@@ -297,13 +301,7 @@ func (d *daemon) rewire(c *config.Config, gone []*app) {
 	d.apps = apps
 	d.mu.Unlock()
 	for _, a := range gone {
-		a.life.stop()
-		ctx, cancel := context.WithTimeout(context.Background(), a.o.drainTimeout+farewell)
-		if err := a.engine.Shutdown(ctx); err != nil {
-			d.log.Warn("reload: an app that is gone did not finish in time", "app", a.name, "err", err)
-		}
-		cancel()
-		a.remove()
+		d.finish(a)
 	}
 }
 

@@ -23,6 +23,7 @@ type runOptions struct {
 	control string // "": by the name
 	front   frontFlags
 	admin   adminFlags
+	cloud   cloudFlags
 	loops   int
 	watch   bool            // for one app
 	filed   map[string]bool // keys of the configuration that set flags, or an app's options
@@ -50,6 +51,7 @@ type appOptions struct {
 	logs    logFlags
 	plain   plainFlags
 	foreign foreignFlags
+	cloudAt string // locators that its workers are told of; "": the daemon's own
 
 	workers     int
 	standbys    int
@@ -111,6 +113,10 @@ for 0.10 and 0.11 or for 0.12, run in place too: run --dialect v1 -- python3 app
 gets the arguments that a Cocaine runtime would give, and nothing in it is changed
 (docs/cocaine.md).
 
+With --locator ADDR the daemon is a small cloud for clients of either dialect: it has a
+locator at ADDR, and by that logging, storage, node and the apps (docs/cloud.md). Only an
+address that says so, such as 0.0.0.0:10053, is open to other machines.
+
 Clients speak HTTP/1.0, HTTP/1.1 or HTTP/2, over TLS with --tls-cert, HTTP/2 in
 clear where they begin with it. Requests get X-Request-Id, X-Forwarded-For, -Proto
 and -Host, and Forwarded; what clients say there is believed of --trusted-proxies
@@ -141,6 +147,7 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
   heddle run --watch ./examples/hello
   heddle run --http -- python3 -m http.server --bind 127.0.0.1 {port}
   heddle run --dialect v0 -- node worker.js
+  heddle run --locator 127.0.0.1:10053 ./shop
   heddle run --standbys 1 --recycle-age 24h --recycle-memory 512Mi ./shop
   heddle run --config /etc/heddle/shop.toml --workers 4
   heddle run --log-stdout shop.out --log-stderr shop.err --access-log access.log ./shop
@@ -179,6 +186,8 @@ What changes while it runs: deploy, rollback, scale, restart, suspend, resume, s
 	o.logs.add(cmd)
 	o.plain.add(cmd)
 	o.foreign.add(cmd)
+	o.cloud.add(cmd)
+	fs.StringVar(&o.cloudAt, "cloud", "", "host:port of the locator that workers are told of, several with commas, of a cloud that is elsewhere (default: the daemon's own)")
 	fs.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "number of worker processes")
 	fs.IntVar(&o.standbys, "standbys", 0, "workers besides that stand ready to take a dead or broken one's place")
 	fs.BoolVar(&o.suspended, "suspended", false, "let requests wait, once the workers are ready, until heddle resume")
@@ -292,6 +301,12 @@ func (o *runOptions) check() error {
 		if err := a.foreign.check(a.plain.http); err != nil {
 			return a.named(err)
 		}
+	}
+	if err := o.cloud.check(); err != nil {
+		return err
+	}
+	if err := config.CheckCloud(o.cloudAt); err != nil {
+		return usage("run", "--cloud %s", err)
 	}
 	if _, err := o.front.options(nil); err != nil {
 		return err

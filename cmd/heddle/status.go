@@ -50,6 +50,8 @@ type statusReply struct {
 
 	Access *logs.SinkStats `json:"access_log,omitempty"` // absent: there is none
 
+	Cloud *cloudStatus `json:"cloud,omitempty"` // absent: without --locator
+
 	App string `json:"app,omitempty"` // the one asked for, of several
 	*AppStatus
 

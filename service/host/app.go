@@ -34,6 +34,10 @@ type App struct {
 	// msgpack each (PROTOCOL 4).
 	HTTP string
 
+	// Serves says whether there are workers on loop i; nil: on every one. Clients of the
+	// app's service get connections on loops that have some.
+	Serves func(i int) bool
+
 	// Info is what the app's info answers, any value that has msgpack; nil: the name
 	// and that it is running. It may wait.
 	Info func() (any, error)
@@ -110,7 +114,7 @@ func (c *Cloud) appService(a *App) Service {
 		return Results{v}, err
 	}
 	return Service{
-		Name: a.Name, Version: 1,
+		Name: a.Name, Version: 1, serves: a.Serves,
 		V0: []Method{
 			Stream(0, "enqueue", 2, session.Mute, session.Streaming, func(call *Call, t *taskV0) error {
 				return newBridge(call, a, t.Event).begin(t.Data)

@@ -62,7 +62,7 @@ func (c *Cloud) open(s *Service, d heddle.Dialect, both bool) (*door, error) {
 		network, addr = c.nextAddr()
 	}
 	var err error
-	dr.ln, err = c.loops[0].Listen(network, addr, dr.accept, loop.ListenOptions{MaxConns: c.opt.Conns, Deal: c.deal})
+	dr.ln, err = c.loops[0].Listen(network, addr, dr.accept, loop.ListenOptions{MaxConns: c.opt.Conns, Deal: func() *loop.Loop { return c.deal(s.serves) }})
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +87,16 @@ func splitLocator(s string) (network, addr string) {
 	return "tcp", s
 }
 
-// deal gives connections to the loops in turn.
-func (c *Cloud) deal() *loop.Loop {
-	return c.loops[c.turn.Add(1)%uint64(len(c.loops))]
+// deal gives connections to the loops in turn, of those that serve if any does.
+func (c *Cloud) deal(serves func(i int) bool) *loop.Loop {
+	n := uint64(len(c.loops))
+	first := c.turn.Add(1)
+	for i := uint64(0); serves != nil && i < n; i++ {
+		if at := (first + i) % n; serves(int(at)) {
+			return c.loops[at]
+		}
+	}
+	return c.loops[first%n]
 }
 
 // accept makes the handler of a connection, on its loop.

@@ -13,6 +13,8 @@ type Service struct {
 	Version int // as clients of v1 are told; those of v0 are told 1
 
 	V0, V1 []Method // none in a dialect: there it is not to be found
+
+	serves func(i int) bool // whether connections may live on loop i; nil: they may
 }
 
 // methods are those of a dialect.

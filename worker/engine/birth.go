@@ -71,7 +71,7 @@ func (c *child) spec() (spec, error) {
 }
 
 func (c *child) identity() identity {
-	return identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended, c.plain != nil, c.foreign}
+	return identity{c.e.opt.Name, c.g.endpoint(0), c.id, c.place(), c.e.wanted(), c.suspended, c.plain != nil, c.foreign, c.e.opt.Locator}
 }
 
 // output takes a line that the worker wrote.

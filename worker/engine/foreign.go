@@ -126,7 +126,7 @@ func (c *child) foreignArgs(args []string) []string {
 func withoutOurs(env []string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool {
 		switch k, _, _ := strings.Cut(kv, "="); k {
-		case envProtocol, envEndpoint, envUUID, envIndex, envApp, envRelease, envSuspended, envHTTP:
+		case envProtocol, envEndpoint, envUUID, envIndex, envApp, envRelease, envSuspended, envHTTP, envLocator:
 			return true
 		}
 		return false
@@ -155,6 +155,12 @@ func (c *child) reject(pid int, err error) {
 // each has but one.
 func (e *Engine) Free(i int) bool {
 	return e.queue.waiting.Load() == 0 && e.lanes[i].least(nil, 0) != nil
+}
+
+// Serves says whether there is a worker whose channel is on loop i, free or not.
+func (e *Engine) Serves(i int) bool {
+	p := e.lanes[i].serving.Load()
+	return p != nil && len(*p) > 0
 }
 
 // finish gives the worker no more sessions; onIdle tells when it has none left.

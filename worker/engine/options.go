@@ -28,7 +28,7 @@ type Options struct {
 	Name    string     // of the app; default the base name of Path
 	HTTP    *PlainHTTP // the programs serve plain HTTP, and Acquire is for them; nil: sessions, for Open
 	Dialect Dialect    // what the workers speak; default Heddle's own
-	Locator string     // what workers of DialectV0 and DialectV1 are told of their locator, "host:port" or several with commas; default DefaultLocator
+	Locator string     // what workers are told of their locator, "host:port" or several with commas; default none, and with DialectV0 and DialectV1 DefaultLocator
 	User    *User      // whom they run as; default this process's, and only root can choose
 	Release string     // default "1"
 
@@ -150,7 +150,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Backoff.Max, 30*time.Second)
 	setDefault(&o.StderrLines, 50)
 	setDefault(&o.Release, "1")
-	setDefault(&o.Locator, DefaultLocator)
+	if o.Dialect.foreign() {
+		setDefault(&o.Locator, DefaultLocator)
+	}
 	o.Backoff.Max = max(o.Backoff.Max, o.Backoff.Min)
 	if o.Logger == nil {
 		o.Logger = slog.Default()

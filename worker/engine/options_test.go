@@ -43,9 +43,9 @@ func TestOptions(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("HEDDLE_UUID", "the daemon's own")
 	t.Setenv("SHARED", "daemon")
-	env := environment(&Program{Env: []string{"SHARED=app", "OWN=1", "OWN=2", "EMPTY="}, Dir: "/tmp", Release: "4"}, identity{app: "shop", endpoint: "unix:/x", id: "the-id", index: 3})
+	env := environment(&Program{Env: []string{"SHARED=app", "OWN=1", "OWN=2", "EMPTY="}, Dir: "/tmp", Release: "4"}, identity{app: "shop", endpoint: "unix:/x", id: "the-id", index: 3, locator: "10.0.0.1:9"})
 	for key, want := range map[string]string{
-		"HEDDLE_UUID": "the-id", "HEDDLE_INDEX": "3", "HEDDLE_APP": "shop", "HEDDLE_RELEASE": "4", "HEDDLE_PROTOCOL": "1", "HEDDLE_ENDPOINT": "unix:/x", "HEDDLE_SUSPENDED": "",
+		"HEDDLE_UUID": "the-id", "HEDDLE_INDEX": "3", "HEDDLE_APP": "shop", "HEDDLE_RELEASE": "4", "HEDDLE_PROTOCOL": "1", "HEDDLE_ENDPOINT": "unix:/x", "HEDDLE_SUSPENDED": "", "HEDDLE_LOCATOR": "10.0.0.1:9",
 		"SHARED": "app", "OWN": "2", "PWD": "/tmp",
 	} {
 		if n := len(slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return !strings.HasPrefix(kv, key+"=") })); n != 1 {

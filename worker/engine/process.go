@@ -118,6 +118,7 @@ const (
 
 	envSuspended = "HEDDLE_SUSPENDED"
 	envHTTP      = "HEDDLE_HTTP"
+	envLocator   = "HEDDLE_LOCATOR"
 )
 
 // An identity is what a worker is told of itself.
@@ -130,6 +131,8 @@ type identity struct {
 	suspended bool
 	plain     bool
 	foreign   bool // it is told by its arguments, see foreign.go
+
+	locator string // "": it is told of none
 }
 
 // environment is each worker's share of the processors, then the program's, and what a worker must know; of variables that come
@@ -154,6 +157,9 @@ func environment(p *Program, w identity) []string {
 		envProtocol+"=1", envEndpoint+"="+w.endpoint, envUUID+"="+w.id, envIndex+"="+strconv.Itoa(w.index),
 		envApp+"="+w.app, envRelease+"="+p.Release, envSuspended+"="+map[bool]string{true: "1"}[w.suspended],
 		envHTTP+"="+map[bool]string{true: "1"}[w.plain])
+	if w.locator != "" {
+		all = append(all, envLocator+"="+w.locator)
+	}
 	return lasting(all)
 }
 

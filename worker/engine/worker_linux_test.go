@@ -39,10 +39,10 @@ func serveReal() error {
 
 // Neither room imports the other, so both name the variables; they are the same.
 func TestEnvironmentNames(t *testing.T) {
-	env := environment(&Program{Release: "7"}, identity{app: "shop", endpoint: "unix:/e", id: "an id", index: 3, suspended: true})
+	env := environment(&Program{Release: "7"}, identity{app: "shop", endpoint: "unix:/e", id: "an id", index: 3, suspended: true, locator: "10.0.0.1:9"})
 	for name, want := range map[string]string{
 		worker.EnvProtocol: "1", worker.EnvEndpoint: "unix:/e", worker.EnvUUID: "an id",
-		worker.EnvIndex: "3", worker.EnvApp: "shop", worker.EnvRelease: "7", worker.EnvSuspended: "1",
+		worker.EnvIndex: "3", worker.EnvApp: "shop", worker.EnvRelease: "7", worker.EnvSuspended: "1", worker.EnvLocator: "10.0.0.1:9",
 	} {
 		if got := lookup(env, name); got != want {
 			t.Errorf("%s=%q, want %q", name, got, want)

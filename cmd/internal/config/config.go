@@ -18,6 +18,9 @@ type Config struct {
 	ListenGroup string   // of theirs, name or number; "": the daemon's
 	Admin       string   // host:port or unix:/path of metrics and health; "": none
 	Control     string   // path of the control socket; "": by the name
+	Locator     string   // host:port or unix:/path where a small cloud is served; "": none
+	Storage     string   // directory of its service storage; "": by the name
+	AllowStart  string   // directory whose programs its service node may start; "": none
 	Loops       int
 
 	TLS     front.TLSFiles
@@ -52,7 +55,7 @@ type App struct {
 	Health string // path that is asked whether an HTTP app is ready
 
 	Dialect string // of Cocaine's that its workers speak, "v0" or "v1"; "": Heddle's own
-	Locator string // that such workers are told of, "host:port"
+	Cloud   string // locators that workers are told of, "host:port" with commas; "": the daemon's own
 	Event   string // as which such workers get requests
 
 	Dir      string            // working directory; "": the daemon's

@@ -54,6 +54,9 @@ listen-mode = "0660"
 listen-group = "www"
 admin = "127.0.0.1:9000"
 control = "run/control.sock"
+locator = "127.0.0.1:10053"
+storage = "blobs"
+allow-start = "bin"
 loops = 3
 tls-cert = "cert.pem"
 tls-key = "key.pem"
@@ -113,16 +116,16 @@ keep = 3
 `
 
 // foreign are the keys of workers that were written for Cocaine.
-var foreign = []string{"dialect", "locator", "event"}
+var foreign = []string{"dialect", "cloud", "event"}
 
 // TestForeign: those keys go together, and not with http.
 func TestForeign(t *testing.T) {
 	write(t, map[string]string{
-		"good.toml": "[app.a]\ntarget = \"./a\"\ndialect = \"v0\"\nlocator = \"10.0.0.1:99\"\nevent = \"web\"\n",
-		"bad.toml":  "[app.a]\ntarget = \"./a\"\nhttp = true\ndialect = \"v1\"\n[app.b]\ntarget = \"./b\"\npaths = [\"/b\"]\nlocator = \"x:1\"\nevent = \"web\"\n[app.c]\ntarget = \"./c\"\npaths = [\"/c\"]\ndialect = \"v2\"\n",
+		"good.toml": "[app.a]\ntarget = \"./a\"\ndialect = \"v0\"\ncloud = \"10.0.0.1:99\"\nevent = \"web\"\n",
+		"bad.toml":  "[app.a]\ntarget = \"./a\"\nhttp = true\ndialect = \"v1\"\n[app.b]\ntarget = \"./b\"\npaths = [\"/b\"]\nevent = \"web\"\n[app.c]\ntarget = \"./c\"\npaths = [\"/c\"]\ndialect = \"v2\"\n",
 	})
 	c := load(t, "good.toml")
-	if a := c.Apps[0]; a.Dialect != "v0" || a.Locator != "10.0.0.1:99" || a.Event != "web" {
+	if a := c.Apps[0]; a.Dialect != "v0" || a.Cloud != "10.0.0.1:99" || a.Event != "web" {
 		t.Errorf("got %+v", a)
 	}
 	for _, name := range foreign {
@@ -133,8 +136,7 @@ func TestForeign(t *testing.T) {
 	_, err := Load("bad.toml")
 	for _, want := range []string{
 		"bad.toml:4: app.a serves plain HTTP or is a Cocaine worker",
-		"bad.toml:8: app.b.locator is for Cocaine workers; it needs a dialect",
-		"bad.toml:9: app.b.event is for Cocaine workers; it needs a dialect",
+		"bad.toml:8: app.b.event is for Cocaine workers; it needs a dialect",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in\n%v", want, err)
@@ -142,6 +144,32 @@ func TestForeign(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), `"v2"`) {
 		t.Errorf("dialect v2: got %v", err)
+	}
+}
+
+// TestCloud: what a daemon that is a cloud may be told.
+func TestCloud(t *testing.T) {
+	dir := write(t, map[string]string{
+		"good.toml": "locator = \"unix:l\"\nstorage = \"blobs\"\nallow-start = \"bin\"\n[app.a]\ntarget = \"./a\"\ncloud = \"10.0.0.1:99,unix:/x\"\n",
+		"bad.toml":  "storage = \"blobs\"\nallow-start = \"bin\"\n[app.a]\ntarget = \"./a\"\ncloud = \"10.0.0.1:99,:7\"\n",
+		"host.toml": "locator = \":10053\"\n[app.a]\ntarget = \"./a\"\n",
+		"name.toml": "locator = \"127.0.0.1:1\"\n[app.storage]\ntarget = \"./a\"\n",
+	})
+	c := load(t, "good.toml")
+	if c.Locator != "unix:"+filepath.Join(dir, "l") || c.Storage != filepath.Join(dir, "blobs") || c.AllowStart != filepath.Join(dir, "bin") || c.Apps[0].Cloud != "10.0.0.1:99,unix:/x" {
+		t.Errorf("got %+v", c)
+	}
+	for file, wants := range map[string][]string{
+		"bad.toml":  {"bad.toml:1: storage is for a cloud; it needs a locator", "bad.toml:2: allow-start is for a cloud; it needs a locator", "bad.toml:5:"},
+		"host.toml": {`host.toml:1: locator: ":10053" names no host; want 127.0.0.1:10053, or 0.0.0.0:10053 if other`},
+		"name.toml": {"name.toml:2: app.storage: a cloud has a service named storage; give the app another name"},
+	} {
+		_, err := Load(file)
+		for _, want := range wants {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: want %q in\n%v", file, want, err)
+			}
+		}
 	}
 }
 
@@ -153,13 +181,13 @@ func TestEveryKey(t *testing.T) {
 	want := &Config{
 		Files: []string{"heddle.toml"},
 		Name:  "shop-host", Listen: []string{"127.0.0.1:0", "unix:" + at("run/shop.sock"), "proxy::8443", "unix:@shop"}, ListenMode: "0660", ListenGroup: "www", Admin: "127.0.0.1:9000",
-		Control: at("run/control.sock"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: at("access"), AccessFormat: AccessJSON,
+		Control: at("run/control.sock"), Locator: "127.0.0.1:10053", Storage: at("blobs"), AllowStart: at("bin"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: at("access"), AccessFormat: AccessJSON,
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, ResponseHeaderTimeout: 3 * time.Minute,
 			MaxHeaderBytes: 64 << 10, MaxHeaders: 100, MaxBody: 10e6, MaxClients: 1000,
 		},
 		Apps: []App{{
-			Name: "shop", Target: at("shop"), Args: []string{"-db", "shop.db"}, HTTP: true, Health: "/healthz", Locator: "127.0.0.1:10053", Event: "http",
+			Name: "shop", Target: at("shop"), Args: []string{"-db", "shop.db"}, HTTP: true, Health: "/healthz", Event: "http",
 			Dir: at("work"), Env: map[string]string{"A": "1", "B.C": "x=y"}, EnvAllow: []string{"PATH"}, User: "www", Group: "1000",
 			Workers: 2, Standbys: 1, Suspended: true, Hosts: []string{"shop.example", "*.shop.example", "[::1]"}, Paths: []string{"/api", "/v2/"},
 			Queue: 10, QueueAge: time.Second, Concurrency: 7, ResponseHeaderTimeout: 5 * time.Second, MaxBody: 1 << 10, StartTimeout: 2 * time.Second, HeartbeatTimeout: 11 * time.Second, DrainTimeout: 3 * time.Second, ShutdownTimeout: 4 * time.Second, KillDelay: 6 * time.Second,
@@ -180,9 +208,9 @@ func TestEveryKey(t *testing.T) {
 		}
 		app := ""
 		switch {
-		case i > 53:
+		case i > 56:
 			app, name = "shop", "log."+name
-		case i > 22:
+		case i > 25:
 			app = "shop"
 		}
 		if o := c.Origin(app, name); o != (Origin{From: FromFile, File: "heddle.toml", Line: i + 1}) {
@@ -346,7 +374,7 @@ func TestShow(t *testing.T) {
 	if err := json.Unmarshal(p, &got); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(any(map[string]any{"from": "file", "file": "heddle.toml", "line": 7.0}), got.Keys["loops"].Origin); d != "" {
+	if d := cmp.Diff(any(map[string]any{"from": "file", "file": "heddle.toml", "line": 10.0}), got.Keys["loops"].Origin); d != "" {
 		t.Error(d)
 	}
 	if v := got.Apps[0].Keys["queue-age"].Value; v != "1s" {

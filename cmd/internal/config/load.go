@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/heddle-go/heddle/httpcompat"
-	"github.com/heddle-go/heddle/worker/engine"
 )
 
 // DefaultFile is what is read where no file is named.
@@ -293,10 +292,16 @@ func (l *loader) whole() {
 		if a.Dialect != "" && a.HTTP {
 			wrong(a.Name, "dialect", "app.%s serves plain HTTP or is a Cocaine worker; it cannot have both http = true and a dialect", a.Name)
 		}
-		for _, of := range [...]struct{ key, said, def string }{{"locator", a.Locator, engine.DefaultLocator}, {"event", a.Event, httpcompat.DefaultEvent}} {
-			if a.Dialect == "" && of.said != of.def && c.Origin(a.Name, of.key).From == FromFile {
-				wrong(a.Name, of.key, "app.%s.%s is for Cocaine workers; it needs a dialect", a.Name, of.key)
-			}
+		if a.Dialect == "" && a.Event != httpcompat.DefaultEvent && c.Origin(a.Name, "event").From == FromFile {
+			wrong(a.Name, "event", "app.%s.event is for Cocaine workers; it needs a dialect", a.Name)
+		}
+		if err := CheckService(a.Name); c.Locator != "" && !a.HTTP && err != nil {
+			l.fail(c.appLine(a.Name).File, c.appLine(a.Name).Line, "app.%s: %s", a.Name, err)
+		}
+	}
+	for _, of := range [...]struct{ key, said string }{{"storage", c.Storage}, {"allow-start", c.AllowStart}} {
+		if c.Locator == "" && of.said != "" && !has("locator") {
+			wrong("", of.key, "%s is for a cloud; it needs a locator", of.key)
 		}
 	}
 	for _, clash := range clashes(c.Apps) {
