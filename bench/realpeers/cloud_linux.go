@@ -225,6 +225,12 @@ func (r *rig) client(ctx context.Context, p *peer, locator string, note notes) e
 	return nil
 }
 
+// ownProxyChecks: HTTP through heddle proxy and a real runtime to our worker.
+func (r *rig) ownProxyChecks(ctx context.Context, rt *peer, note notes) error {
+	own := &peer{Start: []string{r.heddle, "proxy", "--listen", "127.0.0.1:{port}", "--locator", "{locator}"}}
+	return r.proxyChecks(ctx, own, rt, note)
+}
+
 // proxyChecks: HTTP through a real proxy and a real runtime to our worker.
 func (r *rig) proxyChecks(ctx context.Context, p, rt *peer, note notes) error {
 	c, err := r.started(ctx, rt)

@@ -134,7 +134,7 @@ func (r *rig) runs(p *peer, all []*peer) []play {
 	case kindWorker:
 		return []play{{"heddle run --dialect " + p.Dialect, r.workerChecks}}
 	case kindRuntime:
-		return []play{{"our worker of two events", r.runtimeChecks}, {"our httpcompat.ListenAndServe", r.httpProgramChecks}}
+		return []play{{"our worker of two events", r.runtimeChecks}, {"our httpcompat.ListenAndServe", r.httpProgramChecks}, {"heddle proxy and our worker", r.ownProxyChecks}}
 	case kindClient:
 		plays := []play{{"servicetest " + p.Dialect, r.modelChecks}}
 		for _, rt := range all {
