@@ -1,6 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-go/heddle/cmd/internal/config"
@@ -35,4 +42,40 @@ func (f *cloudFlags) check() error {
 type cloudStatus struct {
 	Locator string   `json:"locator"`
 	Started []string `json:"started,omitempty"` // apps that clients had the service node start
+}
+
+// cloudWait is how long clients of the cloud may take to hear the last answers.
+const cloudWait = time.Second
+
+// verbosity is what of the service logging's lines the daemon's log has: its level
+// is info, 1 by dialect v1's numbers.
+const verbosity = 1
+
+// cloudFailure is what a person reads when a cloud cannot be served.
+func cloudFailure(verb, address string, err error) error {
+	f := &failure{code: exitError, err: fmt.Errorf("cannot serve a cloud at %s: %w", address, err), fine: "nothing was started.", try: "try: heddle " + verb + " with another address"}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		f.fine = "whoever serves there goes on; nothing was started."
+	}
+	return f
+}
+
+// reachable says whether other machines may reach an address.
+func reachable(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && !strings.HasPrefix(addr, "unix:") && (ip == nil || !ip.IsLoopback())
+}
+
+// nearLocator is where a locator that listens at all addresses is reached from here.
+func nearLocator(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	switch {
+	case strings.HasPrefix(addr, "unix:") || err != nil || ip != nil && !ip.IsUnspecified():
+		return addr
+	case ip != nil && ip.To4() == nil:
+		return net.JoinHostPort("::1", port)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/heddle-go/heddle/cmd/internal/config"
@@ -16,13 +13,6 @@ import (
 	"github.com/heddle-go/heddle/service/host"
 	"github.com/heddle-go/heddle/worker/engine"
 )
-
-// cloudWait is how long clients of the cloud may take to hear the last answers.
-const cloudWait = time.Second
-
-// verbosity is what of the service logging's lines the daemon's log has: its level
-// is info, 1 by dialect v1's numbers.
-const verbosity = 1
 
 // openCloud serves a locator, and what it knows, if it was asked for. Its loops run.
 func (d *daemon) openCloud() error {
@@ -51,22 +41,6 @@ func (d *daemon) openCloud() error {
 	return nil
 }
 
-// cloudFailure is what a person reads when a cloud cannot be served.
-func cloudFailure(verb, address string, err error) error {
-	f := &failure{code: exitError, err: fmt.Errorf("cannot serve a cloud at %s: %w", address, err), fine: "nothing was started.", try: "try: heddle " + verb + " with another address"}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		f.fine = "whoever serves there goes on; nothing was started."
-	}
-	return f
-}
-
-// reachable says whether other machines may reach an address.
-func reachable(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return err == nil && !strings.HasPrefix(addr, "unix:") && (ip == nil || !ip.IsLoopback())
-}
-
 // toldLocator is what workers of an app are told of locators; "": nothing.
 func (d *daemon) toldLocator(o *appOptions) string {
 	if o.cloudAt != "" || d.cloud == nil {
@@ -79,15 +53,7 @@ func (d *daemon) toldLocator(o *appOptions) string {
 		}
 		return addr
 	}
-	a, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil || !a.IP.IsUnspecified() {
-		return addr
-	}
-	loopback := "127.0.0.1"
-	if a.IP.To4() == nil {
-		loopback = "::1"
-	}
-	return net.JoinHostPort(loopback, strconv.Itoa(a.Port))
+	return nearLocator(addr)
 }
 
 // enlist has the cloud, if there is one, serve an app whose workers have started.

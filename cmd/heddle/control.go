@@ -118,6 +118,19 @@ func stateDir() string {
 	return fmt.Sprintf("/tmp/heddle-%d", os.Getuid())
 }
 
+// makeStateDir makes base, a stateDir, if it is not there.
+func makeStateDir(base string) error {
+	if err := os.Mkdir(base, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return &failure{
+			code: exitError,
+			err:  fmt.Errorf("directory for control sockets: %w", err),
+			fine: "nothing was started.",
+			try:  "try: unset XDG_RUNTIME_DIR, or point it to a directory of yours",
+		}
+	}
+	return checkStateDir(base)
+}
+
 // checkStateDir refuses a directory that others could have prepared or could
 // look into.
 func checkStateDir(dir string) error {

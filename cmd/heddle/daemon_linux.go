@@ -24,8 +24,7 @@ import (
 )
 
 const (
-	outletWait    = 2 * time.Second // for standard error to take the last lines
-	controlWait   = time.Second     // for requests of the control socket to end
+	controlWait   = time.Second // for requests of the control socket to end
 	progressEvery = 100 * time.Millisecond
 )
 

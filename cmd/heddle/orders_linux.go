@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/heddle-go/heddle/session/ipc"
 )
@@ -86,14 +85,6 @@ func (d *daemon) appOf(payload []byte) (*app, error) {
 
 // tryApps is what to try for who names none of several apps; behind it they are listed.
 const tryApps = "try: --app with one of "
-
-// printable is a name that somebody gave as it may be shown.
-func printable(name string) string {
-	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return fmt.Sprintf("%.64q", name)
-	}
-	return name
-}
 
 // appNamed is the app of that name; "" is the only one.
 func (d *daemon) appNamed(name string) (*app, error) {

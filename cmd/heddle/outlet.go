@@ -10,6 +10,9 @@ import (
 // outletLimit is how many bytes may wait for standard error.
 const outletLimit = 4 << 20
 
+// outletWait is how long standard error may take for the last lines.
+const outletWait = 2 * time.Second
+
 // An outlet brings lines to standard error and never makes who writes wait: a
 // terminal that was stopped, or a pipe that nobody reads, would else stall the
 // loops, and with them every request. What does not fit is dropped, counted,

@@ -101,18 +101,6 @@ func (p *place) keep(dir string) {
 	p.kept[dir] = f
 }
 
-func makeStateDir(base string) error {
-	if err := os.Mkdir(base, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return &failure{
-			code: exitError,
-			err:  fmt.Errorf("directory for control sockets: %w", err),
-			fine: "nothing was started.",
-			try:  "try: unset XDG_RUNTIME_DIR, or point it to a directory of yours",
-		}
-	}
-	return checkStateDir(base)
-}
-
 // taken is the failure of a second daemon of one name.
 func taken(name, lockPath string) error {
 	who := ""
