@@ -83,6 +83,7 @@ func TestPeerBoundsWake(t *testing.T) {
 		if err := p.Post(t.Context(), Message{Namespace: "n4"}); !errors.Is(err, ErrPeerDied) {
 			t.Errorf("got %v", err)
 		}
+		synctest.Wait() // until End has returned: who waited may know before
 		wantBack(t, p)
 	})
 }
