@@ -6,7 +6,7 @@ FUZZTIME  ?= 20000x
 MANDIR    ?= man
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-gnet-engine bench-peers bench-growth bench-idle bench-messages real-peers stdlib-suite compare lint cross man examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-cocaine bench-gnet-engine bench-peers bench-growth bench-idle bench-messages real-peers stdlib-suite compare lint cross man examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -60,6 +60,9 @@ bench-h2spec: ## h2spec against our HTTP/2 and Go's own
 
 bench-calls: ## session calls beside net/rpc, grpc-go and yamux
 	cd bench/calls && $(GO) run .
+
+bench-cocaine: ## a session of the plain dialects, engine and worker together (ALSO: another worker)
+	$(GO) run ./bench/cocaine $(if $(ALSO),-also '$(ALSO)')
 
 bench-gnet-engine: ## the traps of gnet's engine and its CPU, beside our loop
 	cd bench/gnet-engine && $(GO) run .

@@ -123,6 +123,7 @@ var rooms = map[string]room{
 	"bench/growth":             {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/idle":               {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/messages":           {below: []string{"session/ipc", "bench/internal/child", "bench/internal/figures", "internal/nodepeer"}},
+	"bench/cocaine":            {below: []string{"worker", "worker/engine", "bench/internal/child", "bench/internal/figures"}},
 	"bench/h2spec":             {below: []string{"bench/internal/stack"}},
 	"bench/internal/websocket": {},
 	"bench/internal/traffic":   {below: []string{"bench/internal/pattern", "bench/internal/websocket"}},

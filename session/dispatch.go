@@ -113,10 +113,25 @@ func (m *Mux) admit(s *Session) error {
 	return nil
 }
 
-// keepHeaders copies the headers that the session was opened with.
+// keepHeaders copies the headers that the session was opened with, all bytes into
+// one piece of memory.
 func (s *Session) keepHeaders(headers []codec.Header) {
+	if len(headers) == 0 {
+		return
+	}
+	n := 0
 	for _, h := range headers {
-		s.headers = append(s.headers, codec.Header{Name: append([]byte(nil), h.Name...), Value: append([]byte(nil), h.Value...)})
+		n += len(h.Name) + len(h.Value)
+	}
+	text := make([]byte, 0, n)
+	keep := func(p []byte) []byte {
+		at := len(text)
+		text = append(text, p...)
+		return text[at:len(text):len(text)]
+	}
+	s.headers = make([]codec.Header, 0, len(headers))
+	for _, h := range headers {
+		s.headers = append(s.headers, codec.Header{Name: keep(h.Name), Value: keep(h.Value)})
 	}
 }
 

@@ -94,7 +94,7 @@ func (b *bench) load(ctx context.Context, c *contender, w workload, dir string) 
 		return err
 	}
 	c.samples = append(c.samples, s)
-	if w.by == byH2load {
+	if w.by == byH2load || c.whole && w.body != nil {
 		return nil // net/http's, by design
 	}
 	return c.stack.StayedOnLoop(ctx)

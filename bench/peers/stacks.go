@@ -24,6 +24,7 @@ type kind struct {
 	frail bool
 
 	http2 bool // speaks it in clear, beside HTTP/1.1. nginx 1.22 does not
+	whole bool // a heddle that hands requests with a body over to net/http, by design: workers of Cocaine's get them whole
 }
 
 // bare is what the others are held against.
@@ -33,6 +34,8 @@ var kinds = []kind{
 	{key: bare, name: "net/http alone", start: startBare, http2: true},
 	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1), http2: true},
 	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2), http2: true},
+	{key: "v1", name: "heddle --dialect v1, 1 worker", start: heddle(1, "--dialect", "v1"), http2: true, whole: true},
+	{key: "v0", name: "heddle --dialect v0, 1 worker", start: heddle(1, "--dialect", "v0"), http2: true, whole: true},
 	{key: "http1", name: "heddle --http, 1 worker", start: startHTTP, http2: true},
 	{key: "nginx", name: "nginx, net/http", needs: "nginx", start: startNginx},
 	{key: "haproxy", name: "haproxy, net/http", needs: "haproxy", start: startHAProxy, http2: true},
@@ -56,9 +59,9 @@ func startBare(ctx context.Context, p place) (*stack.Stack, error) {
 	return stack.Start(ctx, "net/http", "http://"+addr+"/", filepath.Join(p.built, "app"), "-listen", addr)
 }
 
-func heddle(workers int) func(context.Context, place) (*stack.Stack, error) {
+func heddle(workers int, flags ...string) func(context.Context, place) (*stack.Stack, error) {
 	return func(ctx context.Context, p place) (*stack.Stack, error) {
-		return stack.Heddle(ctx, p.built, "app", workers)
+		return stack.Heddle(ctx, p.built, "app", workers, flags...)
 	}
 }
 
