@@ -36,7 +36,7 @@ func (b *bench) measure(ctx context.Context, w workload) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	kinds := slices.DeleteFunc(slices.Clone(b.kinds), func(k kind) bool { return w.by == byH2load && !k.http2 })
+	kinds := slices.DeleteFunc(slices.Clone(b.kinds), func(k kind) bool { return w.by == byH2load && !k.http2 || w.by == byFanOut && k.whole })
 	all := make([]*contender, len(kinds))
 	defer func() {
 		var wg sync.WaitGroup

@@ -24,7 +24,11 @@ type kind struct {
 	frail bool
 
 	http2 bool // speaks it in clear, beside HTTP/1.1. nginx 1.22 does not
-	whole bool // a heddle that hands requests with a body over to net/http, by design: workers of Cocaine's get them whole
+
+	// whole is a heddle before workers of Cocaine's, which get requests with a body
+	// whole: by net/http, by design. Nobody can tell them that a client has gone, so
+	// streams without an end would go on.
+	whole bool
 }
 
 // bare is what the others are held against.
