@@ -24,6 +24,7 @@ func TestConnect(t *testing.T) {
 		wo, d := noted(worker.Options{})
 		e, w := play(t, o, wo)
 		connect(t, w)
+		synctest.Wait() // until the engine has the handshake: a plain one answers nothing, and Close drops what is unsent
 		if err := w.Connect(context.Background()); err != worker.ErrConnected {
 			t.Errorf("twice: got %v, want ErrConnected", err)
 		}
