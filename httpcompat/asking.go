@@ -91,18 +91,6 @@ func (a *asking) ask(s *session.Session, body bool) error {
 	return err
 }
 
-// mayRetry says whether nobody can have seen the request, and it can be asked
-// for once more.
-func (a *asking) mayRetry(err error, tries int) bool {
-	untouched := a.s.Untouched()
-	if j, ok := a.p.Opener.(Judge); ok {
-		e := (*session.Error)(nil)
-		a.verdict = j.Judge(a.s, err, tries)
-		untouched = a.verdict.Again && (untouched || errors.As(err, &e) && e.Remote)
-	}
-	return untouched && !a.headSent && !a.informed && (a.heddle || a.r.Context().Err() == nil) && (a.up == nil || a.up.replayable())
-}
-
 // copyAnswer copies what the worker answers to the client, until its end. The
 // error says why there is no whole answer.
 //

@@ -36,27 +36,6 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 	return f(ctx, o)
 }
 
-// A Judge is an Opener that knows what it means if its sessions end without an
-// answer.
-type Judge interface {
-	// Judge is asked about session s, the last of tries for one request, which has
-	// ended with err. It must not wait.
-	Judge(s *session.Session, err error, tries int) Verdict
-}
-
-// A Verdict is what a Judge says.
-type Verdict struct {
-	// Again: the request may be asked for once more. That is done only if the peer
-	// has said err, or cannot have seen the request.
-	Again bool
-
-	// Code is the status that the client is told, 0 for what it would be without a
-	// Judge, and Why the text. RetryAfter goes with it unless it is 0.
-	Code       int
-	Why        string
-	RetryAfter time.Duration
-}
-
 // A Proxy is an http.Handler that asks for each answer through a session. Only
 // Opener is needed. It answers by itself with
 //

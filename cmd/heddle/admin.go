@@ -8,14 +8,16 @@ import (
 	"github.com/heddle-go/heddle/cmd/internal/admin"
 )
 
-// adminFlags are the flags of run that concern who watches, as given.
+// adminFlags are the flags of run and proxy that concern who watches, as given.
 type adminFlags struct {
+	verb     string // whose they are
 	listen   string // "": nobody
 	anywhere bool
 }
 
 func (f *adminFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
+	f.verb = cmd.Name()
 	fs.StringVar(&f.listen, "admin", "", "address for /metrics, /healthz, /readyz and /debug/pprof: a loopback host:port or unix:/path (default: none)")
 	fs.BoolVar(&f.anywhere, "admin-anywhere", false, "let --admin be an address that other machines may reach; nobody there is asked who they are")
 }
@@ -24,16 +26,16 @@ func (f *adminFlags) add(cmd *cobra.Command) {
 func (f *adminFlags) address() (a admin.Address, err error) {
 	switch {
 	case f.listen == "" && f.anywhere:
-		return a, usage("run", "--admin-anywhere needs --admin: the address")
+		return a, usage(f.verb, "--admin-anywhere needs --admin: the address")
 	case f.listen == "":
 		return a, nil
 	}
 	a, err = admin.ParseAddress(f.listen, f.anywhere)
 	switch {
 	case errors.Is(err, admin.ErrNotLoopback):
-		return a, usage("run", "--admin %s: %s. Give a loopback address such as 127.0.0.1:9180, or unix:/path; or --admin-anywhere, if only those who may see it can reach it", f.listen, err)
+		return a, usage(f.verb, "--admin %s: %s. Give a loopback address such as 127.0.0.1:9180, or unix:/path; or --admin-anywhere, if only those who may see it can reach it", f.listen, err)
 	case err != nil:
-		return a, usage("run", "--admin %s: %s", f.listen, err)
+		return a, usage(f.verb, "--admin %s: %s", f.listen, err)
 	}
 	return a, nil
 }

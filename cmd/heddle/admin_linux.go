@@ -21,15 +21,15 @@ func (d *daemon) openAdmin() error {
 		return err
 	}
 	if d.admin, err = admin.Open(admin.Options{Address: a, Source: d.watched(), Logger: d.log}); err != nil {
-		return adminFailure(a, err)
+		return adminFailure("run", a, err)
 	}
 	d.out.Printf("admin %s", d.admin.URL())
 	return nil
 }
 
 // adminFailure is what a person reads when the address cannot be had.
-func adminFailure(a admin.Address, err error) error {
-	f := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle run --admin with another address"}
+func adminFailure(verb string, a admin.Address, err error) error {
+	f := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle " + verb + " --admin with another address"}
 	if errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, loop.ErrNotSocket) {
 		f.fine = "whoever serves there goes on; nothing was started."
 	}

@@ -16,6 +16,7 @@ import (
 // proxyOptions are proxy's command line, checked.
 type proxyOptions struct {
 	front    frontFlags
+	admin    adminFlags
 	locators []string
 	dialect  string // "": the locator's answer tells
 
@@ -68,6 +69,7 @@ SIGTERM) drains: what has begun is finished. A second one stops at once.`,
 	}
 	fs := cmd.Flags()
 	o.front.add(cmd)
+	o.admin.add(cmd)
 	fs.StringSliceVar(&o.locators, "locator", service.DefaultLocators, "where the locator is: host:port or unix:PATH; several with commas, the first that answers is asked")
 	fs.StringVar(&o.dialect, "dialect", "", "what the locators speak: v0 (0.10, 0.11) or v1 (0.12) (default: their answers tell)")
 	fs.DurationVar(&o.timeout, "timeout", gateway.DefaultTimeout, "how long an app may take to begin its answer; then 504; 0: no limit")
@@ -106,6 +108,9 @@ func (o *proxyOptions) check() error {
 		if d.value <= 0 {
 			return usage("proxy", "--%s %v: want a duration such as 5s", d.flag, d.value)
 		}
+	}
+	if _, err := o.admin.address(); err != nil {
+		return err
 	}
 	_, err := o.front.options(nil)
 	return err

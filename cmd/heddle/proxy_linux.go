@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/cmd/internal/gateway"
 	"github.com/heddle-go/heddle/httpcompat/front"
+	"github.com/heddle-go/heddle/loop"
 )
 
 // serveProxy runs a proxy until it has been drained or stopped.
@@ -23,9 +27,11 @@ func serveProxy(parent context.Context, o *proxyOptions) error {
 		h = slog.NewJSONHandler(out, nil)
 	}
 	log := slog.New(h)
+	tell := newHerald(log)
+	defer tell.close()
 	sig := watchSignals(parent)
 	defer sig.stop()
-	s, err := openFront(&o.front, nil, false, log)
+	s, err := openFront(&o.front, tell.manager.Sockets, o.admin.listen != "", log)
 	if err != nil {
 		return err
 	}
@@ -60,13 +66,66 @@ func serveProxy(parent context.Context, o *proxyOptions) error {
 			out.Printf("%s", text)
 		}
 	}
+	var draining atomic.Bool
+	if o.admin.listen != "" {
+		a, err := openProxyAdmin(o, s, g, ls.list, &draining, log)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		say("admin", "admin %s", a.URL())
+	}
 	say("ready", "ready %s", strings.Join(s.URLs(), " "))
+	tell.serves(func() string {
+		st := g.Stats()
+		return fmt.Sprintf("%d apps, %d connections", st.Apps, st.Connections)
+	}, ls.list)
 	select {
 	case <-sig.ctx.Done():
-	case err := <-s.Failed():
+	case err = <-s.Failed():
+	}
+	draining.Store(true)
+	tell.stops(o.drainTimeout)
+	if err != nil {
 		return errors.Join(err, drainProxy(s, sig, o.drainTimeout, say))
 	}
 	return drainProxy(s, sig, o.drainTimeout, say)
+}
+
+// openProxyAdmin serves the pages of --admin.
+func openProxyAdmin(o *proxyOptions, s *front.Server, g *gateway.Gateway, loops []*loop.Loop, draining *atomic.Bool, log *slog.Logger) (*admin.Server, error) {
+	a, err := o.admin.address()
+	if err != nil {
+		return nil, err
+	}
+	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
+	v := versionOf(info)
+	srv, err := admin.Open(admin.Options{Address: a, Logger: log, Source: admin.Source{
+		State: func() string {
+			switch {
+			case draining.Load():
+				return stateDraining
+			case !g.Alive():
+				return "without a locator"
+			}
+			return admin.Serving
+		},
+		Control: loops[0],
+		Loops:   func() []*loop.Loop { return loops },
+		Front:   func() admin.Front { return s },
+		Apps: func() (list []admin.App) {
+			for _, name := range g.Apps() {
+				list = append(list, admin.App{Name: name, Elsewhere: true})
+			}
+			return list
+		},
+		Version:  v.Version,
+		Revision: v.Commit,
+	}})
+	if err != nil {
+		return nil, adminFailure("proxy", a, err)
+	}
+	return srv, nil
 }
 
 // drainProxy finishes the requests that are being answered, unless that takes too

@@ -150,6 +150,33 @@ func TestProxyJSON(t *testing.T) {
 	}
 }
 
+// The pages of --admin tell what was answered for which app, and whether a locator
+// is there.
+func TestProxyAdmin(t *testing.T) {
+	p, _, _ := proxied(t, heddle.V1, "--admin", "127.0.0.1:0")
+	pages := p.await(t, `^admin (\S+)$`)[1]
+	url := p.await(t, `^ready (\S+)$`)[1]
+	for range 3 {
+		if code, body := fetch(t, url+"/shop/http/"); code != 200 {
+			t.Errorf("got %d %q", code, body)
+		}
+	}
+	fetch(t, url+"/none/http/")
+	ready := func() bool { code, _ := fetch(t, pages+"/readyz"); return code == 200 }
+	if !until(ready) {
+		t.Error("it is not ready")
+	}
+	_, body := fetch(t, pages+"/metrics")
+	for _, want := range []string{
+		`heddle_requests_total{app="shop",code="200",method="GET",release=""} 3`,
+		`heddle_requests_total{app="",code="503",method="GET",release=""} 1`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is not in %s", want, body)
+		}
+	}
+}
+
 // What cannot be meant is refused before anything is started.
 func TestProxyRefuses(t *testing.T) {
 	for _, test := range []struct {

@@ -57,6 +57,7 @@ func (src *Source) unready() (why []string) {
 	apps := src.Apps()
 	for _, a := range apps {
 		switch {
+		case a.Elsewhere:
 		case a.Engine == nil:
 			why = append(why, a.Name+" is starting")
 		case a.Engine.Status().Suspended && len(apps) > 1:

@@ -51,6 +51,9 @@ type App struct {
 	Name    string
 	Engine  Engine // nil before it starts
 	Deploys *Outcomes
+
+	// Elsewhere: it is run by somebody else, and only asked here. There is no Engine.
+	Elsewhere bool
 }
 
 // An Engine is what is asked of an app's *engine.Engine.

@@ -160,7 +160,8 @@ func (c *conn) begin(lc *loop.Conn) loop.Handler {
 		Control:        c, Logger: ln.g.log,
 		OnIdle: c.idle,
 	})
-	c.mux.SetTag(c)
+	c.mux.SetTag(ln.g.origin(c.a.name))
+	ln.g.conns.Store(c.mux, c)
 	ln.conns[c] = struct{}{}
 	return handler{c.mux, lc}
 }
@@ -193,6 +194,7 @@ func (c *conn) OnEOF(m *session.Mux)                                  { m.Abort(
 func (c *conn) OnClose(_ *session.Mux, err error) {
 	ln := c.a.ln
 	delete(ln.conns, c)
+	ln.g.conns.Delete(c.mux)
 	for _, t := range c.timers {
 		t.Stop()
 	}

@@ -80,23 +80,22 @@ const fullFor = time.Second
 const maxAttempts = 2
 
 // judge says what a session's error means, and has it remembered.
-func judge(s *session.Session, err error, tries int) (v httpcompat.Verdict) {
+func (g *Gateway) judge(s *session.Session, err error, tries int) (v httpcompat.Verdict) {
 	v.Again = tries < maxAttempts
-	c, _ := s.Mux().Tag().(*conn)
 	var e *session.Error
 	if !errors.As(err, &e) || !e.Remote {
 		return v
 	}
 	stopped := (e.Category == categoryGeneric || e.Category == categoryUnknown) && e.Code == int64(syscall.EPIPE)
 	full := e.Category == categoryOverseer && e.Code == codeQueueFull || e.Category == 0 && e.Msg == textQueueFull
-	switch {
-	case c == nil:
-	case stopped:
-		c.stopped.Store(true)
-		c.a.ln.g.client.Forget(c.a.name)
-	case full:
-		c.full.Store(time.Now().Add(fullFor).UnixNano())
-		c.a.ln.g.client.Forget(c.a.name)
+	if c, ok := g.conns.Load(s.Mux()); ok && (stopped || full) { // else it has ended
+		c := c.(*conn)
+		if stopped {
+			c.stopped.Store(true)
+		} else {
+			c.full.Store(time.Now().Add(fullFor).UnixNano())
+		}
+		g.client.Forget(c.a.name)
 	}
 	switch {
 	case stopped:
@@ -110,7 +109,7 @@ func judge(s *session.Session, err error, tries int) (v httpcompat.Verdict) {
 	return v
 }
 
-// Judge is judge.
+// Judge is the Gateway's judge.
 func (r *route) Judge(s *session.Session, err error, tries int) httpcompat.Verdict {
-	return judge(s, err, tries)
+	return r.a.ln.g.judge(s, err, tries)
 }

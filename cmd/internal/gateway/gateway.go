@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,8 @@ type Gateway struct {
 	wg     sync.WaitGroup
 
 	turn  atomic.Uint64         // of the lanes, for requests by net/http
+	apps  sync.Map              // *Origin by name: those that were connected to
+	conns sync.Map              // *conn by *session.Mux
 	rings atomic.Pointer[rings] // nil: the locator has told none
 	alive atomic.Bool           // a locator has answered of late
 	gone  atomic.Bool           // Close was called
@@ -149,6 +152,31 @@ func (g *Gateway) Close() {
 	}
 	g.wg.Wait()
 	g.client.Close()
+}
+
+// An Origin is the tag of an app's connections, on every loop.
+type Origin struct{ app string }
+
+// Labels are the app's name, and no release.
+func (o *Origin) Labels() (app, release string) { return o.app, "" }
+
+// origin is the one of an app.
+func (g *Gateway) origin(app string) *Origin {
+	o, ok := g.apps.Load(app)
+	if !ok {
+		o, _ = g.apps.LoadOrStore(app, &Origin{app})
+	}
+	return o.(*Origin)
+}
+
+// Apps are those that were ever connected to, in order.
+func (g *Gateway) Apps() (names []string) {
+	g.apps.Range(func(name, _ any) bool {
+		names = append(names, name.(string))
+		return true
+	})
+	slices.Sort(names)
+	return names
 }
 
 // Alive says whether a locator has answered of late.

@@ -131,7 +131,7 @@ func (a *asker) Open(_ context.Context, o session.OpenOptions) (*session.Session
 	return res.s, res.err
 }
 
-// Judge is judge.
+// Judge is the Gateway's judge.
 func (a *asker) Judge(s *session.Session, err error, tries int) httpcompat.Verdict {
-	return judge(s, err, tries)
+	return a.g.judge(s, err, tries)
 }
