@@ -66,7 +66,7 @@ func TestWhen(t *testing.T) {
 		app  bool
 		keys string
 	}{
-		{Restart, false, "name listen listen-mode listen-group admin control locator storage allow-start loops tls-cert tls-key tls-client-ca tls-client-optional trusted-proxies read-header-timeout read-timeout write-timeout response-header-timeout idle-timeout max-header-bytes max-headers max-body-bytes max-clients access-log access-log-format"},
+		{Restart, false, "name listen listen-mode listen-group admin control locator join storage allow-start loops tls-cert tls-key tls-client-ca tls-client-optional trusted-proxies read-header-timeout read-timeout write-timeout response-header-timeout idle-timeout max-header-bytes max-headers max-body-bytes max-clients access-log access-log-format"},
 		{Restart, true, "http health dialect cloud event suspended concurrency log.stdout log.stderr log.memory log.rotate-size log.rotate-age log.gzip log.keep"},
 		{Deploy, false, ""},
 		{Deploy, true, "target args dir env env-allow user group"},

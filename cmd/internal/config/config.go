@@ -20,6 +20,7 @@ type Config struct {
 	Control     string   // path of the control socket; "": by the name
 	Locator     string   // host:port or unix:/path where a small cloud is served; "": none
 	Storage     string   // directory of its service storage; "": by the name
+	Join        []string // locators of other clouds whose services ours knows, too
 	AllowStart  string   // directory whose programs its service node may start; "": none
 	Loops       int
 

@@ -299,7 +299,7 @@ func (l *loader) whole() {
 			l.fail(c.appLine(a.Name).File, c.appLine(a.Name).Line, "app.%s: %s", a.Name, err)
 		}
 	}
-	for _, of := range [...]struct{ key, said string }{{"storage", c.Storage}, {"allow-start", c.AllowStart}} {
+	for _, of := range [...]struct{ key, said string }{{"join", strings.Join(c.Join, ",")}, {"storage", c.Storage}, {"allow-start", c.AllowStart}} {
 		if c.Locator == "" && of.said != "" && !has("locator") {
 			wrong("", of.key, "%s is for a cloud; it needs a locator", of.key)
 		}
