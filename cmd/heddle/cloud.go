@@ -16,6 +16,7 @@ import (
 // cloudFlags are the flags of run that make the daemon a small cloud, as given.
 type cloudFlags struct {
 	locator    string // "": it is none
+	join       []string
 	storage    string // "": by the daemon's name
 	allowStart string // "": nothing may be started
 }
@@ -23,17 +24,33 @@ type cloudFlags struct {
 func (f *cloudFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.locator, "locator", "", "be a small cloud: serve a locator, and by it logging, storage, node and the apps, at host:port or unix:/path (default: none)")
+	joinVar(cmd, &f.join, "with --locator: ")
 	fs.StringVar(&f.storage, "storage", "", "with --locator: directory of the service storage (default: NAME.storage beside the control sockets)")
 	fs.StringVar(&f.allowStart, "allow-start", "", "with --locator: directory whose programs clients may have the service node start, by name (default: none)")
 }
 
 // check refuses what cannot be meant.
 func (f *cloudFlags) check() error {
-	if f.locator == "" && (f.storage != "" || f.allowStart != "") {
-		return usage("run", "--storage and --allow-start are for a cloud; they need --locator")
+	if f.locator == "" && (f.storage != "" || len(f.join) > 0 || f.allowStart != "") {
+		return usage("run", "--storage, --join and --allow-start are for a cloud; they need --locator")
 	}
 	if err := config.CheckLocator(f.locator); err != nil {
 		return usage("run", "--locator %s", err)
+	}
+	return checkJoin("run", f.join)
+}
+
+// joinVar adds the flag that names neighbours.
+func joinVar(cmd *cobra.Command, p *[]string, prefix string) {
+	cmd.Flags().StringSliceVar(p, "join", nil, prefix+"locator of dialect v1, host:port or unix:/path, whose services this one knows, too; repeatable")
+}
+
+// checkJoin refuses what is no locator's address.
+func checkJoin(verb string, list []string) error {
+	for _, s := range list {
+		if err := config.CheckCloud(s); err != nil || s == "" {
+			return usage(verb, "--join %q: want host:port or unix:/path", s)
+		}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func (d *daemon) openCloud() error {
 	}
 	n := newNode(d, f.allowStart)
 	c, err := host.Start(host.Options{
-		Locator: f.locator, Loops: d.loops.list, Cluster: true, Log: d.log, Verbosity: verbosity, Storage: storage, Node: n, Logger: d.log,
+		Locator: f.locator, Loops: d.loops.list, Cluster: true, Peers: f.join, Log: d.log, Verbosity: verbosity, Storage: storage, Node: n, Logger: d.log,
 	})
 	if err != nil {
 		return cloudFailure("run --locator", f.locator, err)

@@ -23,6 +23,7 @@ type locatorReady struct {
 
 func newLocator() *cobra.Command {
 	var listen, storage string
+	var join []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "locator [flags]",
@@ -47,6 +48,9 @@ asked who they are.`,
 			if err := config.CheckLocator(listen); err != nil {
 				return usage("locator", "--listen %s", err)
 			}
+			if err := checkJoin("locator", join); err != nil {
+				return err
+			}
 			if storage == "" {
 				if err := makeStateDir(stateDir()); err != nil {
 					return err
@@ -58,7 +62,7 @@ asked who they are.`,
 			out := newOutlet(os.Stderr, outletLimit)
 			defer out.Close(outletWait)
 			log := slog.New(slog.NewTextHandler(out, nil))
-			c, err := host.Start(host.Options{Locator: listen, Storage: storage, Cluster: true, Log: log, Verbosity: verbosity, Logger: log})
+			c, err := host.Start(host.Options{Locator: listen, Storage: storage, Cluster: true, Peers: join, Log: log, Verbosity: verbosity, Logger: log})
 			if err != nil {
 				return cloudFailure("locator --listen", listen, err)
 			}
@@ -80,6 +84,7 @@ asked who they are.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&listen, "listen", host.DefaultLocator, "address of the locator: host:port or unix:/path")
+	joinVar(cmd, &join, "")
 	fs.StringVar(&storage, "storage", "", "directory of the service storage (default: locator.storage beside the control sockets)")
 	fs.BoolVar(&asJSON, "json", false, `print {"locator","storage","pid"} when it serves`)
 	return cmd

@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 		"watches": watches,
 		"talks":   talks,
 		"foreign": foreignProgram,
+		"calls":   callsProgram,
 	})
 }
 

@@ -39,7 +39,8 @@ import (
 //
 //	daemon NAME ARGS...      heddle run --name NAME ARGS, on a free port unless
 //	                         ARGS say --listen; waits for "ready" and sets $URL
-//	                         (the first one), $LAST, $LISTEN (all) and $PID
+//	                         (the first one), $LAST, $LISTEN (all), $PID and, with
+//	                         --locator, $LOCATOR
 //	begin NAME ARGS...       heddle ARGS, without waiting; the three below are for
 //	                         it, too; its standard output is in NAME.out
 //	signal NAME SIG          sends it INT, TERM, HUP, QUIT, USR1 or KILL
@@ -231,7 +232,10 @@ func scriptCommand(ts *testscript.TestScript, name string, args ...string) *exec
 	return cmd
 }
 
-var readyLine = regexp.MustCompile(`(?m)^ready (.+)$`)
+var (
+	readyLine   = regexp.MustCompile(`(?m)^ready (.+)$`)
+	locatorLine = regexp.MustCompile(`(?m)^locator (.+)$`)
+)
 
 func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	w := worldOf(ts)
@@ -267,6 +271,9 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("LISTEN", urls)
 	ts.Setenv("LAST", urls[strings.LastIndexByte(urls, ' ')+1:])
 	ts.Setenv("PID", strconv.Itoa(c.cmd.Process.Pid))
+	if m := locatorLine.FindStringSubmatch(c.said.String()); m != nil {
+		ts.Setenv("LOCATOR", m[1])
+	}
 }
 
 func cmdBegin(ts *testscript.TestScript, neg bool, args []string) {

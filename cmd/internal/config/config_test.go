@@ -55,6 +55,7 @@ listen-group = "www"
 admin = "127.0.0.1:9000"
 control = "run/control.sock"
 locator = "127.0.0.1:10053"
+join = ["10.0.0.2:10053"]
 storage = "blobs"
 allow-start = "bin"
 loops = 3
@@ -181,7 +182,7 @@ func TestEveryKey(t *testing.T) {
 	want := &Config{
 		Files: []string{"heddle.toml"},
 		Name:  "shop-host", Listen: []string{"127.0.0.1:0", "unix:" + at("run/shop.sock"), "proxy::8443", "unix:@shop"}, ListenMode: "0660", ListenGroup: "www", Admin: "127.0.0.1:9000",
-		Control: at("run/control.sock"), Locator: "127.0.0.1:10053", Storage: at("blobs"), AllowStart: at("bin"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: at("access"), AccessFormat: AccessJSON,
+		Control: at("run/control.sock"), Locator: "127.0.0.1:10053", Join: []string{"10.0.0.2:10053"}, Storage: at("blobs"), AllowStart: at("bin"), Loops: 3, Trusted: []string{"10.0.0.0/8", "unix"}, AccessLog: at("access"), AccessFormat: AccessJSON,
 		Limits: Limits{
 			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, ResponseHeaderTimeout: 3 * time.Minute,
 			MaxHeaderBytes: 64 << 10, MaxHeaders: 100, MaxBody: 10e6, MaxClients: 1000,
@@ -208,9 +209,9 @@ func TestEveryKey(t *testing.T) {
 		}
 		app := ""
 		switch {
-		case i > 56:
+		case i > 57:
 			app, name = "shop", "log."+name
-		case i > 25:
+		case i > 26:
 			app = "shop"
 		}
 		if o := c.Origin(app, name); o != (Origin{From: FromFile, File: "heddle.toml", Line: i + 1}) {
@@ -374,7 +375,7 @@ func TestShow(t *testing.T) {
 	if err := json.Unmarshal(p, &got); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(any(map[string]any{"from": "file", "file": "heddle.toml", "line": 10.0}), got.Keys["loops"].Origin); d != "" {
+	if d := cmp.Diff(any(map[string]any{"from": "file", "file": "heddle.toml", "line": 11.0}), got.Keys["loops"].Origin); d != "" {
 		t.Error(d)
 	}
 	if v := got.Apps[0].Keys["queue-age"].Value; v != "1s" {
