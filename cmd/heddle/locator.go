@@ -28,16 +28,16 @@ func newLocator() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "locator [flags]",
 		Short: "Serve a locator without apps",
-		Long: `Locator serves a small cloud of its own: a locator, and by it logging, storage and node,
-for clients of either dialect (docs/cloud.md). Apps of elsewhere may be published there. A
-daemon with apps does the same with heddle run --locator.
+		Long: `Locator serves a small cloud of its own: a locator, and by it logging, storage and
+node, for clients of either dialect (docs/cloud.md). Apps of elsewhere may be published
+there. A daemon with apps does the same with heddle run --locator.
 
-What clients log is written to standard error. When it serves, a line that begins with "ready"
-and its address appears there, and with --json an object on standard output. Ctrl-C ends it,
-behind what was asked before.
+What clients log is written to standard error. When it serves, a line that begins with
+"ready" and its address appears there, and with --json an object on standard output.
+Ctrl-C ends it, behind what was asked before.
 
-Only an address that says so, such as 0.0.0.0:10053, is open to other machines, where nobody is
-asked who they are.`,
+Only an address that says so, such as 0.0.0.0:10053, is open to other machines, where
+nobody is asked who they are.`,
 		Example: `  heddle locator
   heddle locator --listen unix:/run/shop/locator --storage /var/lib/shop`,
 		Args: noArgs,

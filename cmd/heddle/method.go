@@ -59,23 +59,24 @@ func newCall() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call [flags] SERVICE METHOD [JSON...]",
 		Short: "Call a method of a service that a locator knows",
-		Long: `Call calls any method of any service of a cloud, Heddle's (heddle run --locator) or one of
-Cocaine's, and prints what it answers as JSON, a line for each message, as they come. The
-services of Heddle's are in docs/cloud.md; --list says which methods a service has.
+		Long: `Call calls any method of any service of a cloud, Heddle's (heddle run --locator) or one
+of Cocaine's, and prints what it answers as JSON, a line for each message, as they come.
+The services of Heddle's are in docs/cloud.md; --list says which methods a service has.
 
 Each argument is a JSON value, or text if it is none. {"base64":"..."} stands for bytes,
-{"msgpack":VALUE} for the bytes of that value's msgpack, which HTTP events want. Bytes that are
-no text are printed as {"base64":"..."} likewise; --raw writes them as they are. What an app
-answers to HTTP is msgpack, too: --unpack shows what is in it.
+{"msgpack":VALUE} for the bytes of that value's msgpack, which HTTP events want. Bytes
+that are no text are printed as {"base64":"..."} likewise; --raw writes them as they are.
+What an app answers to HTTP is msgpack, too: --unpack shows what is in it.
 
-Methods that take a stream get a message for each --send, in this order; --send - reads them
-from standard input, a JSON value a line. Then our side is closed.
+Methods that take a stream get a message for each --send, in this order; --send - reads
+them from standard input, a JSON value a line. Then our side is closed.
 
-The locator is that of --locator, else that of the running daemon (--name, --control), else
-127.0.0.1:10053.
+The locator is that of --locator, else that of the running daemon (--name, --control),
+else 127.0.0.1:10053.
 
-Exit codes: 0 ok, 1 the service answered with an error, 2 the command line makes no sense,
-or the service has no such method, 4 nobody answers there, 6 nothing came for --timeout.`,
+Exit codes: 0 ok, 1 the service answered with an error, or there is no such service, 2 the
+command line makes no sense, or the service has no such method, 4 nobody answers there, 6
+nothing came for --timeout.`,
 		Example: `  heddle call storage write photos cat '{"base64":"/9j/4AAQ"}' '["pet","cat"]'
   heddle call storage find photos '["cat"]'
   heddle call logging verbosity
