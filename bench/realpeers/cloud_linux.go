@@ -238,6 +238,11 @@ func (r *rig) proxyChecks(ctx context.Context, p, rt *peer, note notes) error {
 		return err
 	}
 	defer c.stop(runtimeStop)
+	return r.proxied(ctx, p, "127.0.0.1:"+c.port, note)
+}
+
+// proxied: HTTP through a real proxy to our worker, in the cloud of that locator.
+func (r *rig) proxied(ctx context.Context, p *peer, locator string, note notes) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -246,7 +251,7 @@ func (r *rig) proxyChecks(ctx context.Context, p, rt *peer, note notes) error {
 	if err != nil {
 		return err
 	}
-	proc, err := begin(scratch, p.command(nil, "{scratch}", scratch, "{locator}", "127.0.0.1:"+c.port, "{port}", port))
+	proc, err := begin(scratch, p.command(nil, "{scratch}", scratch, "{locator}", locator, "{port}", port))
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (r *rig) runs(p *peer, all []*peer) []play {
 	case kindRuntime:
 		return []play{{"our worker of two events", r.runtimeChecks}, {"our httpcompat.ListenAndServe", r.httpProgramChecks}, {"heddle proxy and our worker", r.ownProxyChecks}}
 	case kindClient:
-		plays := []play{{"servicetest " + p.Dialect, r.modelChecks}}
+		plays := []play{{"servicetest " + p.Dialect, r.modelChecks}, {ourCloud, r.clientOfOurs}}
 		for _, rt := range all {
 			if rt.Kind == kindRuntime && rt.Dialect == p.Dialect && rt.missing() == "" {
 				plays = append(plays, play{rt.Name, func(ctx context.Context, p *peer, note notes) error { return r.clientOfRuntime(ctx, p, rt, note) }})
@@ -144,7 +144,7 @@ func (r *rig) runs(p *peer, all []*peer) []play {
 		}
 		return plays
 	}
-	var plays []play
+	plays := []play{{ourCloud, r.proxyOfOurs}}
 	for _, rt := range all {
 		if rt.Kind == kindRuntime && rt.Dialect == p.Dialect && rt.missing() == "" {
 			plays = append(plays, play{rt.Name + " and our worker", func(ctx context.Context, p *peer, note notes) error { return r.proxyChecks(ctx, p, rt, note) }})

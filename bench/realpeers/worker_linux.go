@@ -36,7 +36,7 @@ func (r *rig) served(ctx context.Context, p *peer, locator string, flags ...stri
 	words := p.command(nil)
 	d, err := daemon.Start(ctx, daemon.Options{
 		Heddle: r.heddle, Dir: dir, Target: words[0], Args: words[1:],
-		Flags: append([]string{"--workers", "2", "--dialect", p.Dialect, "--locator", locator}, flags...),
+		Flags: append([]string{"--workers", "2", "--dialect", p.Dialect, "--cloud", locator}, flags...),
 	})
 	if err != nil {
 		return nil, nil, err
