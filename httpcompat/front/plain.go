@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -66,11 +68,8 @@ func (x *call) plainly(h *heddle.ResponseHead) bool {
 		f := &h.Headers[i]
 		f.Name = raw(http.CanonicalHeaderKey(lend(f.Name)))
 	}
-	for i := range h.Headers {
-		if string(h.Headers[i].Name) == "Connection" {
-			h.Headers = withoutNamed(h.Headers, string(h.Headers[i].Value))
-			break
-		}
+	if names := namedHops(h.Headers); names != nil {
+		h.Headers = slices.DeleteFunc(h.Headers, func(f heddle.Header) bool { return names[string(f.Name)] })
 	}
 	kept, hasDate := h.Headers[:0], false
 	for _, f := range withoutHops(h.Headers) {
@@ -105,15 +104,22 @@ const lingering = "X-Cocaine-Http-Proto-Version"
 
 var nameDate = heddle.Raw("Date")
 
-// withoutNamed is list without the fields that a Connection field names.
-func withoutNamed(list []heddle.Header, connection string) []heddle.Header {
-	kept := list[:0]
+// namedHops are the fields that the Connection fields in list name, all as net/http
+// writes them; nil for none.
+func namedHops(list []heddle.Header) map[string]bool {
+	var names map[string]bool
 	for _, f := range list {
-		if !hasToken(connection, string(f.Name)) {
-			kept = append(kept, f)
+		if string(f.Name) != "Connection" {
+			continue
+		}
+		for name := range strings.SplitSeq(string(f.Value), ",") {
+			if names == nil {
+				names = make(map[string]bool)
+			}
+			names[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
 		}
 	}
-	return kept
+	return names
 }
 
 // unpack takes the packing off a chunk of v0's, in which each is packed once more.

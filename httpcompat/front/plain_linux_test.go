@@ -79,6 +79,7 @@ func TestPlainAnswers(t *testing.T) {
 		"length":        {script{chunks: []string{foreignHead(201, "content-length", "3"), "abc"}}, "201 abc|Content-Length: 3"},
 		"no body":       {script{chunks: []string{foreignHead(204, "Date", "today")}}, "204 |Date: today"},
 		"hops":          {script{chunks: []string{foreignHead(200, "connection", "close, x-hop", "X-Hop", "1", "transfer-encoding", "chunked", "Keep-Alive", "1", "Upgrade", "x", "Trailer", "X-T"), "x"}}, "200 x|X-Hop: |Keep-Alive: |Upgrade: |Trailer: |Connection: "},
+		"more hops":     {script{chunks: []string{foreignHead(200, "X-One", "1", "Connection", "x-one", "connection", "Close, X-Two", "x-two", "2"), "x"}}, "200 x|X-One: |X-Two: |Connection: "},
 		"no type":       {script{chunks: []string{foreignHead(200), "<html>"}}, "200 <html>|Content-Type: "},
 		"lingering":     {script{chunks: []string{foreignHead(200, "X-Cocaine-HTTP-Proto-Version", "1.1"), "one", "", "never"}}, "200 one|X-Cocaine-Http-Proto-Version: "},
 		"not lingering": {script{chunks: []string{foreignHead(200, "X-Cocaine-HTTP-Proto-Version", "1.0"), "one", "", "two"}}, "200 onetwo"},
