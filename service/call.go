@@ -201,15 +201,17 @@ func (s *Service) exchange(ctx context.Context, pl *plan, method string, args []
 		}
 		o := session.OpenOptions{Method: m, Headers: headersOf(ctx, c.dialect), Last: true}
 		if x.buf, err = pl.pack(x.buf[:0], c.dialect, args); err == nil {
-			err = c.room(ctx, pl.Timeout)
+			err = c.room.enter(ctx, pl.Timeout, len(x.buf))
 		}
 		var sess *session.Session
 		if err == nil {
+			n := len(x.buf) // x may be another call's when it is open
 			o.First = x.buf
 			if !mute {
 				o.Handler = x
 			}
 			sess, err = c.mux.Open(o)
+			c.room.leave(n)
 		}
 		if err != nil || mute {
 			x.put()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,8 +37,7 @@ type conn struct {
 
 	watching atomic.Bool // a timer is there that looks for calls out of time
 
-	mu     sync.Mutex
-	roomed chan struct{} // closed when there is room in the outbox again; nil: nobody waits
+	room room // of the outbox
 }
 
 // A target is where a service may be reached, and how.
@@ -139,6 +137,8 @@ func (s *Service) dial(ctx context.Context, a *attempt, e locator.Endpoint, t ta
 		}
 	}
 	lc, err := l.Dial(e.Network(), e.Address(), func(lc *loop.Conn) loop.Handler {
+		c.room.queued, c.room.gone, c.room.most = lc.Queued, c.gone, s.mostMessage()
+		lc.SetLimit(c.room.outLimit())
 		c.mux = session.NewMux(lc, session.Options{
 			ChannelOptions: session.ChannelOptions{Dialect: t.dialect, Dialed: true, Service: true, Limits: s.o.Limits},
 			Control:        c, Buffer: s.o.Buffer, Logger: s.o.Logger,
@@ -164,6 +164,11 @@ func (s *Service) dial(ctx context.Context, a *attempt, e locator.Endpoint, t ta
 	return c, nil
 }
 
+// mostMessage is how many bytes the arguments of one message may have.
+func (s *Service) mostMessage() int {
+	return max(s.o.Limits.Frame, codec.DefaultFrame) - frameOverhead
+}
+
 // A handler is a Mux that tells its conn more than a session.Control hears.
 type handler struct {
 	*session.Mux
@@ -183,7 +188,7 @@ func (h handler) OnBytes(p []byte) (int, error) {
 
 func (h handler) OnDrain() {
 	h.Mux.OnDrain()
-	h.c.wakeRoom()
+	h.c.room.wake()
 }
 
 // OnConnect is the first of the methods that make a conn a session.Control.
@@ -209,7 +214,6 @@ func (c *conn) OnClose(_ *session.Mux, err error) {
 	if err == nil {
 		err = io.EOF // the loop has ended
 	}
-	c.wakeRoom()
 	if !c.opened {
 		close(c.gone)
 		c.up <- err
@@ -220,49 +224,6 @@ func (c *conn) OnClose(_ *session.Mux, err error) {
 	}
 	c.s.lost(c, err)
 	close(c.gone)
-}
-
-// room waits until the outbox has room for a call, or a message of one.
-func (c *conn) room(ctx context.Context, timeout time.Duration) error {
-	link := c.mux.Link()
-	if link.Queued() < session.HighWater {
-		return nil
-	}
-	var late <-chan time.Time
-	if timeout > 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		late = t.C
-	}
-	for {
-		c.mu.Lock()
-		if c.roomed == nil {
-			c.roomed = make(chan struct{})
-		}
-		roomed := c.roomed
-		c.mu.Unlock()
-		if link.Queued() < session.HighWater {
-			return nil
-		}
-		select {
-		case <-roomed:
-		case <-c.gone:
-			return nil // what is said next is told why
-		case <-late:
-			return ErrTimeout
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (c *conn) wakeRoom() {
-	c.mu.Lock()
-	if c.roomed != nil {
-		close(c.roomed)
-		c.roomed = nil
-	}
-	c.mu.Unlock()
 }
 
 // drain waits until nothing is in flight and nothing waits to be sent.

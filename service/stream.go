@@ -80,10 +80,11 @@ func (s *Service) open(ctx context.Context, pl *plan, method string, args []any)
 		st.renew()
 		x := newCall(c, pl) // for its buffer
 		if x.buf, err = pl.pack(x.buf[:0], c.dialect, args); err == nil {
-			err = c.room(ctx, pl.Timeout)
+			err = c.room.enter(ctx, pl.Timeout, len(x.buf))
 		}
 		if err == nil {
 			st.sess, err = c.mux.Open(session.OpenOptions{Method: m, First: x.buf, Headers: headersOf(ctx, c.dialect), Handler: st})
+			c.room.leave(len(x.buf))
 		}
 		x.put()
 		if err != nil {
@@ -342,10 +343,11 @@ func (st *Stream) Say(name string, args ...any) error {
 	}
 	buf, err := PackEach(nil, st.c.dialect, args)
 	if err == nil {
-		err = st.c.room(st.ctx, st.c.s.plans.other.Timeout)
+		err = st.enter(len(buf))
 	}
 	if err == nil {
 		err = st.sess.Say(a.ID, buf)
+		st.c.room.leave(len(buf))
 	}
 	if err != nil {
 		return st.c.fail(st.method, st.cause(err))
@@ -355,6 +357,11 @@ func (st *Stream) Say(name string, args ...any) error {
 		st.says = a.Next
 	}
 	return nil
+}
+
+// enter waits until n bytes may be queued.
+func (st *Stream) enter(n int) error {
+	return st.c.room.enter(st.ctx, st.c.s.plans.other.Timeout, n)
 }
 
 // cause is why the stream has ended, where that says more than err.
@@ -371,9 +378,10 @@ func (st *Stream) cause(err error) error {
 func (st *Stream) SendRaw(p []byte) error {
 	st.sayMu.Lock()
 	defer st.sayMu.Unlock()
-	err := st.c.room(st.ctx, st.c.s.plans.other.Timeout)
+	err := st.enter(len(p))
 	if err == nil {
 		err = st.sess.WriteChunk(p)
+		st.c.room.leave(len(p))
 	}
 	if err != nil {
 		return st.c.fail(st.method, st.cause(err))
