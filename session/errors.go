@@ -86,7 +86,7 @@ func Errno(err error) syscall.Errno {
 		return 0
 	case errors.As(err, &no):
 		return no
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return syscall.ESHUTDOWN
 	case errors.As(err, &syn), errors.Is(err, codec.ErrTooLarge), errors.Is(err, ErrProtocol):
 		return syscall.EBADMSG

@@ -421,7 +421,11 @@ func (m *Mux) lose(err error) {
 	if err == nil {
 		err = io.EOF
 	}
-	lost := fmt.Errorf("%w: %w", ErrLost, err)
+	cause := err
+	if cause == io.EOF {
+		cause = io.ErrUnexpectedEOF // io.EOF is how a stream ends in order, for errors.Is, too
+	}
+	lost := fmt.Errorf("%w: %w", ErrLost, cause)
 	m.mu.Lock()
 	if m.err != nil {
 		m.mu.Unlock()
