@@ -201,7 +201,7 @@ func (s *Service) exchange(ctx context.Context, pl *plan, method string, args []
 		}
 		o := session.OpenOptions{Method: m, Headers: headersOf(ctx, c.dialect), Last: true}
 		if x.buf, err = pl.pack(x.buf[:0], c.dialect, args); err == nil {
-			err = c.room.enter(ctx, pl.Timeout, len(x.buf))
+			err = c.room.enter(ctx, pl.Timeout, len(x.buf), nil)
 		}
 		var sess *session.Session
 		if err == nil {

@@ -189,7 +189,7 @@ func (c *Client) Close() error {
 // Resolve asks the locators for a service, unless the answer is known.
 func (c *Client) Resolve(ctx context.Context, name string) (locator.Info, error) {
 	t, err := c.find(ctx, name)
-	return locator.Info{Endpoints: t.endpoints, Version: t.version, Methods: t.methods, Controls: t.controls}, err
+	return t.info(), err
 }
 
 // find is Resolve with the endpoints in the order in which to try them.

@@ -220,6 +220,22 @@ func TestCoalescing(t *testing.T) {
 	})
 }
 
+// TestLocatorDialTimeout: a locator that takes no connection leaves the question to
+// the next after DialTimeout, also while it is to tell its dialect. The context is
+// shorter than the loop's own time-out of 10 s.
+func TestLocatorDialTimeout(t *testing.T) {
+	everywhere(t, func(t *testing.T, cloud func(servicetest.Options) *servicetest.Cloud) {
+		c := cloud(servicetest.Options{})
+		c.Sample("sample")
+		client := newClientAt(t, []string{"unix:" + fullSocket(t), c.Endpoint()}, service.ClientOptions{DialTimeout: short})
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		defer cancel()
+		if _, err := client.Resolve(ctx, "sample"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestLateAnswer: the answer to a call that was given up harms nobody, also where
 // the service could not be told.
 func TestLateAnswer(t *testing.T) {

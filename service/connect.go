@@ -50,6 +50,10 @@ type target struct {
 	cached    bool // it may be out of date
 }
 
+func (t *target) info() locator.Info {
+	return locator.Info{Endpoints: t.endpoints, Version: t.version, Methods: t.methods, Controls: t.controls}
+}
+
 // connect resolves the name and tries the endpoints in order.
 func (s *Service) connect(ctx context.Context, a *attempt) (*conn, error) {
 	if s.client != nil && !s.client.enter(s) {

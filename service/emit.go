@@ -48,7 +48,8 @@ func (l *Logger) run() {
 const longRest = 10 * time.Second
 
 // rest is the pause before attempt n, from 0: it doubles from 100 ms, and is up to
-// half shorter by chance.
+// half shorter by chance. It is a Service's own pause (ReconnectAlways) once more:
+// what is not exported is not for the Logger (K15).
 func rest(n int) time.Duration {
 	d := min(100*time.Millisecond<<min(n, 10), longRest)
 	return d - rand.N(d/2)

@@ -348,8 +348,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestCloseInFlight: Close fails what is in flight with ECONNRESET, and nothing is
-// told after it (K6).
+// TestCloseInFlight: Close fails what is in flight with ECONNRESET and is told once,
+// without an error; after it Connect and Close work again.
 func TestCloseInFlight(t *testing.T) {
 	everywhere(t, func(t *testing.T, cloud func(servicetest.Options) *servicetest.Cloud) {
 		c := cloud(servicetest.Options{})

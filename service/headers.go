@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"math/rand/v2"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -28,8 +27,7 @@ func headersOf(ctx context.Context, d heddle.Dialect) []codec.Header {
 		return nil
 	}
 	var hs []codec.Header
-	if t := session.TraceOf(ctx); t != (session.Trace{}) {
-		t.ParentID, t.SpanID = t.SpanID, rand.Uint64()
+	if t := session.TraceOf(ctx).Child(); t != (session.Trace{}) {
 		hs = t.Headers()
 	}
 	for _, h := range session.HeadersOf(ctx) {

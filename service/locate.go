@@ -21,7 +21,7 @@ func (c *Client) Locate(ctx context.Context, name string) (Located, error) {
 	if t.dialect == DialectV0.wire() {
 		d = DialectV0
 	}
-	return Located{locator.Info{Endpoints: t.endpoints, Version: t.version, Methods: t.methods}, d, t.cached}, err
+	return Located{t.info(), d, t.cached}, err
 }
 
 // Forget drops what is known of a service: the locator is asked anew.
@@ -35,7 +35,8 @@ func (c *Client) Dead(e locator.Endpoint) { c.loads.died(e) }
 // its dialect.
 func (c *Client) Ping(ctx context.Context) (Dialect, error) {
 	var errs []error
-	for _, r := range c.locators {
+	for _, e := range c.endpoints {
+		r := c.locators[e]
 		d, err := r.tell(ctx, "locator")
 		if err == nil {
 			_, err = r.ask(ctx, "locator")

@@ -99,8 +99,9 @@ type Options struct {
 	Loop   *loop.Loop
 	Logger *slog.Logger // nil: none
 
-	// The events, each once per occurrence, one after the other, on no goroutine of
-	// the caller's but that of Close. They may call the Service.
+	// The events, each once per occurrence, one after the other, on a goroutine of
+	// their own: Close may have returned when the last is told. They may call the
+	// Service.
 	OnConnect func()          // connected
 	OnError   func(err error) // could not be connected, or the connection was lost
 	OnClose   func(err error) // the connection has ended; nil: by Close

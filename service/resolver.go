@@ -158,7 +158,7 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 			default:
 			}
 		},
-	}, session.ChannelOptions{Dialect: heddle.V1, Service: true, Limits: r.client.o.Limits})
+	}, session.ChannelOptions{Dialect: heddle.V1, Service: true, Limits: r.client.o.Limits, DialTimeout: r.client.o.DialTimeout})
 	if err != nil {
 		return d, fmt.Errorf("service: locator %s: %w: %w", r.endpoint, ErrDisconnected, err)
 	}

@@ -36,9 +36,9 @@ type waiter struct {
 
 // enter waits until n bytes may be queued. Without an error the caller has to
 // leave. It fails with codec.ErrTooLarge at once, with ErrTimeout after timeout, if that is above 0, and with the
-// cause of ctx. When the connection has ended nobody waits: what is sent then is
-// told why.
-func (r *room) enter(ctx context.Context, timeout time.Duration, n int) error {
+// cause of ctx. When the connection has ended nobody waits, nor when over's channel
+// is closed, if there is one: what is sent then is told why.
+func (r *room) enter(ctx context.Context, timeout time.Duration, n int, over func() <-chan struct{}) error {
 	if n > r.most {
 		return fmt.Errorf("%w: a message of %d bytes, the most is %d", codec.ErrTooLarge, n, r.most)
 	}
@@ -57,11 +57,16 @@ func (r *room) enter(ctx context.Context, timeout time.Duration, n int) error {
 		defer t.Stop()
 		late = t.C
 	}
+	var done <-chan struct{}
+	if over != nil {
+		done = over()
+	}
 	var err error
 	select {
 	case <-w.turn:
 		return nil
 	case <-r.gone:
+	case <-done:
 	case <-late:
 		err = ErrTimeout
 	case <-ctx.Done():

@@ -22,7 +22,7 @@ func TestRoomBounds(t *testing.T) {
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
-			if err := r.enter(t.Context(), 0, size); err != nil {
+			if err := r.enter(t.Context(), 0, size, nil); err != nil {
 				t.Error(err)
 				return
 			}
@@ -58,23 +58,23 @@ func TestRoomBounds(t *testing.T) {
 func TestRoomLeft(t *testing.T) {
 	gone := make(chan struct{})
 	r := room{queued: func() int { return session.HighWater }, gone: gone, most: 1000}
-	if err := r.enter(t.Context(), 0, 1001); !errors.Is(err, codec.ErrTooLarge) {
+	if err := r.enter(t.Context(), 0, 1001, nil); !errors.Is(err, codec.ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
-	if err := r.enter(t.Context(), time.Millisecond, 10); !errors.Is(err, ErrTimeout) {
+	if err := r.enter(t.Context(), time.Millisecond, 10, nil); !errors.Is(err, ErrTimeout) {
 		t.Errorf("got %v", err)
 	}
 	cause := errors.New("no more")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	if err := r.enter(ctx, 0, 10); !errors.Is(err, cause) {
+	if err := r.enter(ctx, 0, 10, nil); !errors.Is(err, cause) {
 		t.Errorf("got %v", err)
 	}
 	if r.waiting.Load() != 0 || r.entered.Load() != 0 {
 		t.Errorf("left behind: %d waiting, %d bytes entered", r.waiting.Load(), r.entered.Load())
 	}
 	close(gone)
-	if err := r.enter(t.Context(), 0, 10); err != nil {
+	if err := r.enter(t.Context(), 0, 10, nil); err != nil {
 		t.Errorf("got %v", err)
 	}
 	r.leave(10)

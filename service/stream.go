@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -48,6 +49,8 @@ type Stream struct {
 	waiting bool
 	err     error // why no message follows; io.EOF at the end
 	stop    func() bool
+	hushed  bool          // our direction was ended by Close, or given up
+	quiet   chan struct{} // closed when it is hushed; nil: nobody waits
 }
 
 const streamHead = 12 // bytes before a message in a queue
@@ -80,7 +83,7 @@ func (s *Service) open(ctx context.Context, pl *plan, method string, args []any)
 		st.renew()
 		x := newCall(c, pl) // for its buffer
 		if x.buf, err = pl.pack(x.buf[:0], c.dialect, args); err == nil {
-			err = c.room.enter(ctx, pl.Timeout, len(x.buf))
+			err = c.room.enter(ctx, pl.Timeout, len(x.buf), nil)
 		}
 		if err == nil {
 			st.sess, err = c.mux.Open(session.OpenOptions{Method: m, First: x.buf, Headers: headersOf(ctx, c.dialect), Handler: st})
@@ -172,6 +175,12 @@ func (st *Stream) end(err error) bool {
 	return true
 }
 
+func (st *Stream) ended() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.err != nil
+}
+
 // giveUp ends the stream before the service has. Loop only.
 func (st *Stream) giveUp(s *session.Session, err error) {
 	if !st.end(err) {
@@ -181,6 +190,33 @@ func (st *Stream) giveUp(s *session.Session, err error) {
 	st.in = nil // of no use without the end
 	st.mu.Unlock()
 	st.c.giveUp(s, err)
+	st.hush()
+}
+
+// hush has nobody wait any more to say something: our direction has ended. That the
+// answer has is no reason.
+func (st *Stream) hush() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.hushed {
+		st.hushed = true
+		if st.quiet != nil {
+			close(st.quiet)
+		}
+	}
+}
+
+// whenHushed is closed when our direction has ended: then nobody waits to say something.
+func (st *Stream) whenHushed() <-chan struct{} {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.quiet == nil {
+		st.quiet = make(chan struct{})
+		if st.hushed {
+			close(st.quiet)
+		}
+	}
+	return st.quiet
 }
 
 // cancel is giveUp from any goroutine.
@@ -189,12 +225,9 @@ func (st *Stream) cancel(err error) {
 }
 
 func (st *Stream) expire(s *session.Session, now int64) int64 {
-	st.mu.Lock()
-	over := st.err != nil
-	st.mu.Unlock()
 	d := st.deadline.Load()
 	switch {
-	case over:
+	case st.ended():
 		return 0
 	case d == 0 || now < d:
 		return d
@@ -361,7 +394,7 @@ func (st *Stream) Say(name string, args ...any) error {
 
 // enter waits until n bytes may be queued.
 func (st *Stream) enter(n int) error {
-	return st.c.room.enter(st.ctx, st.c.s.plans.other.Timeout, n)
+	return st.c.room.enter(st.ctx, time.Duration(st.timeout), n, st.whenHushed)
 }
 
 // cause is why the stream has ended, where that says more than err.
@@ -423,11 +456,9 @@ var errStreamClosed = errors.New("service: the stream was closed")
 // else with an error message, and what still comes is dropped. It may be called
 // more than once.
 func (st *Stream) Close() error {
-	st.mu.Lock()
-	over := st.err != nil
-	st.mu.Unlock()
-	if over {
+	if st.ended() {
 		_ = st.sess.Close() // fails when the connection has ended
+		st.hush()
 		return nil
 	}
 	st.cancel(errStreamClosed)

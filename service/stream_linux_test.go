@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/service"
 	"github.com/heddle-go/heddle/service/servicetest"
+	"github.com/heddle-go/heddle/session"
 )
 
 // pieces reads a stream to its end.
@@ -196,6 +200,65 @@ func TestAppV0(t *testing.T) {
 	}
 	if err := st.Send("more"); !errors.Is(err, service.ErrNoMessage) {
 		t.Errorf("v0 takes nothing more: got %v", err)
+	}
+}
+
+// TestSendTimeout: the time-out of a method, not the service's, ends what waits for a
+// peer that reads nothing; and so does Close.
+func TestSendTimeout(t *testing.T) {
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	upload := &session.Method{Name: "upload", Dispatch: session.Streaming, Upstream: session.Primitive}
+	s, err := service.New(service.Options{
+		Name: "deaf", Endpoints: []string{"unix:" + ln.Addr().String()}, Methods: []*session.Method{upload}, Timeout: -1,
+		Definition: &service.Definition{Methods: map[string]service.Method{"upload": {Timeout: short}, "patient": {Target: "upload"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	piece := make([]byte, 64<<10)
+	for name, send := range map[string]func(st *service.Stream) error{
+		"Send":    func(st *service.Stream) error { return st.Send(piece) },
+		"SendRaw": func(st *service.Stream) error { return st.SendRaw(piece) },
+	} {
+		st, err := s.Stream(withPatience(t), "upload")
+		for err == nil {
+			err = send(st)
+		}
+		if !errors.Is(err, service.ErrTimeout) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		s.Close() // for the next one a connection with room
+		if err := s.Connect(withPatience(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := s.Stream(withPatience(t), "patient")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	failed := make(chan error, 1)
+	go func() { // ends with Close
+		err := st.Send(piece)
+		for ; err == nil; err = st.Send(piece) {
+			sent.Add(1)
+		}
+		failed <- err
+	}()
+	last := int64(0)
+	await(t, "a full outbox", func() bool {
+		before := last
+		last = sent.Load()
+		return last > 0 && last == before
+	})
+	st.Close()
+	if err := <-failed; errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close: got %v", err)
 	}
 }
 

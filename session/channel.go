@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
@@ -71,6 +72,10 @@ type ChannelOptions struct {
 
 	// Limits bound what one frame may be; zero fields take the defaults.
 	Limits codec.Limits
+
+	// DialTimeout is how long Dial takes at most, a look-up of the name included;
+	// default 10 s.
+	DialTimeout time.Duration
 }
 
 // A Channel decodes the frames of one connection into typed messages.
@@ -138,7 +143,7 @@ func Dial(l *loop.Loop, network, addr string, cb Callbacks, o ChannelOptions) (*
 		ch := NewChannel(c, &callbackReceiver{cb: cb, link: c}, o)
 		made <- ch
 		return ch
-	}, loop.DialOptions{})
+	}, loop.DialOptions{Timeout: o.DialTimeout})
 	if err != nil {
 		return nil, err
 	}

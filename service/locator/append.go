@@ -94,7 +94,7 @@ func (w *writer) graph(d heddle.Dialect, i *Info) {
 	}
 	w.arms = 0 // these are not counted
 	for k := 0; lists && k < len(controls); k++ {
-		w.p = append(appendUint(w.p, idGoaway+uint64(k)), 0x93)
+		w.p = append(appendUint(w.p, heddle.MethodGoaway+uint64(k)), 0x93)
 		w.text(controls[k], "a name", MaxName)
 		w.table(session.Mute, 1)
 		w.table(session.Primitive, 1)

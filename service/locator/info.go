@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -78,15 +79,7 @@ func (i *Info) MethodID(id uint64) *session.Method {
 	return i.Methods[at]
 }
 
-// Ids of the control messages (PROTOCOL.md 3.1).
-const (
-	idGoaway   = 65532
-	idPing     = 65533
-	idSettings = 65534
-	idRevoke   = 65535
-)
-
-// controls are their names, from the lowest.
+// controls are the names of the control messages, from the lowest id.
 var controls = [...]string{"goaway", "ping", "settings", "revoke"}
 
-func isControl(id uint64) bool { return id >= idGoaway && id <= idRevoke }
+func isControl(id uint64) bool { return id >= heddle.MethodGoaway && id <= heddle.MethodRevoke }
