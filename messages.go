@@ -187,7 +187,8 @@ type RequestHead struct {
 }
 
 // RequestExtra is what net/http knows of a request beyond the five elements. Elements may be missing
-// from the end; Reset gives the values that then count.
+// from the end; Reset gives the values that then count. With an empty remote the request is one of
+// five elements that was relayed, whose body follows: its answer is plain.
 //
 // array(11): remote raw, local raw, request id raw, content length int, tls array, deadline int, upgrade raw,
 // host raw, transfer encoding array of raw, trailer array of raw, close bool

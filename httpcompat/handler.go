@@ -154,6 +154,10 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	if x.ctx.local, x.ctx.id, err = sc.fill(r, &x.url, data, plain); err != nil {
 		return nil, err
 	}
+	whole := plain
+	if r.RemoteAddr == "" { // a plain client's, too, but that its body follows: see RequestExtra
+		plain, r.RemoteAddr = true, plainRemote(r.Header)
+	}
 	if plain {
 		nameRequest(ctx, r)
 	}
@@ -166,7 +170,7 @@ func (h *handler) request(ctx context.Context, x *exchange, sc *scratch, s *sess
 	}
 	if r.ContentLength != 0 {
 		x.body.s, x.body.req, x.body.left, x.body.err = s, r, r.ContentLength, nil
-		x.body.whole, x.body.plain = plain, sc.req.Body
+		x.body.whole, x.body.plain = whole, sc.req.Body
 		if x.resp.heddle && expectsContinue(r) {
 			x.body.continues.Store(true)
 		}

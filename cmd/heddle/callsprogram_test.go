@@ -15,7 +15,7 @@ import (
 
 // callsProgram is a client of an app by its locator: calls LOCATOR DIALECT APP EVENT URI
 // FILE asks for URI again and again until FILE is there, at least once, and says what
-// came last and how many of the calls failed.
+// came last and how many of the calls failed. To /sum it sends 3 MiB.
 func callsProgram() {
 	dialect := map[string]service.Dialect{"v0": service.DialectV0, "v1": service.DialectV1}[os.Args[2]]
 	client, err := service.NewClient(service.ClientOptions{Locators: []string{os.Args[1]}, Dialect: dialect})
@@ -43,7 +43,11 @@ func callsProgram() {
 func askApp(app *service.Service, dialect service.Dialect, event, uri string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	request := codec.AppendRequestHead(nil, &heddle.RequestHead{Method: []byte("GET"), URI: []byte(uri), Version: []byte("1.1")}, false)
+	head := heddle.RequestHead{Method: []byte("GET"), URI: []byte(uri), Version: []byte("1.1")}
+	if uri == "/sum" {
+		head.Method, head.Body = []byte("POST"), make([]byte, 3<<20)
+	}
+	request := codec.AppendRequestHead(nil, &head, true)
 	args := []any{event}
 	if dialect == service.DialectV0 {
 		args = append(args, request)
@@ -61,8 +65,12 @@ func askApp(app *service.Service, dialect service.Dialect, event, uri string) (s
 			return "", err
 		}
 	}
-	if _, err := st.RecvRaw(); err != nil { // the head
+	answer, err := st.RecvRaw()
+	if err != nil {
 		return "", err
+	}
+	if n := codec.ArgCount(answer); n != 2 { // code and fields: a third element is between Heddle ends only
+		return "", fmt.Errorf("a head of %d elements", n)
 	}
 	if dialect == service.DialectV0 {
 		return service.Recv[string](st)

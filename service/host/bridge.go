@@ -35,6 +35,7 @@ func newBridge(call *Call, a *App, event string) *bridge {
 	b := &bridge{call: call, app: a, client: call.s, event: event}
 	b.up.budget, b.down.budget = &call.conn.door.cloud.pending, &call.conn.door.cloud.pending
 	b.up.most, b.down.most = call.conn.door.cloud.opt.Blob, call.conn.door.cloud.opt.Blob
+	b.up.http = a.HTTP != "" && event == a.HTTP
 	b.packs = call.Dialect() == heddle.V0 && a.HTTP != "" && event == a.HTTP
 	return b
 }
@@ -48,14 +49,23 @@ func (b *bridge) begin(data []byte) error {
 		if data == nil {
 			data = []byte{}
 		}
-		o.First, o.Last = data, true
+		if b.up.http && len(data) > session.MaxHead { // see flow.send
+			if err := b.up.push(data, 0); err != nil {
+				return err
+			}
+			_ = b.up.end(nil) // there is nobody yet to send it to
+		} else {
+			o.First, o.Last = data, true
+		}
 	}
 	b.held = len(b.client.Args()) // which live as long as the call
 	if !b.up.budget.take(b.held) {
+		b.up.drop()
 		return errSlow
 	}
 	s, cancel, err := b.app.Opener.OpenOn(n.lane, o, b.opened)
 	if err != nil {
+		b.up.drop()
 		b.up.budget.give(b.held)
 		return openError(err)
 	}

@@ -2,10 +2,13 @@ package host
 
 import (
 	"io"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
 	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -31,7 +34,8 @@ func (b *budget) give(n int) { b.used.Add(-int64(n)) }
 type flow struct {
 	// Immutable once it is used.
 	budget *budget
-	most   int // bytes that may wait
+	most   int  // bytes that may wait
+	http   bool // the first chunk is the head and body of an HTTP request
 
 	from    *session.Session // gets its credit back; nil: it has none to get
 	to      *session.Session // nil: not yet, or not any more
@@ -93,6 +97,15 @@ func (f *flow) send(p []byte) (rest []byte, err error) {
 		}
 		return nil, nil
 	}
+	if f.http && !f.began && len(p) > session.MaxHead && f.to.Mux().Heddle() {
+		if head, body := apart(p); head != nil {
+			if ok, err := f.to.TryWriteChunk(head); err != nil || !ok {
+				return p, err
+			}
+			f.began = true
+			return f.send(body)
+		}
+	}
 	ok, err := f.to.TryWriteChunk(p)
 	switch {
 	case err != nil:
@@ -104,6 +117,23 @@ func (f *flow) send(p []byte) (rest []byte, err error) {
 	}
 	f.began = true
 	return nil, nil
+}
+
+// apart is a plain client's request in the form in which its body follows, since a
+// first chunk cannot have more than session.MaxHead; nil: it is none.
+func apart(p []byte) (head, body []byte) {
+	var h heddle.RequestHead
+	if codec.ArgCount(p) != 5 || codec.DecodeRequestHead(&h, p) != nil {
+		return nil, nil
+	}
+	body, h.Body = h.Body, nil
+	h.Headers = slices.DeleteFunc(h.Headers, func(f heddle.Header) bool { return strings.EqualFold(string(f.Name), "Transfer-Encoding") })
+	h.Extra.Reset()
+	h.Extra.ContentLength = int64(len(body))
+	if head = codec.AppendRequestHead(nil, &h, false); len(head) > session.MaxHead || len(body) == 0 {
+		return nil, nil
+	}
+	return head, body
 }
 
 // drain sends what waits, as far as it is taken, and the end behind it.
