@@ -18,7 +18,7 @@ const (
 	EnvIndex     = "HEDDLE_INDEX"     // which of the app's workers this is, from 0; "-1" for a standby
 	EnvApp       = "HEDDLE_APP"       // name of the app
 	EnvRelease   = "HEDDLE_RELEASE"   // name of the release
-	EnvLocator   = "HEDDLE_LOCATOR"   // "host:port", comma between several; may be absent
+	EnvLocator   = "HEDDLE_LOCATOR"   // "host:port" or "unix:/path", comma between several; may be absent
 	EnvSuspended = "HEDDLE_SUSPENDED" // "1": starts without work; may be absent
 	EnvHTTP      = "HEDDLE_HTTP"      // "1": the program serves plain HTTP, and may attach; may be absent
 )
@@ -32,7 +32,7 @@ type Launch struct {
 	Index     int // which of the app's workers, from 0; -1 for a standby; 0 under a Cocaine runtime
 	App       string
 	Release   string // "" under a Cocaine runtime
-	Locator   string // "host:port", comma between several
+	Locator   string // "host:port", comma between several; under Heddle also "unix:/path"; "" for none
 	Suspended bool   // starts without work, until it is resumed
 	HTTP      bool   // under heddle run --http: the program serves plain HTTP by itself, and sessions not at all; see Attach
 }
