@@ -67,11 +67,12 @@ func (r *receiver) OnControl(id uint64, args []byte) error {
 // OnInvoke opens a session that the peer asked for, or refuses it alone.
 func (r *receiver) OnInvoke(sid uint64, event []byte, window int64, headers []codec.Header) error {
 	m := r.mux()
+	if m.dialect() == heddle.V0 && !m.ch.dialed { // from a worker it is none that the real runtime knows
+		m.counters.ignored.Add(1)
+		return nil
+	}
 	if m.lookup(sid) != nil {
 		return fmt.Errorf("%w: session %d opened twice", ErrProtocol, sid)
-	}
-	if m.dialect() == heddle.V0 && !m.ch.dialed {
-		return fmt.Errorf("%w: a worker opened session %d", ErrProtocol, sid)
 	}
 	m.counters.accepted.Add(1)
 	m.mu.Lock()

@@ -67,12 +67,13 @@ type Error struct {
 	Remote   bool // the peer's word, not ours
 }
 
+// Error has the first MaxText bytes of Msg: a peer's text goes into logs.
 func (e *Error) Error() string {
 	who := "local"
 	if e.Remote {
 		who = "remote"
 	}
-	return fmt.Sprintf("session %d: %s error [%d,%d]: %s", e.ID, who, e.Category, e.Code, e.Msg)
+	return fmt.Sprintf("session %d: %s error [%d,%d]: %s", e.ID, who, e.Category, e.Code, clip(e.Msg))
 }
 
 // Errno is the system error number that stands for err, for callers who want

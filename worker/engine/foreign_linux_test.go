@@ -266,6 +266,8 @@ func TestForeignSlips(t *testing.T) {
 		{DialectV0, "late", "first", false, ""},
 		{DialectV0, "twice", "first", false, ""},
 		{DialectV0, "unknown", "first", false, ""},
+		{DialectV0, "invoke", "first", false, ""},
+		{DialectV0, "long-error", "", true, ""},
 		{DialectV0, "rubbish", "", true, "channel 0: "},
 		{DialectV1, "fail", "", true, ""},
 		{DialectV1, "fail-choke", "", true, broken},
@@ -285,6 +287,9 @@ func TestForeignSlips(t *testing.T) {
 			got, err := askWhole(t, e, c.event)
 			if (err != nil) != c.err || got != c.got {
 				t.Fatalf("got %q, %v", got, err)
+			}
+			if err != nil && len(err.Error()) > 2*session.MaxText {
+				t.Errorf("the error says %d bytes", len(err.Error()))
 			}
 			if c.fatal == "" {
 				for range 4 {

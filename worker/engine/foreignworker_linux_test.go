@@ -231,6 +231,10 @@ func (w *foreignWorker) serve(s *foreignSession) {
 		w.say([]byte{0x93, byte(s.id), 1, 0x92, 5, 0xa1, 'x'})
 	case "unknown": // type 9 on a session that never was
 		w.say(slices.Concat([]byte{0x93, 9, 0x70, 0x90}, chunk("first"), choke))
+	case "invoke": // as if it were the engine: of a session that is open, and of one that never was
+		w.say(slices.Concat(codec.AppendInvoke(nil, w.d, s.id, "echo", -1), codec.AppendInvoke(nil, w.d, 1<<20, "echo", -1), chunk("first"), choke))
+	case "long-error":
+		w.say(append(codec.AppendError(nil, w.d, s.id, 0, 1, strings.Repeat("no ", 100_000)), choke...))
 	case "rubbish":
 		w.say([]byte("GET / HTTP/1.1\r\n\r\n"))
 	case "terminate":
