@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -184,6 +185,15 @@ func TestLocatorFaults(t *testing.T) {
 			return true
 		})
 
+		unnamed := newClientAt(t, []string{"no..where:10053"}, service.ClientOptions{})
+		var looked *net.DNSError
+		if err := call(unnamed, "sample"); !errors.Is(err, service.ErrDisconnected) || !errors.As(err, &looked) {
+			t.Errorf("a locator whose name nobody knows: got %v", err)
+		}
+		full := newClientAt(t, []string{"unix:" + fullSocket(t)}, service.ClientOptions{DialTimeout: short, Timeout: 5 * time.Second})
+		if err := call(full, "sample"); !errors.Is(err, service.ErrDisconnected) || errors.Is(err, service.ErrTimeout) {
+			t.Errorf("a locator that takes no connection: got %v", err)
+		}
 		down := newClientAt(t, []string{c.DeadEndpoint().String()}, service.ClientOptions{})
 		if err := call(down, "sample"); !errors.Is(err, service.ErrDisconnected) {
 			t.Errorf("no locator: got %v", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	heddle "github.com/heddle-go/heddle"
@@ -143,11 +142,11 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 		return d, fmt.Errorf("service: resolve: %w", err)
 	}
 	said := make(chan Dialect, 1)
-	failed := make(chan syscall.Errno, 1)
+	failed := make(chan error, 1)
 	opened := make(chan struct{}, 1)
 	ch, err := session.Dial(l, r.endpoint.Network(), r.endpoint.Address(), session.Callbacks{
-		OnConnect:     func() { opened <- struct{}{} },
-		OnSocketError: func(no syscall.Errno) { failed <- no },
+		OnConnect: func() { opened <- struct{}{} },
+		OnLost:    func(err error) { failed <- err },
 		OnCall: func(first, second uint64, _ []byte) {
 			d := DialectV1
 			if first != 1 && second == 0 {
@@ -173,8 +172,8 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 		select {
 		case <-opened:
 			err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args))
-		case no := <-failed:
-			err = fmt.Errorf("%w: %w", ErrDisconnected, no)
+		case cause := <-failed:
+			err = fmt.Errorf("%w: %w", ErrDisconnected, cause)
 		case <-late:
 			err = ErrTimeout
 		case <-ctx.Done():

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 type Callbacks struct {
 	OnConnect     func()
 	OnSocketError func(no syscall.Errno) // once; end of file is ESHUTDOWN, a malformed frame EBADMSG
+	OnLost        func(err error)        // once, before OnSocketError: all that is known of it
 	OnHandshake   func(uuid []byte)
 	OnHeartbeat   func()
 	OnTerminate   func(code int64, reason []byte)
@@ -41,12 +41,14 @@ func (r *callbackReceiver) OnConnect() {
 }
 
 func (r *callbackReceiver) OnSocketError(err error) {
+	if err == nil {
+		err = errEOF
+	}
+	if r.cb.OnLost != nil {
+		r.cb.OnLost(err)
+	}
 	if r.cb.OnSocketError != nil {
-		no := Errno(err)
-		if no == 0 || errors.Is(err, io.EOF) {
-			no = syscall.ESHUTDOWN
-		}
-		r.cb.OnSocketError(no)
+		r.cb.OnSocketError(Errno(err))
 	}
 }
 

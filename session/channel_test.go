@@ -1,8 +1,11 @@
 package session_test
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +18,7 @@ import (
 
 // recorder notes what a channel's callbacks say.
 type recorder struct {
+	lost   error // what OnLost was told, before OnSocketError
 	mu     sync.Mutex
 	events []string
 	seen   chan string
@@ -45,6 +49,7 @@ func (r *recorder) callbacks() session.Callbacks {
 	return session.Callbacks{
 		OnConnect:     func() { r.note("connect") },
 		OnSocketError: func(no syscall.Errno) { r.note("socket error " + no.Error()) },
+		OnLost:        func(err error) { r.lost = errors.Join(r.lost, err) },
 		OnHeartbeat:   func() { r.note("heartbeat") },
 		OnHandshake:   func(uuid []byte) { r.note("handshake " + string(uuid)) },
 		OnTerminate:   func(code int64, reason []byte) { r.note("terminate " + string(reason)) },
@@ -149,6 +154,9 @@ func TestChannelReportsTheFirstErrorOnce(t *testing.T) {
 			<-ch.Gone()
 			if len(r.seen) > 0 {
 				t.Errorf("heard %q besides", <-r.seen)
+			}
+			if !strings.HasPrefix(fmt.Sprint(r.lost), "dial "+c.network) || strings.Contains(r.lost.Error(), "\n") || !errors.Is(r.lost, c.want) {
+				t.Errorf("was lost by %v", r.lost)
 			}
 		})
 	}
