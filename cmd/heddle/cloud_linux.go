@@ -20,6 +20,11 @@ func (d *daemon) openCloud() error {
 	if f.locator == "" {
 		return nil
 	}
+	if f.allowStart != "" {
+		if err := directory(f.allowStart); err != nil {
+			return &failure{code: exitError, err: fmt.Errorf("--allow-start: %w", err), fine: "nothing was started.", try: "try: ls -ld " + quoted(f.allowStart)}
+		}
+	}
 	storage := f.storage
 	if storage == "" {
 		storage = storagePath(d.title())

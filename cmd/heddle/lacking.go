@@ -37,6 +37,9 @@ func lacking(ctx context.Context, c *config.Config) error {
 	note("", "listen-group", group(c.ListenGroup))
 	note("", "tls-cert", c.TLS.Check())
 	note("", "access-log", logDir(c.AccessLog))
+	if c.AllowStart != "" {
+		note("", "allow-start", directory(c.AllowStart))
+	}
 	for i := range c.Apps {
 		a := &c.Apps[i]
 		_, err := findTarget(ctx, "run", a.Target)

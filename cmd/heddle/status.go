@@ -207,6 +207,13 @@ func printStatus(w io.Writer, control controlFlags, raw []byte, asJSON bool, now
 		where = ", " + strings.Join(st.Listen, " ")
 	}
 	fmt.Fprintf(w, "%s %s, %s, up %s, pid %d%s\n", st.Name, st.what(), st.State, span(now.Sub(st.Started)), st.Pid, where)
+	if c := st.Cloud; c != nil {
+		fmt.Fprintf(w, "a cloud with its locator at %s", c.Locator)
+		if len(c.Started) > 0 {
+			fmt.Fprintf(w, "; clients have started %s", strings.Join(c.Started, ", "))
+		}
+		fmt.Fprintln(w)
+	}
 	fmt.Fprintf(w, "%d requests, %d of them now; %d clients gone early, %d requests refused\n", st.Front.Requests, st.Front.Active, st.Front.Gone, st.Front.Refused)
 	if st.AppStatus != nil {
 		return printApp(w, &control, *st.AppStatus, now)
