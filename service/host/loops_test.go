@@ -3,12 +3,15 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
 )
 
 // TestLoops: a cloud on several loops, all its services asked at once while services
@@ -73,4 +76,39 @@ func TestLoops(t *testing.T) {
 	}
 	all.Wait()
 	wait(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.watchers) == 0 && len(c.published) == 0 }, "nothing is left")
+}
+
+// lanes tells on which loops it was asked.
+type lanes struct{ asked chan int }
+
+func (l lanes) OpenOn(i int, _ session.OpenOptions, _ func(*session.Session, error)) (*session.Session, func() bool, error) {
+	l.asked <- i
+	return nil, nil, errors.New("closed")
+}
+
+// TestServes: connections to an app's service live on loops that have workers, and on
+// any while none has.
+func TestServes(t *testing.T) {
+	c := start(t, Options{Loops: []*loop.Loop{newLoop(t), newLoop(t), newLoop(t)}})
+	l := lanes{make(chan int, 1)}
+	var none atomic.Bool
+	must(t, c.AddApp(App{Name: "app", Opener: l, Serves: func(i int) bool { return !none.Load() && i == 2 }}))
+	ask := func() int {
+		p := to(t, c, "app", heddle.V1)
+		p.call(1, 0, "event")
+		return <-l.asked
+	}
+	for range 6 {
+		if i := ask(); i != 2 {
+			t.Errorf("asked on loop %d, want 2", i)
+		}
+	}
+	none.Store(true)
+	seen := make(map[int]bool)
+	for range 6 {
+		seen[ask()] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("asked on loops %v, want all three", seen)
+	}
 }

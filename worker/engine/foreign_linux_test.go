@@ -96,6 +96,12 @@ func TestForeignServes(t *testing.T) {
 			want := `args ["before" "--app" "shop" "--endpoint" "` + path + `" "--locator" "10.0.0.1:1" ` + protocol + `"--uuid" "` + w.ID + `" "after"]`
 			until(t, "worker "+w.ID+" was told "+want, func() bool { return lines.has(w.ID, want) })
 		}
+		if err := e.Scale(t.Context(), 1, 0); err != nil || !e.Serves(0) || e.Serves(1) {
+			t.Errorf("scaled to one worker: %v; loops that have one: %v, %v", err, e.Serves(0), e.Serves(1))
+		}
+		if err := e.Scale(t.Context(), 3, 0); err != nil || !e.Serves(1) {
+			t.Errorf("scaled to three: %v; loop 1 has one: %v", err, e.Serves(1))
+		}
 		if err := e.Shutdown(context.Background()); err != nil {
 			t.Fatal(err)
 		}
