@@ -210,7 +210,7 @@ func (c *Client) ask(ctx context.Context, name string) (target, error) {
 		switch {
 		case err == nil:
 			return t, nil
-		case ctx.Err() != nil, errors.As(err, &said): // a locator that answers is believed
+		case ctx.Err() != nil, errors.As(err, &said), errors.Is(err, ErrNotAvailable): // a locator that answers is believed
 			return t, err
 		}
 		c.loads.died(e)

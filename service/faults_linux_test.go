@@ -165,6 +165,13 @@ func TestLocatorFaults(t *testing.T) {
 		if err := call(newClient(t, c, service.ClientOptions{}), "nobody"); !errors.Is(err, service.ErrNotAvailable) {
 			t.Errorf("an unknown name: got %v", err)
 		}
+		if c.Dialect() == heddle.V1 { // a service without endpoints is none, and no other locator knows better
+			sample.Announce(&servicetest.Announcement{Result: servicetest.Pack([]any{[]any{}, 1, map[any]any{}})})
+			both := newClientAt(t, []string{c.Endpoint(), c.DeadEndpoint().String()}, service.ClientOptions{})
+			if err := call(both, "sample"); !errors.Is(err, service.ErrNotAvailable) || errors.Is(err, service.ErrDisconnected) {
+				t.Errorf("no endpoints: got %v", err)
+			}
+		}
 		sample.Announce(&servicetest.Announcement{Result: servicetest.Pack([]any{1, 2, 3})})
 		if err := call(newClient(t, c, service.ClientOptions{}), "sample"); err == nil {
 			t.Error("an answer that is none: no error")
