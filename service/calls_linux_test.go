@@ -186,9 +186,17 @@ func TestFixed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
+		if _, err := s.Call(ctx, "value", 1); err == nil || err.Error() != "service mine: value: not in state closed" {
+			t.Errorf("before Connect: got %v", err)
+		}
 		if err := s.Connect(ctx); err != nil {
 			t.Fatal(err)
 		}
+		unnamed, err := service.New(service.Options{Endpoints: []string{"unix:/a", "unix:/b"}})
+		if err != nil || unnamed.Name() != "unix:/a" {
+			t.Errorf("without a name: got %q, %v", unnamed.Name(), err)
+		}
+		unnamed.Close()
 		var wg sync.WaitGroup
 		for i := range 16 {
 			wg.Go(func() {

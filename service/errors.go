@@ -86,7 +86,7 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string {
-	return fmt.Sprintf("service %s: no method %s in state %s", e.Service, e.Method, e.State)
+	return fmt.Sprintf("service %s: %s: not in state %s", e.Service, e.Method, e.State)
 }
 
 // Is knows ErrClosed.

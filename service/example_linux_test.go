@@ -7,9 +7,11 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"strings"
 
 	"github.com/heddle-go/heddle/service"
 	"github.com/heddle-go/heddle/service/servicetest"
+	"github.com/heddle-go/heddle/worker"
 )
 
 // Calls of one value, typed and not, and an error of the service's.
@@ -46,6 +48,24 @@ func ExampleService_Call() {
 	// [first] <nil>
 	// true 12 2
 	// true
+}
+
+// The client of a worker, which is told of locators when it is started. Started by
+// hand it is told of none, and asks that of this machine.
+func ExampleNewClient() {
+	var o service.ClientOptions
+	if l, ok := worker.Launched(); ok && l.Locator != "" {
+		o.Locators = strings.Split(l.Locator, ",")
+	}
+	client, err := service.NewClient(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	fmt.Println(o.Locators)
+
+	// Output:
+	// []
 }
 
 // A stream in both directions at once.

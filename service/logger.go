@@ -49,7 +49,7 @@ type LoggerOptions struct {
 
 	// AddTime adds an attribute "time" to each entry. The service stamps entries
 	// when they come, which is later for those that had to wait. AddSource adds
-	// "source": the file and line that has logged.
+	// "caller": the file and line that has logged; "source" is the service's own.
 	AddTime, AddSource bool
 
 	DialTimeout time.Duration // as in Options

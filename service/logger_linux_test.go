@@ -246,7 +246,7 @@ func TestLoggerSource(t *testing.T) {
 	slog.New(l.Handler()).Info("three")
 	flush(t, t.Context(), l)
 	for _, e := range c.Logged() {
-		if len(e.Attrs) != 2 || e.Attrs[0].Name != "time" || e.Attrs[1].Name != "source" || !strings.Contains(e.Attrs[1].Value.(string), "logger_linux_test.go:") {
+		if len(e.Attrs) != 2 || e.Attrs[0].Name != "time" || e.Attrs[1].Name != "caller" || !strings.Contains(e.Attrs[1].Value.(string), "logger_linux_test.go:") {
 			t.Errorf("%s: got %v", e.Message, e.Attrs)
 			continue
 		}

@@ -74,7 +74,7 @@ func pause(n int) time.Duration {
 // Options say what a Service is. It needs Endpoints, or a Name that a Client
 // resolves.
 type Options struct {
-	Name string // also for errors and logs
+	Name string // also for errors and logs; default the first of Endpoints
 
 	// Endpoints are where the service listens, host:port or unix:PATH, tried in
 	// this order. With them nobody is asked to resolve the name, and Methods are
@@ -124,6 +124,9 @@ func (o Options) withDefaults(resolves bool) (Options, []locator.Endpoint, error
 		return o, nil, errors.New("service: no name to resolve")
 	case o.Reconnect > ReconnectAlways || o.Dialect > DialectV1:
 		return o, nil, errors.New("service: no such choice of Reconnect or Dialect")
+	}
+	if o.Name == "" {
+		o.Name = o.Endpoints[0]
 	}
 	switch {
 	case o.Timeout == 0:

@@ -68,6 +68,10 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &n
 }
 
+// callerKey names where an entry was logged. It is not slog.SourceKey: the services
+// have an attribute source of their own, which is who has logged.
+const callerKey = "caller"
+
 // take queues a record. False: the Logger has ended.
 func (h *logHandler) take(r *slog.Record) bool {
 	e := logEntry{level: r.Level, message: r.Message, attrs: h.attrs}
@@ -80,7 +84,7 @@ func (h *logHandler) take(r *slog.Record) bool {
 	}
 	if h.l.o.AddSource && r.PC != 0 {
 		f, _ := runtime.CallersFrames([]uintptr{r.PC}).Next()
-		e.attrs.add("", slog.String(slog.SourceKey, f.File+":"+strconv.Itoa(f.Line)), 0)
+		e.attrs.add("", slog.String(callerKey, f.File+":"+strconv.Itoa(f.Line)), 0)
 	}
 	r.Attrs(func(a slog.Attr) bool {
 		e.attrs.add(h.group, a, 0)

@@ -142,6 +142,9 @@ func TestBothWays(t *testing.T) {
 		if err := both.CloseSend(); err != nil {
 			t.Error(err)
 		}
+		if err := both.SendRaw(piece); !errors.Is(err, session.ErrEnded) {
+			t.Errorf("behind the end of our direction: got %v", err)
+		}
 	})
 	n := 0
 	for {
