@@ -10,11 +10,13 @@ import (
 )
 
 // A controller hears how many workers an app is to have, from one client. Once that
-// has gone the number is nobody's again, as with the real runtime. Of several
+// has gone the number is nobody's again, as with the real runtime; a client that has
+// named none leaves it as it is. Of several
 // numbers that come while one is being set, the last counts.
 type controller struct {
 	call *Call
 	set  func(workers int64) error
+	said bool // a number was named; loop only
 
 	mu      sync.Mutex
 	want    int64
@@ -42,6 +44,7 @@ func (h *controller) OnMessage(_ *session.Session, m session.Message) {
 		h.call.Fail(errnoError(syscall.EINVAL, "no number of workers"))
 		return
 	}
+	h.said = true
 	h.order(a[0])
 }
 
@@ -53,8 +56,10 @@ func (h *controller) OnWritable(*session.Session) {}
 
 // OnEnd: the client has left.
 func (h *controller) OnEnd(_ *session.Session, err error) {
-	h.order(0)
-	if err == nil {
+	if h.said {
+		h.order(0)
+	}
+	if err == nil && h.call.conn.bad == nil {
 		_ = h.call.answer(nil) // an error: it has failed before
 	}
 }

@@ -111,7 +111,11 @@ func list(args []any) []any { return append([]any{}, args...) }
 // call begins method id on a session, or says message id of a v1 session.
 func (p *peer) call(session, id uint64, args ...any) {
 	p.t.Helper()
-	p.send(codec.AppendMethod(nil, p.d, session, id, pack(p.t, list(args))))
+	p.send(p.frame(session, id, args...))
+}
+
+func (p *peer) frame(session, id uint64, args ...any) []byte {
+	return codec.AppendMethod(nil, p.d, session, id, pack(p.t, list(args)))
 }
 
 // next reads a frame and its bytes.
