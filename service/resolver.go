@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -173,6 +174,10 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 		case <-opened:
 			err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args))
 		case cause := <-failed:
+			var op *net.OpError
+			if errors.As(cause, &op) {
+				cause = op.Err // the endpoint is named below
+			}
 			err = fmt.Errorf("%w: %w", ErrDisconnected, cause)
 		case <-late:
 			err = ErrTimeout
