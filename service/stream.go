@@ -49,7 +49,7 @@ type Stream struct {
 	waiting bool
 	err     error // why no message follows; io.EOF at the end
 	stop    func() bool
-	hushed  bool          // our direction was ended by Close, or given up
+	hushed  bool          // our direction has ended
 	quiet   chan struct{} // closed when it is hushed; nil: nobody waits
 }
 
@@ -78,7 +78,7 @@ func (s *Service) open(ctx context.Context, pl *plan, method string, args []any)
 			return nil, err
 		}
 		st := &Stream{
-			c: c, method: method, ctx: ctx, timeout: int64(pl.Timeout), wake: make(chan struct{}, 1), hears: m.Upstream, says: m.Dispatch,
+			c: c, method: method, ctx: ctx, timeout: int64(pl.Timeout), wake: make(chan struct{}, 1), hears: m.Upstream, says: m.Dispatch, hushed: m.Dispatch.Empty(),
 		}
 		st.renew()
 		x := newCall(c, pl) // for its buffer
@@ -103,7 +103,7 @@ func (s *Service) open(ctx context.Context, pl *plan, method string, args []any)
 		if ctx.Done() != nil {
 			stop := context.AfterFunc(ctx, func() { st.cancel(context.Cause(ctx)) })
 			st.mu.Lock()
-			over := st.err != nil
+			over := st.err != nil && (st.hushed || isLost(st.err))
 			st.stop = stop
 			st.mu.Unlock()
 			if over {
@@ -158,7 +158,8 @@ func (st *Stream) OnEnd(_ *session.Session, err error) {
 	st.end(err)
 }
 
-// end says, once, that no message follows.
+// end says, once, that no message follows. While our direction is open the end of
+// the context still ends that.
 func (st *Stream) end(err error) bool {
 	st.mu.Lock()
 	if st.err != nil {
@@ -167,6 +168,9 @@ func (st *Stream) end(err error) bool {
 	}
 	st.err = err
 	stop := st.stop
+	if !st.hushed && !isLost(err) {
+		stop = nil
+	}
 	st.wakeLocked()
 	st.mu.Unlock()
 	if stop != nil {
@@ -184,6 +188,8 @@ func (st *Stream) ended() bool {
 // giveUp ends the stream before the service has. Loop only.
 func (st *Stream) giveUp(s *session.Session, err error) {
 	if !st.end(err) {
+		s.Abort(err) // nothing, if our direction has ended
+		st.hush()
 		return
 	}
 	st.mu.Lock()
@@ -197,12 +203,21 @@ func (st *Stream) giveUp(s *session.Session, err error) {
 // answer has is no reason.
 func (st *Stream) hush() {
 	st.mu.Lock()
-	defer st.mu.Unlock()
-	if !st.hushed {
-		st.hushed = true
-		if st.quiet != nil {
-			close(st.quiet)
-		}
+	if st.hushed {
+		st.mu.Unlock()
+		return
+	}
+	st.hushed = true
+	if st.quiet != nil {
+		close(st.quiet)
+	}
+	stop := st.stop
+	if st.err == nil {
+		stop = nil
+	}
+	st.mu.Unlock()
+	if stop != nil {
+		stop()
 	}
 }
 
@@ -387,7 +402,9 @@ func (st *Stream) Say(name string, args ...any) error {
 	}
 	st.renew()
 	if a.Next != nil {
-		st.says = a.Next
+		if st.says = a.Next; st.says.Empty() {
+			st.hush()
+		}
 	}
 	return nil
 }
@@ -436,6 +453,7 @@ func (st *Stream) CloseSend() error {
 	if err := st.sess.Close(); err != nil {
 		return st.c.fail(st.method, err)
 	}
+	st.hush()
 	return nil
 }
 
@@ -447,6 +465,7 @@ func (st *Stream) Abort(err error) {
 		err = &session.Error{Category: e.Category, Code: e.Code, Msg: e.Msg}
 	}
 	st.sess.Abort(err)
+	st.hush()
 }
 
 // errStreamClosed is what a reader gets after Close.

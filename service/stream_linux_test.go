@@ -555,3 +555,32 @@ func TestShutdown(t *testing.T) {
 		}
 	})
 }
+
+// TestContextEndsOurDirection: who has read an answer to its end, and says no more, has
+// the end of his context end the call.
+func TestContextEndsOurDirection(t *testing.T) {
+	c := servicetest.New(t, servicetest.Runtime012, servicetest.Options{})
+	c.Add("half", 1, servicetest.Method{Name: "half", Dispatch: servicetest.Streaming, Upstream: servicetest.Streaming, Serve: func(call *servicetest.Call) {
+		_ = call.Write("all of it")
+		_ = call.Close()
+		for {
+			if _, err := call.Recv(); err != nil {
+				return
+			}
+		}
+	}})
+	s := newService(t, newClient(t, c, service.ClientOptions{}), service.Options{Name: "half"})
+	ctx, cancel := context.WithCancel(withPatience(t))
+	st, err := s.Stream(ctx, "half")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pieces[string](t, st); len(got) != 1 || s.InFlight() != 1 {
+		t.Fatalf("got %q, %d in flight", got, s.InFlight())
+	}
+	cancel()
+	await(t, "the call's end", func() bool { return s.InFlight() == 0 })
+	if err := st.Send("more"); err == nil {
+		t.Error("said more")
+	}
+}

@@ -47,14 +47,14 @@ be reached or whose queue is full, 500 for one that failed, 504 for one that too
 long, 502 for one whose connection broke. A request is sent anew, once, if nobody can have
 begun with it.
 
-With X-Cocaine-JSON-RPC a POST calls any method of any service, storage and node among
-them, so let only those reach it who may do that, or turn it off: --json-rpc=false.
+With --json-rpc a POST with the field X-Cocaine-JSON-RPC calls any method of any service,
+storage and node among them: let only those reach it who may do that.
 
 Locators of 0.10 and 0.11, and of 0.12, are told apart by their answers. Ctrl-C (or
 SIGTERM) drains: what has begun is finished. A second one stops at once.`,
 		Example: `  heddle proxy
   heddle proxy --listen :8080 --locator 10.0.0.1:10053,10.0.0.2:10053
-  heddle proxy --locator unix:/run/cocaine/locator.sock --timeout 5s --json-rpc=false
+  heddle proxy --locator unix:/run/cocaine/locator.sock --timeout 5s --json-rpc
   heddle proxy --dialect v0 --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,7 +75,7 @@ SIGTERM) drains: what has begun is finished. A second one stops at once.`,
 	fs.DurationVar(&o.timeout, "timeout", gateway.DefaultTimeout, "how long an app may take to begin its answer; then 504; 0: no limit")
 	fs.DurationVar(&o.connectTimeout, "connect-timeout", gateway.DefaultConnectTimeout, "how long it may take to resolve an app and connect to it; then 503")
 	fs.DurationVar(&o.refresh, "refresh", gateway.DefaultRefresh, "how long a connection to an app gets new requests before the locator is asked again, up to double of that")
-	fs.BoolVar(&o.jsonRPC, "json-rpc", true, "let requests with X-Cocaine-JSON-RPC call services")
+	fs.BoolVar(&o.jsonRPC, "json-rpc", false, "let requests with X-Cocaine-JSON-RPC call services")
 	fs.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish after Ctrl-C")
 	fs.BoolVar(&o.json, "json", false, "write the log as lines of JSON")
 	fs.IntVar(&o.loops, "loops", engine.DefaultLoops(), "number of I/O loops")

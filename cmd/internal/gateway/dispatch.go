@@ -170,33 +170,15 @@ var (
 	zeroID     [8]byte
 )
 
-// traceID is the trace that a request by this id begins: the id's first 16 hex
-// digits, or, if it has none, a hash of it; never 0.
+// traceID is the trace that a request by this id begins, as behind heddle run: that
+// which the id is (session.ParseTrace), else a hash of it; never 0.
 func traceID(id string) uint64 {
-	if len(id) >= 16 {
-		if n, ok := hexID(id[:16]); ok && n != 0 {
-			return n
-		}
+	if t, ok := session.ParseTrace(id); ok {
+		return t.TraceID
 	}
 	h := fnv.New64a()
 	h.Write([]byte(id))
 	return max(h.Sum64(), 1)
-}
-
-// hexID reads hex digits; ok: there is nothing else.
-func hexID(s string) (n uint64, ok bool) {
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case '0' <= c && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			n = n<<4 | uint64(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return n, true
 }
 
 // trace is the same as a Trace.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,8 +87,8 @@ func TestRequestID(t *testing.T) {
 	for _, target := range []string{"/shop/http/", "http://x/shop/http/"} { // the second by net/http
 		a := r.raw(t, "GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		id := a.header.Get("X-Request-Id")
-		n, ok := hexID(id)
-		if a.code != 200 || len(id) != 16 || !ok {
+		n, err := strconv.ParseUint(id, 16, 64)
+		if a.code != 200 || len(id) != 16 || err != nil {
 			t.Errorf("%s: %d, id %q", target, a.code, id)
 		}
 		seen := app.Seen()
@@ -95,7 +96,7 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("%s: trace %x, id %s", target, got, id)
 		}
 	}
-	if traceID("") == 0 || traceID("0000000000000000") == 0 || traceID("zz") == traceID("yy") || traceID("00000000000000ffrest") != 255 {
+	if traceID("") == 0 || traceID("0000000000000000") == 0 || traceID("zz") == traceID("yy") || traceID("00000000000000ff") != 255 || traceID("0123456789abcdef00000000000000ff") != 255 {
 		t.Error("trace ids")
 	}
 }
