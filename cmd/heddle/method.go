@@ -52,6 +52,8 @@ type methodCall struct {
 
 	service, method string
 	args            []any
+
+	answered bool // something has come
 }
 
 func newCall() *cobra.Command {
@@ -264,6 +266,7 @@ func (c *methodCall) talk(ctx context.Context, s *service.Service, m *session.Me
 		case err != nil:
 			return err
 		}
+		c.answered = true
 		if err := out.message(msg); err != nil {
 			return err
 		}
@@ -341,6 +344,8 @@ func (c *methodCall) failed(cmd *cobra.Command, at []string, err error, called b
 		return &failure{code: exitError, err: errors.New("interrupted")}
 	case errors.Is(err, service.ErrNoMessage):
 		return usage(verbCall, "%s takes no such message: %s", c.what(), err)
+	case errors.Is(err, service.ErrDisconnected) && c.answered:
+		return &failure{code: exitError, err: fmt.Errorf("%s: the connection ended before the answer did", c.what()), try: "try: again"}
 	case errors.Is(err, service.ErrDisconnected) && called:
 		return &failure{code: exitError, err: fmt.Errorf("%s: the service ended the connection; in dialect v1 it does so if arguments are too few, or of a wrong kind", c.what()), try: "try: heddle call " + quoted(c.service) + " --list"}
 	case errors.Is(err, service.ErrDisconnected):
