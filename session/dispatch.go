@@ -13,6 +13,7 @@ import (
 // session's end only; the channel lives on.
 var (
 	errOverrun = errors.New("session: peer sent more than its window")
+	errBudget  = errors.New("session: too much is queued in all streams, and in this one")
 	errBuffer  = errors.New("session: peer sent more than the stream's buffer holds")
 	errHead    = errors.New("session: peer sent a head over its limit")
 	errFiles   = errors.New("session: peer sent more descriptors than may wait unread")

@@ -141,6 +141,42 @@ func TestPlainPeerIsBoundedByTheBuffer(t *testing.T) {
 	}
 }
 
+// Toward a peer without windows all streams together may queue what the budget has,
+// and a little each.
+func TestPlainPeersAreBoundedByTheBudget(t *testing.T) {
+	const piece, streams = 32 << 10, 8
+	budget := &session.Budget{Limit: 2 << 20}
+	m, raw := rawPair(t, session.Options{ChannelOptions: channels["v1"], Budget: budget})
+	var all []*session.Session
+	for range streams {
+		s, err := m.Open(session.OpenOptions{Event: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.next(t, heddle.V1)
+		all = append(all, s)
+	}
+	for range 48 { // 1.5 MiB each, 12 MiB in all
+		for _, s := range all {
+			raw.Write(codec.AppendChunk(nil, heddle.V1, s.ID(), make([]byte, piece)))
+		}
+	}
+	for _, s := range all {
+		if f := raw.next(t, heddle.V1); f.Type != heddle.MsgError {
+			t.Fatalf("%+v", f)
+		}
+		n, err := io.Copy(io.Discard, s)
+		var e *session.Error
+		if !errors.As(err, &e) || n < piece || n > 2<<20 {
+			t.Errorf("read %d bytes, then %v", n, err)
+		}
+		s.Discard()
+	}
+	if n := budget.Used(); n != 0 {
+		t.Errorf("%d bytes are still counted", n)
+	}
+}
+
 // A peer that opens and cancels in a loop gains nothing: sessions are kept
 // until the handler has returned, and over the limit they are refused.
 func TestOpenAndCancelInALoop(t *testing.T) {

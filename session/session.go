@@ -344,8 +344,11 @@ func (s *Session) chargeLocked(k Kind, n int) error {
 		s.rxHead = true
 	}
 	if !s.heddle {
-		if s.q.sizeLocked()+n > s.m.buffer {
+		switch size := s.q.sizeLocked() + n; {
+		case size > s.m.buffer:
 			return errBuffer
+		case size > fairShare && s.m.budget.spent():
+			return errBudget
 		}
 		return nil
 	}

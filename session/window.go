@@ -28,13 +28,19 @@ const (
 // for new sessions. Where the link has low-water marks, they are half of it.
 const HighWater = 1 << 20
 
+// fairShare is how many bytes a stream without windows may queue whatever the others
+// have. Beyond it the stream is ended when the budget is spent.
+const fairShare = 1 << 20
+
 // leastWindow is the smallest window: with half of it granted again at the
 // latest when all was read, a sender always gets leastWrite in the end.
 const leastWindow = 2 * (leastWrite + ChunkCost)
 
 // A Budget bounds what all streams that share it have queued. Over it, readers
 // are granted only a little at a time, so that nobody stands still, and the
-// rest when it has recovered; nothing already granted is taken away. The zero
+// rest when it has recovered; nothing already granted is taken away. Streams
+// without windows, which cannot be held up, are ended over it if they have more
+// than a fair share queued. The zero
 // value has DefaultBudget.
 type Budget struct {
 	Limit int64 // bytes; 0 means DefaultBudget
