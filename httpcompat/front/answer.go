@@ -40,6 +40,7 @@ var (
 	errNoHead    = errors.New("the worker ended without an answer")
 	errMalformed = errors.New("malformed head")
 	errTooMuch   = errors.New("more body than its Content-Length says")
+	errSlow      = errors.New("the client takes its answer too slowly, and too much is waiting for others")
 	errTooLittle = errors.New("less body than its Content-Length says")
 )
 
@@ -67,6 +68,9 @@ func (x *call) OnMessage(s *session.Session, m session.Message) {
 			if err == nil {
 				err = x.onBody(p)
 				x.owe(len(m.Data))
+			}
+			if x.event != "" && x.ln.held > x.ln.mostHeld {
+				x.ln.relieve()
 			}
 		}
 	case session.Info:
@@ -251,6 +255,30 @@ func (x *call) endBody() {
 	}
 	x.last = x.last || x.framing == byEnd
 	x.finish()
+}
+
+// relieve ends the client that has left most of its answers untaken, if all together
+// have left too much: no credit holds back workers that are none of Heddle's.
+func (ln *lane) relieve() {
+	var most *client
+	for _, c := range ln.clients {
+		if c.closing || c.x != nil && c.x.event == "" {
+			continue
+		}
+		c.hold(c.conn.Queued())
+		if most == nil || c.held > most.held {
+			most = c
+		}
+	}
+	if most == nil || most.held == 0 || ln.held <= ln.mostHeld {
+		return
+	}
+	ln.s.log.Error("front: client ended", "remote", most.remote, "untaken", most.held, "err", errSlow)
+	most.hold(0) // it is as good as gone, which another message may not wait for
+	if most.x != nil {
+		most.x.brokeOff = true
+	}
+	most.breakOff(errSlow)
 }
 
 // broken deals with an answer that is not whole. Before its head a status says

@@ -43,6 +43,7 @@ type client struct {
 	write   *deadline  // nil until something was written with a WriteTimeout
 	writes  *deadlines // where write was entered
 	written int64      // bytes, when write was entered
+	held    int        // bytes that the lane counts as not taken
 }
 
 var _ loop.LeaveHandler = (*client)(nil)
@@ -345,6 +346,7 @@ func (c *client) OnLeave(gone bool) {
 func (c *client) OnDrain() {
 	c.ln.owner.Check()
 	c.write.leave()
+	c.hold(0)
 	switch {
 	case c.x != nil:
 		c.x.drained()
@@ -370,6 +372,7 @@ func (c *client) OnClose(err error) {
 func (c *client) forget() {
 	c.wait.leave()
 	c.write.leave()
+	c.hold(0)
 	if c.early != nil {
 		c.ln.putBuffer(c.early)
 		c.early, c.taken = nil, 0
@@ -382,6 +385,9 @@ func (c *client) forget() {
 // over. It never fails: a connection that has ended says so by OnClose.
 func (c *client) send(head, body []byte) {
 	_, _ = c.conn.Send(head, body)
+	if !c.closing {
+		c.hold(c.conn.Queued())
+	}
 	limit := c.ln.s.limits.WriteTimeout
 	if c.x != nil {
 		limit = c.x.limits.WriteTimeout
@@ -393,6 +399,12 @@ func (c *client) send(head, body []byte) {
 		c.written, c.writes = c.conn.Written(), c.ln.stalling(limit)
 		c.writes.enter(c.write)
 	}
+}
+
+// hold counts n bytes as what the client has not taken (lane.relieve).
+func (c *client) hold(n int) {
+	c.ln.held += n - c.held
+	c.held = n
 }
 
 // stuck: of what was written nothing, or not all, was taken in time.

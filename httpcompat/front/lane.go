@@ -7,6 +7,7 @@ import (
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
 )
 
 // A lane is one loop's part of the front: its clients, and what their requests
@@ -22,10 +23,13 @@ type lane struct {
 	short   bool       // ids made here
 	base    time.Time  // deadlines count from here
 
+	mostHeld int // bytes of held, if plain workers bring more
+
 	// Loop goroutine only.
 	owner    loop.Owner
 	draining bool      // Shutdown was called
 	clients  []*client // in no order
+	held     int       // bytes of answers that they have not taken, as far as is known
 	free     []*call
 	head     requestHead                  // as parsed
 	request  heddle.RequestHead           // and as it goes to the worker
@@ -70,7 +74,7 @@ const (
 )
 
 func newLane(s *Server, i int, l *loop.Loop, b Backend) *lane {
-	ln := &lane{s: s, index: i, loop: l, backend: b, short: s.o.ShortIDs, base: time.Now()}
+	ln := &lane{s: s, index: i, loop: l, backend: b, short: s.o.ShortIDs, base: time.Now(), mostHeld: session.DefaultBudget}
 	ln.router, _ = b.(Router)
 	ln.sorter, _ = b.(Dispatcher)
 	limits := &s.o.Limits

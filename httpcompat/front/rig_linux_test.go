@@ -92,8 +92,8 @@ func (r *rig) settled(t testing.TB) {
 	for _, ln := range r.s.lanes {
 		ln := ln
 		r.on(t, ln, func() {
-			if len(ln.clients) > 0 || ln.writing.first != nil {
-				t.Errorf("left behind: %d clients, writing %v", len(ln.clients), ln.writing.first)
+			if len(ln.clients) > 0 || ln.writing.first != nil || ln.held != 0 {
+				t.Errorf("left behind: %d clients, writing %v, %d bytes held", len(ln.clients), ln.writing.first, ln.held)
 			}
 			for i := range ln.waits {
 				if ln.waits[i].first != nil {
