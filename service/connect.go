@@ -145,7 +145,7 @@ func (s *Service) dial(ctx context.Context, a *attempt, e locator.Endpoint, t ta
 		lc.SetLimit(c.room.outLimit())
 		c.mux = session.NewMux(lc, session.Options{
 			ChannelOptions: session.ChannelOptions{Dialect: t.dialect, Dialed: true, Service: true, Limits: s.o.Limits},
-			Control:        c, Buffer: s.o.Buffer, Logger: s.o.Logger,
+			Control:        c, Buffer: s.o.mostMessage(), Logger: s.o.Logger,
 		})
 		return handler{c.mux, c, lc}
 	}, loop.DialOptions{Timeout: s.o.DialTimeout})

@@ -91,7 +91,9 @@ type Options struct {
 	Timeout     time.Duration
 	DialTimeout time.Duration // of each endpoint, its look-up included; default 5 s
 
-	Buffer int          // bytes of a stream that may wait to be read; default 1 MiB
+	// Buffer is how many bytes of a stream may wait to be read, or one message that is
+	// longer; default 1 MiB.
+	Buffer int
 	Limits codec.Limits // of one frame
 
 	// Loop is where the connection lives. nil: the Client's, or one that the
@@ -105,6 +107,15 @@ type Options struct {
 	OnConnect func()          // connected
 	OnError   func(err error) // could not be connected, or the connection was lost
 	OnClose   func(err error) // the connection has ended; nil: by Close
+}
+
+// mostMessage is what the session room lets one call have at once: any one message.
+// What waits of a stream is counted here, against Buffer.
+func (o *Options) mostMessage() int {
+	if o.Limits.Frame > 0 {
+		return o.Limits.Frame
+	}
+	return codec.DefaultFrame
 }
 
 // withDefaults are the options with their defaults, and the endpoints read.

@@ -128,7 +128,7 @@ func (st *Stream) OnMessage(s *session.Session, m session.Message) {
 		st.mu.Unlock()
 		return
 	}
-	if len(st.in)+len(m.Data)+streamHead > st.c.s.o.Buffer {
+	if len(st.in) > 0 && len(st.in)+len(m.Data)+streamHead > st.c.s.o.Buffer {
 		st.mu.Unlock()
 		st.giveUp(s, ErrOverrun)
 		return

@@ -265,6 +265,46 @@ func TestSendTimeout(t *testing.T) {
 	}
 }
 
+// TestOneBigMessage: Buffer is for what waits. A value, or one piece of a stream,
+// may be as long as a frame; a second one behind it is too much.
+func TestOneBigMessage(t *testing.T) {
+	everywhere(t, func(t *testing.T, cloud func(servicetest.Options) *servicetest.Cloud) {
+		c := cloud(servicetest.Options{})
+		c.Sample("sample")
+		ctx := withPatience(t)
+		client := newClient(t, c, service.ClientOptions{})
+		big := strings.Repeat("warp and weft ", 3<<20/14)
+		s := newService(t, client, service.Options{Name: "sample"})
+		if v, err := service.Call[string](ctx, s, "value", big); err != nil || v != big {
+			t.Errorf("got a value of %d bytes, %v", len(v), err)
+		}
+		if c.Dialect() == heddle.V0 {
+			return // data is no stream there
+		}
+		st, err := s.Stream(ctx, "both")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		if err := st.Send(big); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := service.Recv[string](st); err != nil || v != big {
+			t.Errorf("got a piece of %d bytes, %v", len(v), err)
+		}
+		if err := errors.Join(st.Send(big), st.Send(big)); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the end of the stream", func() bool { return s.InFlight() == 0 })
+		for err == nil {
+			_, err = st.Recv()
+		}
+		if !errors.Is(err, service.ErrOverrun) {
+			t.Errorf("behind one that waits: got %v", err)
+		}
+	})
+}
+
 // TestOverrun: a stream that nobody reads ends with an error, and its neighbours
 // live on.
 func TestOverrun(t *testing.T) {

@@ -488,6 +488,9 @@ func startFailure(se *engine.StartError, r *release, code int, fine string) erro
 	}
 	if se.Dialect != engine.DialectHeddle {
 		f.try = fmt.Sprintf("try: heddle run --dialect with the other one of v0 and v1, if it is a Cocaine worker of another age (this is %s)", string(se.Dialect))
+		if strings.HasSuffix(se.Death.Reason, "before it was online") { // by itself
+			f.try = "try: heddle run --locator 127.0.0.1:10053, or --cloud with the locator of a cloud, if it looks for services when it starts; many want logging.\n" + f.try
+		}
 		return f
 	}
 	// Whatever leaves in order, or stays silent until it is asked what it does,
