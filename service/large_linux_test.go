@@ -69,3 +69,26 @@ func TestTooLarge(t *testing.T) {
 	}
 	st.Close()
 }
+
+// TestLargeValue is an answer larger than what may wait in a stream: Options.Buffer is
+// not for values, and a piece of a stream comes whatever its size.
+func TestLargeValue(t *testing.T) {
+	everywhere(t, func(t *testing.T, cloud func(servicetest.Options) *servicetest.Cloud) {
+		c := cloud(servicetest.Options{})
+		c.Sample("sample")
+		ctx := withPatience(t)
+		s := newService(t, newClient(t, c, service.ClientOptions{}), service.Options{Name: "sample", Buffer: 64 << 10})
+		large := strings.Repeat("x", 4<<20)
+		if v, err := service.Call[string](ctx, s, "value", large); err != nil || v != large {
+			t.Errorf("a value: got %d bytes, %v", len(v), err)
+		}
+		st, err := s.Stream(ctx, "value", large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		if v, err := service.Recv[string](st); err != nil || v != large {
+			t.Errorf("a piece: got %d bytes, %v", len(v), err)
+		}
+	})
+}

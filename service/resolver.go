@@ -172,7 +172,9 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 	for {
 		select {
 		case <-opened:
-			err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args))
+			if err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args)); err != nil {
+				err = fmt.Errorf("%w: %w", ErrDisconnected, err)
+			}
 		case cause := <-failed:
 			var op *net.OpError
 			if errors.As(cause, &op) {

@@ -156,7 +156,10 @@ func (s *Service) ready(ctx context.Context, method string) (*conn, error) {
 		case s.cur.Load() != nil: // just now
 			s.mu.Unlock()
 			continue
-		case s.shut || s.o.Reconnect == ReconnectNever:
+		case s.shut: // though an attempt may be ending
+			s.mu.Unlock()
+			return nil, &StateError{s.o.Name, method, StateClosed}
+		case s.o.Reconnect == ReconnectNever:
 			s.mu.Unlock()
 			return nil, &StateError{s.o.Name, method, state}
 		}
