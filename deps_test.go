@@ -103,6 +103,7 @@ var rooms = map[string]room{
 	"examples/upload":          {below: []string{"httpcompat"}},
 	"examples/lifecycle":       {below: []string{"httpcompat"}},
 	"examples/master":          {below: []string{"worker", "worker/engine"}},
+	"examples/relay":           {below: []string{"session"}},
 	"bench/bare":               {},
 	"bench/cloudapp":           {below: []string{"service/locator"}},
 	"bench/internal/stack":     {},
