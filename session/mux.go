@@ -121,6 +121,7 @@ type Mux struct {
 	active   atomic.Int64 // sessions open, of either side
 	load     atomic.Int64 // of those, the ones that we opened
 	asides   atomic.Int64 // sessions aside that the peer opened, counted nowhere else
+	claimed  atomic.Int64 // bytes that are about to be queued
 	counters struct{ opened, accepted, refused, ignored, overrun atomic.Uint64 }
 
 	mu       sync.Mutex
@@ -386,6 +387,24 @@ func (m *Mux) orphan(sid uint64) error {
 	}
 	return fmt.Errorf("%w: message on session %d, which was never opened", ErrProtocol, sid)
 }
+
+// claim says whether the outbox has room, and then counts n bytes as good as queued
+// until unclaim. Many writers who look at once would otherwise all find room, and fill
+// the outbox until that ends the channel. Any goroutine.
+func (m *Mux) claim(n int) bool {
+	for {
+		was := m.claimed.Load()
+		if was+int64(m.link.Queued()) >= HighWater {
+			return false
+		}
+		if m.claimed.CompareAndSwap(was, was+int64(n)) {
+			return true
+		}
+	}
+}
+
+// unclaim is of who has claimed, and has sent or will not.
+func (m *Mux) unclaim(n int) { m.claimed.Add(-int64(n)) }
 
 // waitRoom has s woken once the outbox is below its low-water mark.
 func (m *Mux) waitRoom(s *Session) {

@@ -101,13 +101,15 @@ func (s *Session) writeSome(p []byte, whole, block bool) (int, error) {
 			s.mu.Unlock()
 			return 0, err
 		}
-		full := ok && s.m.link.Queued() >= HighWater
+		full := ok && !s.m.claim(k)
 		if ok && !full {
 			if p == nil && !whole {
+				s.m.unclaim(k)
 				s.mu.Unlock()
 				return 0, nil
 			}
 			err := s.sendChunkLocked(p[:k:k])
+			s.m.unclaim(k)
 			s.mu.Unlock()
 			return k, err
 		}
