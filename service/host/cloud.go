@@ -37,7 +37,8 @@ type Cloud struct {
 	loops   []*loop.Loop
 	endLoop func() // ends the loop that is the Cloud's own
 	slots   chan struct{}
-	store   *store // nil: none
+	closing chan struct{} // closed by Close
+	store   *store        // nil: none
 
 	pending budget
 
@@ -72,7 +73,7 @@ func Start(o Options) (_ *Cloud, err error) {
 	if o, err = o.withDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Cloud{opt: o, log: o.Logger, loops: o.Loops, endLoop: func() {}, slots: make(chan struct{}, o.Work), services: map[string]*served{},
+	c := &Cloud{opt: o, log: o.Logger, loops: o.Loops, endLoop: func() {}, slots: make(chan struct{}, o.Work), closing: make(chan struct{}), services: map[string]*served{},
 		apps: map[string]*App{}, published: map[string]*publication{}, watchers: map[*watcher]struct{}{}, groups: map[string]*ring{}}
 	c.pending.most = o.Pending
 	c.network, c.addr = splitLocator(o.Locator)
@@ -260,17 +261,30 @@ func (c *Cloud) frameOf(name string) int {
 	return c.opt.Blob + 64<<10
 }
 
-// goWork runs f on a goroutine once one of Options.Work places is free.
+// goWork runs f on a goroutine once one of Options.Work places is free, unless the
+// Cloud is closed before that.
 func (c *Cloud) goWork(f func()) {
-	c.works.Go(func() { // ends with f, which waits for a disk at most
-		c.slots <- struct{}{}
+	c.works.Go(func() { // ends with f, or before it when closing is closed
+		select {
+		case c.slots <- struct{}{}:
+		case <-c.closing:
+			return
+		}
 		defer func() { <-c.slots }()
-		f()
+		select {
+		case <-c.closing: // both were ready
+		default:
+			f()
+		}
 	})
 }
 
 // Close ends all services and connections. What was answered is delivered to
-// clients that take it before ctx ends. It waits for methods that wait for a disk.
+// clients that take it before ctx ends. ErrClosed: it was closed before.
+//
+// Calls that have not begun never do. Those of a Slow method, a Node and an App's Info
+// and Control that have begun are waited for, whatever ctx says: once Close has
+// returned nothing of the Cloud's runs any more.
 func (c *Cloud) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closed {
@@ -278,6 +292,7 @@ func (c *Cloud) Close(ctx context.Context) error {
 		return ErrClosed
 	}
 	c.closed = true
+	close(c.closing)
 	all := slices.Collect(maps.Values(c.services))
 	if c.locator != nil {
 		all = append(all, c.locator)

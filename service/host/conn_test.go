@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,5 +210,47 @@ func TestOptions(t *testing.T) {
 		} else if !strings.HasPrefix(err.Error(), "host: ") || strings.Contains(err.Error(), "%!") {
 			t.Errorf("got %q", err)
 		}
+	}
+}
+
+// TestCloseWithWork: Close waits for a call that has begun, whatever its context says,
+// and those that wait for their turn do not begin any more.
+func TestCloseWithWork(t *testing.T) {
+	begun, goOn := make(chan struct{}, 8), make(chan struct{})
+	var ended atomic.Bool
+	c := start(t, Options{Work: 1})
+	work := Slow(0, "work", 0, func(*Call, *None) (Results, error) {
+		begun <- struct{}{}
+		<-goOn
+		ended.Store(true)
+		return nil, nil
+	})
+	if err := c.Add(Service{Name: "works", V1: []Method{work, Quick(1, "ping", 0, func(*Call, *None) (Results, error) { return nil, nil })}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		p := to(t, c, "works", heddle.V1)
+		p.call(1, 0)
+		p.call(2, 1)
+		p.want(2, value1) // so the call before it has come, too
+	}
+	<-begun
+	at := c.find("works")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close(ctx) }() // ends when goOn is closed
+	<-at.doors[heddle.V1].gone
+	select {
+	case err := <-closed:
+		t.Errorf("closed while a method is at work: %v", err)
+	default:
+	}
+	close(goOn)
+	if err := <-closed; err != nil || !ended.Load() {
+		t.Errorf("got %v, the method has ended: %v", err, ended.Load())
+	}
+	if n := len(begun); n > 0 {
+		t.Errorf("%d calls have begun after Close", n)
 	}
 }
