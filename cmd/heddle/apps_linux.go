@@ -59,7 +59,7 @@ func (d *daemon) makeApps() (apps []*app, err error) {
 		return []*app{newApp(d, d.title(), &d.o.appOptions, d.place.home, d.place.release, d.place.users())}, nil
 	}
 	for _, o := range d.o.apps {
-		a, err := d.makeApp(o)
+		a, err := d.makeApp(o, o.name)
 		if err != nil {
 			for _, a := range apps {
 				a.close()
@@ -71,17 +71,18 @@ func (d *daemon) makeApps() (apps []*app, err error) {
 	return apps, nil
 }
 
-func (d *daemon) makeApp(o *appOptions) (*app, error) {
+// makeApp makes one whose directories are called dir. Nobody else's are.
+func (d *daemon) makeApp(o *appOptions, dir string) (*app, error) {
 	if err := o.logs.makeDirs(); err != nil {
 		return nil, o.named(err)
 	}
-	home, release := filepath.Join(d.place.home, o.name), filepath.Join(d.place.release, o.name)
+	home, release := filepath.Join(d.place.home, dir), filepath.Join(d.place.release, dir)
 	for _, dir := range []string{home, release} {
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, o.named(err)
 		}
 	}
-	return newApp(d, o.name, o, home, release, filepath.Join(d.place.users(), o.name)), nil
+	return newApp(d, o.name, o, home, release, filepath.Join(d.place.users(), dir)), nil
 }
 
 // misplaced is err, of a's target, with the place where the file says it.

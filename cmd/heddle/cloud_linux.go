@@ -66,12 +66,23 @@ func (d *daemon) enlist(a *app) error {
 	if d.cloud == nil || a.o.plain.http { // who speaks plain HTTP knows no sessions
 		return nil
 	}
+	d.node.turn.Lock()
+	defer d.node.turn.Unlock()
+	return d.enlistLocked(a)
+}
+
+// enlistLocked is enlist of an app that the cloud can have. On an error it is as it
+// was: a paused app stays paused.
+func (d *daemon) enlistLocked(a *app) error {
 	e := a.supervised()
 	c := host.App{Name: a.name, Opener: e, HTTP: httpcompat.DefaultEvent, Info: a.cloudInfo, Control: a.cloudControl}
 	if a.o.foreign.is() {
 		c.HTTP, c.Serves = a.o.foreign.event, e.Serves
 	}
 	err := d.cloud.AddApp(c)
+	if err == nil {
+		d.node.forget(a.name)
+	}
 	if errors.Is(err, host.ErrTaken) {
 		err = &failure{code: exitUsage, err: fmt.Errorf("the cloud has a service named %s", a.name), fine: "nothing is left running.", try: "try: another name: --name, or the app's table"}
 	}

@@ -25,6 +25,8 @@ type node struct {
 	d   *daemon
 	dir string // whose programs may be started; "": none
 
+	turn sync.Mutex // held while an app goes into the cloud or out of it; before mu
+
 	mu      sync.Mutex
 	paused  map[string]bool // apps of the daemon's
 	started map[string]*app // nil: on its way
@@ -44,15 +46,8 @@ func (n *node) StartApp(name, profile string) error {
 	if !knownProfile(profile) {
 		return fmt.Errorf("%w: profile %.64q", host.ErrNoApp, profile)
 	}
-	if own := n.own(name); own != nil {
-		n.mu.Lock()
-		paused := n.paused[name]
-		delete(n.paused, name)
-		n.mu.Unlock()
-		if !paused {
-			return host.ErrRunning
-		}
-		return whyOf(n.d.enlist(own))
+	if own, err := n.again(name); own {
+		return err
 	}
 	path, err := n.program(name)
 	if err != nil {
@@ -83,6 +78,46 @@ func (n *node) StartApp(name, profile string) error {
 	}
 	n.mu.Unlock()
 	return err
+}
+
+// again puts an app of the daemon's into the cloud again, if own: it is one.
+func (n *node) again(name string) (own bool, err error) {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	a := n.own(name)
+	switch {
+	case a == nil:
+		return false, nil
+	case !n.isPaused(name):
+		return true, host.ErrRunning
+	}
+	return true, whyOf(n.d.enlistLocked(a))
+}
+
+// pause takes an app of the daemon's out of the cloud, if own: it is one.
+func (n *node) pause(name string) (own bool, err error) {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	switch {
+	case n.own(name) == nil:
+		return false, nil
+	case n.isPaused(name):
+		return true, host.ErrNotRunning
+	}
+	n.d.log.Info("node: a client takes an app out of the cloud", "app", name)
+	n.mu.Lock()
+	n.paused[name] = true
+	n.mu.Unlock()
+	n.d.cloud.RemoveApp(name)
+	return true, nil
+}
+
+// delist takes an app that is no more out of the cloud.
+func (n *node) delist(name string) {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	n.d.cloud.RemoveApp(name)
+	n.forget(name)
 }
 
 // program is the one of that name that may be started.
@@ -116,7 +151,7 @@ func (n *node) start(name, path string) (*app, error) {
 		return nil, whyOf(err)
 	}
 	d.log.Info("node: a client has an app started", "app", name, "program", path)
-	a, err := d.makeApp(&o)
+	a, err := d.makeApp(&o, "+"+name) // which no app of the daemon's can be called, nor a release
 	if err != nil {
 		return nil, whyOf(err)
 	}
@@ -138,17 +173,8 @@ func (n *node) start(name, path string) (*app, error) {
 // PauseApp takes an app of the daemon's out of the cloud, or ends one that was
 // started.
 func (n *node) PauseApp(name string) error {
-	if own := n.own(name); own != nil {
-		n.mu.Lock()
-		paused := n.paused[name]
-		n.paused[name] = true
-		n.mu.Unlock()
-		if paused {
-			return host.ErrNotRunning
-		}
-		n.d.log.Info("node: a client takes an app out of the cloud", "app", name)
-		n.d.cloud.RemoveApp(name)
-		return nil
+	if own, err := n.pause(name); own {
+		return err
 	}
 	n.mu.Lock()
 	a := n.started[name]
@@ -222,7 +248,13 @@ func (n *node) running() (all []*app) {
 	return all
 }
 
-// forget is told that an app of the daemon's is no more.
+func (n *node) isPaused(name string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused[name]
+}
+
+// forget is told that an app of the daemon's is in the cloud, or no more.
 func (n *node) forget(name string) {
 	n.mu.Lock()
 	delete(n.paused, name)
@@ -247,8 +279,7 @@ func (d *daemon) finish(a *app) {
 		d.log.Warn("an app that is gone did not finish in time", "app", a.name, "err", err)
 	}
 	if d.cloud != nil {
-		d.cloud.RemoveApp(a.name)
-		d.node.forget(a.name)
+		d.node.delist(a.name)
 	}
 	a.remove()
 }

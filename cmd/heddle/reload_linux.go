@@ -254,7 +254,7 @@ func (d *daemon) add(o *appOptions) error {
 	if err != nil {
 		return whyOf(err)
 	}
-	a, err := d.makeApp(o)
+	a, err := d.makeApp(o, o.name)
 	if err != nil {
 		return err
 	}
