@@ -137,6 +137,13 @@ type conn struct {
 type handler struct {
 	*session.Mux
 	conn *loop.Conn
+	a    *app
+}
+
+// OnDrain is the Mux's, and has requests sent that waited for room.
+func (h handler) OnDrain() {
+	h.Mux.OnDrain()
+	h.a.admit()
 }
 
 // OnBytes is the Mux's.
@@ -163,7 +170,8 @@ func (c *conn) begin(lc *loop.Conn) loop.Handler {
 	c.mux.SetTag(ln.g.origin(c.a.name))
 	ln.g.conns.Store(c.mux, c)
 	ln.conns[c] = struct{}{}
-	return handler{c.mux, lc}
+	lc.SetLimit(outLimit)
+	return handler{c.mux, lc, c.a}
 }
 
 // OnConnect is the first of the methods that make a conn a session.Control.
@@ -235,6 +243,7 @@ func (c *conn) lost() {
 		a.conns = slices.Delete(a.conns, i, i+1)
 		a.ln.g.client.Forget(a.name)
 	}
+	a.admit()
 	a.tidy()
 }
 

@@ -22,6 +22,7 @@ func (e *busy) RetryAfter() time.Duration { return time.Second }
 
 var (
 	errWaiting  = &busy{"too many requests wait for a connection to their app"}
+	errRoom     = &busy{"the app takes no more requests now"}
 	errApps     = &busy{"too many apps are asked for"}
 	errSessions = &busy{"the app has too many requests"}
 )

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/heddle-go/heddle/httpcompat/front"
@@ -89,14 +90,23 @@ type app struct {
 
 	conns   []*conn // that take requests
 	waiting []*waiter
-	find    *finding // under way; nil: none
+	kept    []*waiter // that wait for room in a connection's outbox
+	find    *finding  // under way; nil: none
 }
 
-// A waiter is a request that waits for a connection.
+// A waiter is a request that waits for a connection, or for room in its outbox.
 type waiter struct {
 	event string
 	o     session.OpenOptions
 	later func(*session.Session, error)
+	timer *loop.Timer // of waiting for room; nil: it has not
+}
+
+// stop says that w waits no more.
+func (w *waiter) stop() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 }
 
 // A route is an event of an app. It is what the front asks.
@@ -136,6 +146,14 @@ func (a *app) open(event string, o session.OpenOptions, later func(*session.Sess
 		if c == nil {
 			break
 		}
+		if !c.room(len(o.First)) || len(a.kept) > 0 && len(o.First) > mostSmall {
+			if ln.waiting >= maxWaiting {
+				return nil, nil, errRoom
+			}
+			w := &waiter{event: event, o: o, later: later}
+			a.keep(w)
+			return nil, func() bool { return a.leave(w) }, nil
+		}
 		s, err := c.open(event, o)
 		if err == nil {
 			c.mayRefresh()
@@ -153,7 +171,7 @@ func (a *app) open(event string, o session.OpenOptions, later func(*session.Sess
 	case ln.apps[a.name] != a && ln.apps[a.name] == nil:
 		ln.apps[a.name] = a // it was tidied away meanwhile
 	}
-	w := &waiter{event, o, later}
+	w := &waiter{event: event, o: o, later: later}
 	a.waiting = append(a.waiting, w)
 	ln.waiting++
 	a.look()
@@ -162,10 +180,11 @@ func (a *app) open(event string, o session.OpenOptions, later func(*session.Sess
 
 // leave takes a request out that waits. It says whether it did.
 func (a *app) leave(w *waiter) bool {
-	for i, other := range a.waiting {
-		if other == w {
-			a.waiting = append(a.waiting[:i], a.waiting[i+1:]...)
+	for _, list := range []*[]*waiter{&a.waiting, &a.kept} {
+		if i := slices.Index(*list, w); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
 			a.ln.waiting--
+			w.stop()
 			return true
 		}
 	}
@@ -228,13 +247,24 @@ func (a *app) connected(c *conn) {
 	a.conns = append(a.conns, c)
 	a.find = nil
 	for _, w := range a.take() {
-		s, err := c.open(w.event, w.o)
-		if err != nil {
-			c.ended(err)
-			err = a.refusal(err)
-		}
-		w.later(s, err)
+		a.give(w, c)
 	}
+	a.admit()
+}
+
+// give has c asked for a request that waited, once there is room.
+func (a *app) give(w *waiter, c *conn) {
+	if !c.room(len(w.o.First)) {
+		a.keep(w)
+		return
+	}
+	w.stop()
+	s, err := c.open(w.event, w.o)
+	if err != nil {
+		c.ended(err)
+		err = a.refusal(err)
+	}
+	w.later(s, err)
 }
 
 // fail tells those who wait why nobody can be asked.
@@ -247,18 +277,16 @@ func (a *app) fail(err error) {
 		c.tried = true
 		c.postpone()
 	}
+	if a.ln.closed {
+		a.waiting, a.kept = append(a.waiting, a.kept...), nil
+	}
 	for _, w := range a.take() {
 		if len(a.conns) == 0 || a.ln.closed {
+			w.stop()
 			w.later(nil, err)
 			continue
 		}
-		c := a.conns[0] // it is full, or it would not wait
-		s, oerr := c.open(w.event, w.o)
-		if oerr != nil {
-			c.ended(oerr)
-			oerr = a.refusal(oerr)
-		}
-		w.later(s, oerr)
+		a.give(w, a.conns[0]) // it is full, or w would not wait
 	}
 	a.tidy()
 }
@@ -273,7 +301,7 @@ func (a *app) take() []*waiter {
 
 // tidy forgets an app that nobody asks and that nobody is connected to.
 func (a *app) tidy() {
-	if len(a.conns) == 0 && len(a.waiting) == 0 && a.find == nil && a.ln.apps[a.name] == a {
+	if len(a.conns) == 0 && len(a.waiting)+len(a.kept) == 0 && a.find == nil && a.ln.apps[a.name] == a {
 		delete(a.ln.apps, a.name)
 	}
 }
