@@ -61,7 +61,7 @@ func listen(ctx context.Context, s *stack.Stack, path string, n int) (*audience,
 		l := &listener{first: make(chan struct{})}
 		conn, err := (&net.Dialer{Timeout: listenTimeout}).DialContext(ctx, "tcp", s.Addr())
 		if err == nil {
-			_, err = fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: %s\r\n\r\n", path, s.Addr())
+			_, err = fmt.Fprintf(conn, "GET %s%s HTTP/1.1\r\nHost: %s\r\n\r\n", s.Target(), path, s.Addr())
 		}
 		if err != nil {
 			a.leave()

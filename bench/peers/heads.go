@@ -25,7 +25,7 @@ func heads(ctx context.Context, s *stack.Stack, conns int, d time.Duration) (sta
 	)
 	start := time.Now()
 	for i := range conns {
-		wg.Go(func() { took[i], errs[i] = askHeads(ctx, s.Addr()) })
+		wg.Go(func() { took[i], errs[i] = askHeads(ctx, s.Addr(), s.Target()) })
 	}
 	wg.Wait()
 	elapsed := time.Since(start)
@@ -46,7 +46,7 @@ func heads(ctx context.Context, s *stack.Stack, conns int, d time.Duration) (sta
 }
 
 // askHeads ends without an error when ctx does.
-func askHeads(ctx context.Context, addr string) ([]time.Duration, error) {
+func askHeads(ctx context.Context, addr, target string) ([]time.Duration, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func askHeads(ctx context.Context, addr string) ([]time.Duration, error) {
 		return nil, err
 	}
 	var took []time.Duration
-	request := fmt.Appendf(nil, "HEAD / HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
+	request := fmt.Appendf(nil, "HEAD %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, addr)
 	buf := make([]byte, 4<<10)
 	for ctx.Err() == nil {
 		start := time.Now()

@@ -1,7 +1,8 @@
 // Peers measures what Heddle costs beside what people use today: CPU time per
 // request, requests per second, latency and memory of bare net/http, of heddle
-// run with its shipped defaults, also with workers of Cocaine's dialects and as --http before plain HTTP,
-// and of nginx, HAProxy and httputil.ReverseProxy before the same program.
+// run with its shipped defaults, also with workers of Cocaine's dialects and as
+// --http before plain HTTP, of heddle proxy before heddle run --locator, and of
+// nginx, HAProxy and httputil.ReverseProxy before the same program.
 //
 //	go run ./bench/peers
 //	go run ./bench/peers -rounds 1 -d 1s -stacks bare,heddle2 -workloads get-64,echo
@@ -20,6 +21,7 @@
 //   - CPU: user and system time of all processes of the stack over the requests
 //     answered. Opening the connections and the requests cut off at the end are
 //     in it; the loader is not. Of fan-out, it is per event at one client.
+//     Own is the part of the process that clients talk to, where that is heddle.
 //   - Peak: the sum of the processes' highest resident set sizes during the load.
 //     Pages that several processes share count for each.
 //   - nginx has as many worker processes, and haproxy as many threads, as heddle
@@ -60,7 +62,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, each loading every stack once")
 	flag.DurationVar(&o.d, "d", 5*time.Second, "length of one load, in whole seconds")
-	flag.StringVar(&o.stacks, "stacks", "", "comma list of bare, heddle1, heddle2, v1, v0, http1, nginx, haproxy, fcgi, reverseproxy; empty: all")
+	flag.StringVar(&o.stacks, "stacks", "", "comma list of bare, heddle1, heddle2, v1, v0, http1, proxy, nginx, haproxy, fcgi, reverseproxy; empty: all")
 	flag.StringVar(&o.workloads, "workloads", "", "comma list of get-1, get-64, get-512, browser, pipeline, head, h2, echo, down-64k, down-10m, up-10m, sse; empty: all")
 	flag.IntVar(&o.threads, "threads", engine.DefaultLoops(), "nginx's worker processes and haproxy's threads")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of a table")

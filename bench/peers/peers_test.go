@@ -13,17 +13,17 @@ import (
 func TestTable(t *testing.T) {
 	w := workload{key: "get", name: "GET"}
 	base := newResult(w, kind{key: bare, name: "alone"}, stack.Sample{CPU: 20, Rate: 50000, P50: time.Millisecond, P99: 2 * time.Second, Peak: 10 << 20}, nil)
-	other := newResult(w, kind{key: "x", name: "x"}, stack.Sample{CPU: 50, Rate: 25000, P50: 123456, P99: 45678901, Peak: 33 << 20, Failed: 3}, &base)
-	lone := newResult(workload{key: "up", name: "POST"}, kind{key: "x", name: "x"}, stack.Sample{CPU: 1234, Rate: 5, Peak: 1 << 20}, nil)
+	other := newResult(w, kind{key: "x", name: "x"}, stack.Sample{CPU: 50, Own: 7, Rate: 25000, P50: 123456, P99: 45678901, Peak: 33 << 20, Failed: 3}, &base)
+	lone := newResult(workload{key: "up", name: "POST"}, kind{key: "x", name: "x", own: true}, stack.Sample{CPU: 1234, Own: 567, Rate: 5, Peak: 1 << 20}, nil)
 	var b strings.Builder
 	if err := writeTable(&b, []result{base, other, lone}); err != nil {
 		t.Fatal(err)
 	}
-	const want = `| workload | stack | CPU µs | ratio |  per s | ratio |     p50 |     p99 | peak MiB | failed |
-|----------|-------|-------:|------:|-------:|------:|--------:|--------:|---------:|-------:|
-| GET      | alone |   20.0 |  1.00 | 50,000 |  1.00 | 1.00 ms |  2.00 s |       10 |      0 |
-|          | x     |   50.0 |  2.50 | 25,000 |  0.50 |  123 µs | 45.7 ms |       33 |      3 |
-| POST     | x     |  1,234 |       |   5.00 |       |         |         |        1 |      0 |
+	const want = `| workload | stack | CPU µs | own | ratio |  per s | ratio |     p50 |     p99 | peak MiB | failed |
+|----------|-------|-------:|----:|------:|-------:|------:|--------:|--------:|---------:|-------:|
+| GET      | alone |   20.0 |     |  1.00 | 50,000 |  1.00 | 1.00 ms |  2.00 s |       10 |      0 |
+|          | x     |   50.0 |     |  2.50 | 25,000 |  0.50 |  123 µs | 45.7 ms |       33 |      3 |
+| POST     | x     |  1,234 | 567 |       |   5.00 |       |         |         |        1 |      0 |
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)

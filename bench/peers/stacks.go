@@ -29,6 +29,10 @@ type kind struct {
 	// whole: by net/http, by design. Nobody can tell them that a client has gone, so
 	// streams without an end would go on.
 	whole bool
+
+	// own says that the process that was started is the one before clients, whose own
+	// CPU is told, too: heddle's. nginx's is that of its workers.
+	own bool
 }
 
 // bare is what the others are held against.
@@ -36,11 +40,12 @@ const bare = "bare"
 
 var kinds = []kind{
 	{key: bare, name: "net/http alone", start: startBare, http2: true},
-	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1), http2: true},
-	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2), http2: true},
-	{key: "v1", name: "heddle --dialect v1, 1 worker", start: heddle(1, "--dialect", "v1"), http2: true, whole: true},
-	{key: "v0", name: "heddle --dialect v0, 1 worker", start: heddle(1, "--dialect", "v0"), http2: true, whole: true},
-	{key: "http1", name: "heddle --http, 1 worker", start: startHTTP, http2: true},
+	{key: "heddle1", name: "heddle, 1 worker", start: heddle(1), http2: true, own: true},
+	{key: "heddle2", name: "heddle, 2 workers", start: heddle(2), http2: true, own: true},
+	{key: "v1", name: "heddle --dialect v1, 1 worker", start: heddle(1, "--dialect", "v1"), http2: true, whole: true, own: true},
+	{key: "v0", name: "heddle --dialect v0, 1 worker", start: heddle(1, "--dialect", "v0"), http2: true, whole: true, own: true},
+	{key: "http1", name: "heddle --http, 1 worker", start: startHTTP, http2: true, own: true},
+	{key: "proxy", name: "heddle proxy, heddle, 1 worker", start: startProxy, http2: true, whole: true, own: true},
 	{key: "nginx", name: "nginx, net/http", needs: "nginx", start: startNginx},
 	{key: "haproxy", name: "haproxy, net/http", needs: "haproxy", start: startHAProxy, http2: true},
 	{key: "fcgi", name: "nginx, net/http/fcgi", needs: "nginx", start: startFastCGI, frail: true},
@@ -72,6 +77,11 @@ func heddle(workers int, flags ...string) func(context.Context, place) (*stack.S
 // startHTTP has the app serve plain HTTP behind heddle.
 func startHTTP(ctx context.Context, p place) (*stack.Stack, error) {
 	return stack.HeddleHTTP(ctx, p.built, "app", 1, "-listen", "unix:{socket}")
+}
+
+// startProxy has three processes: proxy, daemon and worker.
+func startProxy(ctx context.Context, p place) (*stack.Stack, error) {
+	return stack.HeddleProxy(ctx, p.built, "app", filepath.Join(p.dir, "storage"))
 }
 
 func startReverseProxy(ctx context.Context, p place) (*stack.Stack, error) {

@@ -13,8 +13,9 @@ import (
 type result struct {
 	Workload string  `json:"workload"`
 	Stack    string  `json:"stack"`
-	CPU      float64 `json:"cpu_us"`    // per request, or per event at a client
-	CPURatio float64 `json:"cpu_ratio"` // to net/http alone; 0 where that was not measured
+	CPU      float64 `json:"cpu_us"`           // per request, or per event at a client
+	Own      float64 `json:"own_us,omitempty"` // of it, the process's that clients talk to, where that is heddle
+	CPURatio float64 `json:"cpu_ratio"`        // to net/http alone; 0 where that was not measured
 	Rate     float64 `json:"per_second"`
 	Ratio    float64 `json:"rate_ratio"`
 	P50      int64   `json:"p50_ns"`
@@ -30,6 +31,9 @@ func newResult(w workload, k kind, s stack.Sample, base *result) result {
 		Workload: w.key, Stack: k.key, workload: w.name, stack: k.name,
 		CPU: s.CPU, Rate: s.Rate, P50: int64(s.P50), P99: int64(s.P99), Peak: s.Peak, Failed: s.Failed,
 	}
+	if k.own {
+		r.Own = s.Own
+	}
 	if k.key == bare {
 		base = &r
 	}
@@ -42,7 +46,7 @@ func newResult(w workload, k kind, s stack.Sample, base *result) result {
 // writeTable writes Markdown, the columns aligned for those who read it as
 // text.
 func writeTable(w io.Writer, results []result) error {
-	rows := [][]string{{"workload", "stack", "CPU µs", "ratio", "per s", "ratio", "p50", "p99", "peak MiB", "failed"}}
+	rows := [][]string{{"workload", "stack", "CPU µs", "own", "ratio", "per s", "ratio", "p50", "p99", "peak MiB", "failed"}}
 	last := ""
 	for _, r := range results {
 		name := r.workload
@@ -51,11 +55,18 @@ func writeTable(w io.Writer, results []result) error {
 		}
 		last = r.workload
 		rows = append(rows, []string{
-			name, r.stack, figures.Digits(r.CPU), ratio(r.CPURatio), figures.Digits(r.Rate), ratio(r.Ratio),
+			name, r.stack, figures.Digits(r.CPU), own(r.Own), ratio(r.CPURatio), figures.Digits(r.Rate), ratio(r.Ratio),
 			latency(r.P50), latency(r.P99), fmt.Sprintf("%.0f", float64(r.Peak)/(1<<20)), fmt.Sprint(r.Failed),
 		})
 	}
 	return figures.Markdown(w, rows, 2)
+}
+
+func own(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return figures.Digits(v)
 }
 
 func ratio(v float64) string {

@@ -39,7 +39,33 @@ func startHeddle(ctx context.Context, dir, program string, workers int, flags, p
 	if err != nil {
 		return nil, err
 	}
-	s.control = control
+	s.control, s.App = control, name
+	return s, nil
+}
+
+// HeddleProxy starts heddle proxy before a program, built into dir beside heddle itself,
+// that a worker of heddle run --locator serves. The chain has its defaults; storage is
+// a directory for the latter.
+func HeddleProxy(ctx context.Context, dir, program, storage string) (*Stack, error) {
+	locator, err := FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	app, err := Heddle(ctx, dir, program, 1, "--locator", locator, "--storage", storage)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := FreeAddr()
+	if err != nil {
+		app.Stop()
+		return nil, err
+	}
+	s, err := Start(ctx, "heddle proxy", "http://"+addr+"/"+app.App+"/http/", filepath.Join(dir, "heddle"), "proxy", "--listen", addr, "--locator", locator)
+	if err != nil {
+		app.Stop()
+		return nil, err
+	}
+	s.Before(app)
 	return s, nil
 }
 

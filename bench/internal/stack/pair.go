@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"path/filepath"
+	"strings"
 )
 
 // Pair starts one program twice: by hand, as a net/http server on its flag
@@ -28,4 +29,10 @@ func Pair(ctx context.Context, dir, program string, workers int) (bare, heddle *
 }
 
 // Addr is the host and port of s.URL.
-func (s *Stack) Addr() string { return s.URL[len("http://") : len(s.URL)-1] }
+func (s *Stack) Addr() string {
+	addr, _, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), "/")
+	return addr
+}
+
+// Target is the path of s.URL, which ends with a slash.
+func (s *Stack) Target() string { return strings.TrimPrefix(s.URL, "http://"+s.Addr()) }

@@ -9,6 +9,7 @@ import (
 // A Sample is what one load of a stack cost and brought.
 type Sample struct {
 	CPU    float64       // µs, user and system, of all processes, per request
+	Own    float64       // of it, that of the process that was started
 	Rate   float64       // requests per second
 	P50    time.Duration // from request to answer
 	P99    time.Duration
@@ -38,8 +39,9 @@ func (s *Stack) Sample(load func() (Load, error)) (Sample, error) {
 	if l.Requests == 0 {
 		return Sample{}, fmt.Errorf("no request was answered, and %d failed", l.Failed())
 	}
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(l.Requests) }
 	return Sample{
-		CPU:  float64((after.All() - before.All()).Microseconds()) / float64(l.Requests),
+		CPU: each(after.All() - before.All()), Own: each(after.Daemon - before.Daemon),
 		Rate: l.Rate, P50: l.P50, P99: l.P99, Peak: peak.All(), Failed: l.Failed(),
 	}, nil
 }
@@ -48,6 +50,7 @@ func (s *Stack) Sample(load func() (Load, error)) (Sample, error) {
 func Median(samples []Sample) Sample {
 	m := Sample{
 		CPU:  mid(samples, func(s Sample) float64 { return s.CPU }),
+		Own:  mid(samples, func(s Sample) float64 { return s.Own }),
 		Rate: mid(samples, func(s Sample) float64 { return s.Rate }),
 		P50:  mid(samples, func(s Sample) time.Duration { return s.P50 }),
 		P99:  mid(samples, func(s Sample) time.Duration { return s.P99 }),

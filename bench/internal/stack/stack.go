@@ -22,6 +22,7 @@ import (
 type Stack struct {
 	Name string
 	URL  string
+	App  string // what a heddle calls its program
 
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed once cmd has been waited for
