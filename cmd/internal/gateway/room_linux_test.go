@@ -16,7 +16,7 @@ import (
 // Large requests at once wait for room in the outbox of the one connection, rather
 // than end it with all that is on it; the first ones, which wait for the connection, too.
 func TestLargeAtOnce(t *testing.T) {
-	large := strings.Repeat("0123456789abcdef", 8<<20/16)
+	large := strings.Repeat("0123456789abcdef", 2<<20/16)
 	each(t, func(t *testing.T, d heddle.Dialect, o servicetest.Options) {
 		cloud := servicetest.New(t, d, o)
 		cloud.App("shop", map[string]func(*servicetest.Call){"http": func(c *servicetest.Call) {
@@ -29,7 +29,7 @@ func TestLargeAtOnce(t *testing.T) {
 		}})
 		r := newRig(t, 1, Options{Locators: []string{cloud.Endpoint()}})
 		var asking sync.WaitGroup
-		for range 8 {
+		for range 20 { // 40 MiB
 			for _, body := range []string{large, "small"} {
 				asking.Go(func() {
 					a, err := r.try("POST", "/shop/http/", body)
