@@ -17,8 +17,8 @@ import (
 // than end it with all that is on it; the first ones, which wait for the connection, too.
 func TestLargeAtOnce(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 2<<20/16)
-	each(t, func(t *testing.T, d heddle.Dialect, o servicetest.Options) {
-		cloud := servicetest.New(t, d, o)
+	for _, d := range []heddle.Dialect{heddle.V0, heddle.V1} {
+		cloud := servicetest.New(t, d, servicetest.Options{})
 		cloud.App("shop", map[string]func(*servicetest.Call){"http": func(c *servicetest.Call) {
 			h, err := ask(c)
 			if err != nil {
@@ -46,7 +46,7 @@ func TestLargeAtOnce(t *testing.T) {
 		if st := r.g.Stats(); st.Waiting != 0 {
 			t.Errorf("%d requests wait", st.Waiting)
 		}
-	})
+	}
 }
 
 // An app that takes nothing: who waits for room is told so, and nothing is lost.
