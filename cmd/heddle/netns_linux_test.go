@@ -26,9 +26,11 @@ func (n netns) do(f func() error) error {
 		return err
 	}
 	defer home.Close()
-	if err = unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err == nil {
-		err = f()
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return err
 	}
+	err = f()
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 		return errors.Join(err, back) // the thread stays locked, and ends with its goroutine
 	}

@@ -269,13 +269,25 @@ func (n *node) stop() {
 	n.ways.Wait()
 }
 
-// finish lets an app's workers finish what they have, and removes it with all that it
-// had.
+// finish lets an app's workers finish what they have, until the daemon's second signal,
+// and removes it with all that it had.
 func (d *daemon) finish(a *app) {
 	a.life.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), a.o.drainTimeout+farewell)
 	defer cancel()
-	if err := a.engine.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	finished := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends when finished is closed, at the latest
+		select {
+		case <-d.sig.hard:
+			cancel()
+		case <-finished:
+		}
+	})
+	err := a.engine.Shutdown(ctx)
+	close(finished)
+	wg.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) {
 		d.log.Warn("an app that is gone did not finish in time", "app", a.name, "err", err)
 	}
 	if d.cloud != nil {
