@@ -50,7 +50,7 @@ func (f *frontFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&l.ReadHeaderTimeout, "read-header-timeout", front.DefaultReadHeaderTimeout, "how long a request's head may take; 0: no limit")
 	fs.DurationVar(&l.ReadTimeout, "read-timeout", 0, "how long a request may take to come, with its body; 0: no limit")
 	fs.DurationVar(&l.WriteTimeout, "write-timeout", 0, "how long a client may take nothing in of an answer; 0: no limit")
-	if f.verb == "run" { // proxy calls it --timeout
+	if f.verb != "proxy" { // which calls it --timeout
 		fs.DurationVar(&l.ResponseHeaderTimeout, "response-header-timeout", 0, "how long a worker may take to begin its answer once it has the request; then 504; 0: no limit")
 	}
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", front.DefaultIdleTimeout, "how long a connection may be without a request; 0: no limit")
@@ -166,6 +166,10 @@ func listenFailure(verb string, e *front.ListenError) error {
 	addr, err := e.Listener.Address, e.Err
 	f := &failure{code: exitError, err: fmt.Errorf("cannot listen on %s: %w", addr, err), fine: "nothing was started."}
 	path, isPath := e.Listener.Path()
+	target := ""
+	if verb == "run" {
+		target = " TARGET"
+	}
 	switch {
 	case errors.Is(err, loop.ErrNotSocket): // EADDRINUSE too
 		f.err = fmt.Errorf("cannot listen on %s: %s exists and is not a socket; it is left as it is", addr, path)
@@ -176,7 +180,7 @@ func listenFailure(verb string, e *front.ListenError) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		f.err = fmt.Errorf("cannot listen on %s: somebody serves there already", addr)
 		f.fine = "whoever does goes on; nothing was started."
-		f.try = "try: heddle " + verb + " --listen 127.0.0.1:0 takes a free port; ss -lptn shows who has this one"
+		f.try = "try: heddle " + verb + " --listen 127.0.0.1:0" + target + " takes a free port; ss -lptn shows who has this one"
 		if isPath {
 			f.try = "try: heddle " + verb + " --listen with another path; ss -lpx shows who has this one"
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/cmd/internal/logs"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/session"
@@ -185,12 +186,18 @@ func askOnce(ctx context.Context, control *controlFlags, verb, topic string) ([]
 			return nil, control.hinted(no.Failure.failure())
 		}
 		return raw, nil
-	case errors.Is(err, session.ErrLost):
+	case errors.Is(err, session.ErrLost), isClosing(err):
 		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon ended before it answered: %w", err), try: control.hint("try: heddle status")}
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, &failure{code: exitTimeout, err: fmt.Errorf("the daemon did not answer within %v", statusTimeout), try: control.hint("try: heddle status; a daemon that stays silent is stopped by kill -INT and its pid")}
 	}
 	return nil, err
+}
+
+// isClosing says whether a daemon has refused to answer because it ends.
+func isClosing(err error) bool {
+	var e *session.Error
+	return errors.As(err, &e) && e.Remote && e.Category == heddle.CategoryOverseer && e.Code == heddle.CodeQueueFull
 }
 
 func printStatus(w io.Writer, control controlFlags, raw []byte, asJSON bool, now time.Time) error {
