@@ -2,6 +2,6 @@
 
 package main
 
-// scriptLoops: where each script takes much longer, and they are played with one loop
-// elsewhere, with three.
+// scriptLoops are how many loops the scripts' daemons have: three, since there is more to
+// check between them.
 var scriptLoops = []string{"3"}

@@ -34,7 +34,7 @@ import (
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
-// TestScripts plays testdata/*.txtar, with one loop and with three (scriptLoops). Beside
+// TestScripts plays testdata/*.txtar, with one loop or with three (scriptLoops). Beside
 // testscript's own commands there are:
 //
 //	daemon NAME ARGS...      heddle run --name NAME ARGS, on a free port unless
