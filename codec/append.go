@@ -61,7 +61,7 @@ func AppendError(dst []byte, d heddle.Dialect, sid uint64, category, code int64,
 	if d == heddle.V0 {
 		return AppendRawString(appendInt(append(dst, 0x92), code), msg)
 	}
-	return appendErrorV1(dst, category, code, msg)
+	return AppendErrorArgs(dst, category, code, msg)
 }
 
 // AppendWindow grants n more bytes of credit on session sid.
@@ -71,7 +71,7 @@ func AppendWindow(dst []byte, sid, n uint64) []byte {
 
 // AppendCancel tells the server that the asker of session sid is gone for good.
 func AppendCancel(dst []byte, sid uint64, category, code int64, msg string) []byte {
-	return appendErrorV1(appendPair(dst, sid, heddle.ExtCancel), category, code, msg)
+	return AppendErrorArgs(appendPair(dst, sid, heddle.ExtCancel), category, code, msg)
 }
 
 // AppendFiles announces n descriptors, which go with the first byte of this frame.
@@ -196,9 +196,5 @@ func appendInt(dst []byte, n int64) []byte {
 
 // AppendErrorArgs appends the arguments of a v1 error, of whatever id; no frame.
 func AppendErrorArgs(dst []byte, category, code int64, msg string) []byte {
-	return appendErrorV1(dst, category, code, msg)
-}
-
-func appendErrorV1(dst []byte, category, code int64, msg string) []byte {
 	return AppendRawString(appendInt(appendInt(append(dst, 0x92, 0x92), category), code), msg)
 }

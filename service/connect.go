@@ -19,6 +19,8 @@ import (
 
 // A conn is one connection of a Service, from its dialling to its end.
 type conn struct {
+	session.NoControl
+
 	// Immutable once connected.
 	s        *Service
 	try      *attempt
@@ -207,11 +209,7 @@ func (c *conn) OnConnect(m *session.Mux) {
 	c.up <- nil
 }
 
-func (c *conn) OnHandshake(*session.Mux, []byte, *heddle.Offer) error { return nil }
-func (c *conn) OnHeartbeat(*session.Mux)                              {}
-func (c *conn) OnTerminate(*session.Mux, int64, []byte)               {}
-func (c *conn) OnControl(*session.Mux, uint64, []byte) error          { return nil }
-func (c *conn) OnEOF(m *session.Mux)                                  { m.Abort(io.EOF) }
+func (c *conn) OnEOF(m *session.Mux) { m.Abort(io.EOF) }
 
 // OnClose is the end of the connection, or of the attempt.
 func (c *conn) OnClose(_ *session.Mux, err error) {

@@ -168,8 +168,13 @@ func (s *Session) Say(id uint64, args []byte) error {
 			s.mu.Unlock()
 			return err
 		}
-		if s.handler != nil || s.m.link.Queued() < HighWater {
-			return s.sayLocked(a, args)
+		free := s.handler != nil // the loop does not wait
+		if free || s.m.claim(len(args)) {
+			err := s.sayLocked(a, args)
+			if !free {
+				s.m.unclaim(len(args))
+			}
+			return err
 		}
 		ch, deadline := s.writer.armLocked(), s.writer.deadline
 		s.mu.Unlock()

@@ -52,7 +52,7 @@ type Options struct {
 	// channel; a v0 caller is told.
 	Methods func(id uint64) *Method
 
-	// Control hears channel 1; nil answers nothing and closes at EOF.
+	// Control hears channel 1; nil is NoControl.
 	Control Control
 
 	// Window is a stream's credit in bytes (default DefaultWindow, at least
@@ -177,7 +177,7 @@ func NewMux(link Link, o Options) *Mux {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	if m.control == nil {
-		m.control = bare{}
+		m.control = NoControl{}
 	}
 	m.ch = NewChannel(link, (*receiver)(m), o.ChannelOptions)
 	m.traces = o.TraceHeaders && !m.ch.heddle && !o.Dialed
@@ -466,16 +466,17 @@ func (m *Mux) lose(err error) {
 	m.reap()
 }
 
-// bare is the Control of a Mux that was given none.
-type bare struct{}
+// NoControl is a Control that hears nothing, and closes the channel once the peer has
+// half-closed. Embed it where some of it is heard.
+type NoControl struct{}
 
-func (bare) OnConnect(*Mux)                                {}
-func (bare) OnHandshake(*Mux, []byte, *heddle.Offer) error { return nil }
-func (bare) OnHeartbeat(*Mux)                              {}
-func (bare) OnTerminate(*Mux, int64, []byte)               {}
-func (bare) OnControl(*Mux, uint64, []byte) error          { return nil }
-func (bare) OnEOF(m *Mux)                                  { m.Close(nil) }
-func (bare) OnClose(*Mux, error)                           {}
+func (NoControl) OnConnect(*Mux)                                {}
+func (NoControl) OnHandshake(*Mux, []byte, *heddle.Offer) error { return nil }
+func (NoControl) OnHeartbeat(*Mux)                              {}
+func (NoControl) OnTerminate(*Mux, int64, []byte)               {}
+func (NoControl) OnControl(*Mux, uint64, []byte) error          { return nil }
+func (NoControl) OnEOF(m *Mux)                                  { m.Close(nil) }
+func (NoControl) OnClose(*Mux, error)                           {}
 
 // takeFiles takes n descriptors from the link, for a session or to drop them.
 func (m *Mux) takeFiles(args []byte) ([]*os.File, error) {

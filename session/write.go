@@ -269,11 +269,15 @@ func (s *Session) sendExtension(id uint64, args []byte) error {
 			s.mu.Unlock()
 			return err
 		}
-		if s.handler != nil || s.m.link.Queued() < HighWater {
+		free := s.handler != nil
+		if free || s.m.claim(len(args)) {
 			buf := codec.AppendExtension(getBuffer(), s.id, id, args)
 			err := s.sendLocked(buf, nil)
 			putBuffer(buf)
 			s.mu.Unlock()
+			if !free {
+				s.m.unclaim(len(args))
+			}
 			return err
 		}
 		ch, deadline := s.writer.armLocked(), s.writer.deadline

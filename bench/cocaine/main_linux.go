@@ -24,7 +24,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
-	"slices"
 	"time"
 
 	"github.com/heddle-go/heddle/bench/internal/child"
@@ -246,18 +245,10 @@ func (p *pair) stop() {
 type sample struct{ engine, worker, rate float64 }
 
 func median(samples []sample) sample {
-	mid := func(column func(sample) float64) float64 {
-		var v []float64
-		for _, s := range samples {
-			v = append(v, column(s))
-		}
-		slices.Sort(v)
-		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-	}
 	return sample{
-		engine: mid(func(s sample) float64 { return s.engine }),
-		worker: mid(func(s sample) float64 { return s.worker }),
-		rate:   mid(func(s sample) float64 { return s.rate }),
+		engine: figures.Median(samples, func(s sample) float64 { return s.engine }),
+		worker: figures.Median(samples, func(s sample) float64 { return s.worker }),
+		rate:   figures.Median(samples, func(s sample) float64 { return s.rate }),
 	}
 }
 

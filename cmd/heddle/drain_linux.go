@@ -40,19 +40,7 @@ func (d *daemon) drain(sig signals) error {
 		again = "Ctrl-C again"
 	}
 	d.out.Printf("draining: requests may take %v to finish; %s stops at once", timeout, again)
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	late := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
-	defer late.Stop()
-	drained := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { // ends when drained is closed, at the latest
-		select {
-		case <-sig.hard:
-			cancel(errInterrupted)
-		case <-drained:
-		}
-	})
+	ctx, stop := drainTime(sig, timeout)
 	lost := lostBy(apps)
 	ferr := d.front.Shutdown(ctx)
 	cut := "no request was"
@@ -63,8 +51,7 @@ func (d *daemon) drain(sig signals) error {
 		d.front.Close()
 	}
 	eerr := shutdown(ctx, apps)
-	close(drained)
-	wg.Wait()
+	stop()
 
 	cause := context.Cause(ctx)
 	switch {
@@ -190,5 +177,26 @@ func (d *daemon) dumpRequests(w io.Writer) {
 			fmt.Fprintf(w, "app %s\n", a.name)
 		}
 		e.DumpRequests(w)
+	}
+}
+
+// drainTime is the time that a drain may take: it ends after timeout with
+// context.DeadlineExceeded for its cause, at a second signal with errInterrupted, and
+// by stop, which has to be called.
+func drainTime(sig signals, timeout time.Duration) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	late := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with ctx, at the latest
+		select {
+		case <-sig.hard:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		late.Stop()
+		cancel(nil)
+		wg.Wait()
 	}
 }

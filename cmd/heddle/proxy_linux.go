@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,22 +131,9 @@ func openProxyAdmin(o *proxyOptions, s *front.Server, g *gateway.Gateway, loops 
 // long or a second signal comes.
 func drainProxy(s *front.Server, sig signals, timeout time.Duration, say func(event, format string, args ...any)) error {
 	say("draining", "draining: requests may take %v to finish; a second signal stops at once", timeout)
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	late := time.AfterFunc(timeout, func() { cancel(context.DeadlineExceeded) })
-	defer late.Stop()
-	drained := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { // ends when drained is closed, at the latest
-		select {
-		case <-sig.hard:
-			cancel(errInterrupted)
-		case <-drained:
-		}
-	})
+	ctx, stop := drainTime(sig, timeout)
 	err := s.Shutdown(ctx)
-	close(drained)
-	wg.Wait()
+	stop()
 	if err == nil {
 		say("stopped", "stopped: every request taken was answered")
 		return nil

@@ -102,7 +102,7 @@ func (n *neighbour) dial() {
 	_, err := n.loop.Dial(network, addr, func(lc *loop.Conn) loop.Handler {
 		n.mux = session.NewMux(lc, session.Options{
 			ChannelOptions: session.ChannelOptions{Dialect: heddle.V1, Service: true, Dialed: true},
-			Control:        neighbourControl{n, lc},
+			Control:        neighbourControl{n: n, lc: lc},
 			Logger:         n.cloud.log,
 		})
 		return n.mux
@@ -139,6 +139,7 @@ func (n *neighbour) lost(err error) {
 
 // neighbourControl is told of a neighbour's connection.
 type neighbourControl struct {
+	session.NoControl
 	n  *neighbour
 	lc *loop.Conn
 }
@@ -153,14 +154,6 @@ func (h neighbourControl) OnConnect(m *session.Mux) {
 		m.Abort(err)
 	}
 }
-
-func (h neighbourControl) OnHandshake(*session.Mux, []byte, *heddle.Offer) error { return nil }
-func (h neighbourControl) OnHeartbeat(*session.Mux)                              {}
-func (h neighbourControl) OnTerminate(*session.Mux, int64, []byte)               {}
-func (h neighbourControl) OnControl(*session.Mux, uint64, []byte) error          { return nil }
-
-// OnEOF: see session.Control.
-func (h neighbourControl) OnEOF(m *session.Mux) { m.Close(nil) }
 
 // OnClose: see session.Control.
 func (h neighbourControl) OnClose(_ *session.Mux, err error) { h.n.lost(err) }

@@ -114,6 +114,8 @@ func cmpErr(err, or error) error {
 
 // A conn is a connection to an app's service.
 type conn struct {
+	session.NoControl
+
 	// Immutable once it is open.
 	f        *finding
 	a        *app
@@ -192,11 +194,7 @@ func (c *conn) wake(d time.Duration, fn func()) {
 	c.timers = append(c.timers, c.a.ln.loop.After(d, fn))
 }
 
-func (c *conn) OnHandshake(*session.Mux, []byte, *heddle.Offer) error { return nil }
-func (c *conn) OnHeartbeat(*session.Mux)                              {}
-func (c *conn) OnTerminate(*session.Mux, int64, []byte)               {}
-func (c *conn) OnControl(*session.Mux, uint64, []byte) error          { return nil }
-func (c *conn) OnEOF(m *session.Mux)                                  { m.Abort(io.EOF) }
+func (c *conn) OnEOF(m *session.Mux) { m.Abort(io.EOF) }
 
 // OnClose is the connection's end, or that of the attempt.
 func (c *conn) OnClose(_ *session.Mux, err error) {
