@@ -50,7 +50,7 @@ type Dispatch struct {
 	Target  []byte          // in place of the request's; nil: that
 	Fields  []heddle.Header // that the app gets behind the client's
 	Headers []codec.Header  // of the session
-	Answer  []heddle.Header // fields of the answer, whoever gives it, in place of the app's; with them X-Request-Id
+	Answer  []heddle.Header // fields of the answer, whoever gives it, in place of the app's, written as they are; with them X-Request-Id
 }
 
 // A Head is the head of a request on a loop.

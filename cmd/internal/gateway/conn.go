@@ -125,8 +125,9 @@ type conn struct {
 
 	// Loop only.
 	opened bool
-	tried  bool // since it was full, another one was looked for
-	timers []*loop.Timer
+	tried  bool        // since it was full, another one was looked for
+	ages   *loop.Timer // until the locator is asked again; nil: it never was open
+	leaves *loop.Timer // once it is retired, until it is ended; nil: it is not
 
 	// Any goroutine.
 	full    atomic.Int64 // until when its queue is said to be full, ns since 1970; 0: it is not
@@ -183,16 +184,11 @@ func (c *conn) OnConnect(m *session.Mux) {
 		return
 	}
 	c.opened = true
-	c.wake(refreshAfter(c.a.ln.g.o.Refresh), func() { c.due.Store(true) })
+	c.ages = c.a.ln.loop.After(refreshAfter(c.a.ln.g.o.Refresh), func() { c.due.Store(true) })
 	c.a.connected(c)
 }
 
 func refreshAfter(d time.Duration) time.Duration { return d + rand.N(d) }
-
-// wake runs fn on the loop after d, while the connection is there.
-func (c *conn) wake(d time.Duration, fn func()) {
-	c.timers = append(c.timers, c.a.ln.loop.After(d, fn))
-}
 
 func (c *conn) OnEOF(m *session.Mux) { m.Abort(io.EOF) }
 
@@ -201,10 +197,11 @@ func (c *conn) OnClose(_ *session.Mux, err error) {
 	ln := c.a.ln
 	delete(ln.conns, c)
 	ln.g.conns.Delete(c.mux)
-	for _, t := range c.timers {
-		t.Stop()
+	for _, t := range []*loop.Timer{c.ages, c.leaves} {
+		if t != nil {
+			t.Stop()
+		}
 	}
-	c.timers = nil
 	if err == nil {
 		err = io.EOF
 	}
@@ -258,7 +255,7 @@ func (c *conn) retire() {
 		c.mux.Close(nil)
 		return
 	}
-	c.wake(3*max(c.a.ln.g.o.Timeout, DefaultTimeout), func() { c.mux.Abort(errRetired) })
+	c.leaves = c.a.ln.loop.After(3*max(c.a.ln.g.o.Timeout, DefaultTimeout), func() { c.mux.Abort(errRetired) })
 }
 
 // idle: its last session has ended. Any goroutine.
@@ -285,7 +282,7 @@ func (c *conn) mayRefresh() {
 // postpone has the locator asked later.
 func (c *conn) postpone() {
 	if c.due.Swap(false) {
-		c.wake(refreshAfter(c.a.ln.g.o.ConnectTimeout), func() { c.due.Store(true) })
+		c.ages.Reset(refreshAfter(c.a.ln.g.o.ConnectTimeout))
 	}
 }
 

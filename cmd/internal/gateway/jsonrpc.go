@@ -17,10 +17,11 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
-// Bounds of JSON-RPC, in bytes of JSON in, and values out.
+// Bounds of JSON-RPC.
 const (
-	maxRPCBody   = 1 << 20
-	maxRPCChunks = 1 << 16 // pieces of a stream that make a result
+	maxRPCBody   = 1 << 20  // bytes of JSON that are a call
+	maxRPCChunks = 1 << 16  // pieces of a stream that make a result
+	maxRPCResult = 64 << 20 // bytes of JSON that these have together
 )
 
 // Codes of JSON-RPC 2.0.
@@ -219,7 +220,7 @@ func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest)
 	if seed := fieldOf(r, headerSticky); seed != nil {
 		name = string(g.elect([]byte(name), seed))
 	}
-	s, err := g.client.Service(name)
+	s, err := g.client.NewService(service.Options{Name: name, Buffer: maxRPCResult})
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest) (any, e
 		}
 	}
 	_ = st.CloseSend() // fails if a chunk has
-	result := []any{}
+	result, size := []json.RawMessage{}, 0
 	for {
 		v, err := st.Recv()
 		switch {
@@ -271,9 +272,14 @@ func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest) (any, e
 			return result, nil
 		case err != nil:
 			return nil, err
-		case len(result) >= maxRPCChunks:
-			return nil, fmt.Errorf("gateway: over %d pieces in the answer", maxRPCChunks)
 		}
-		result = append(result, v)
+		p, err := json.Marshal(plain(v))
+		if err != nil {
+			return nil, fmt.Errorf("gateway: a piece of the answer: %w", err)
+		}
+		if size += len(p); len(result) >= maxRPCChunks || size > maxRPCResult {
+			return nil, fmt.Errorf("gateway: over %d pieces in the answer, or %d bytes", maxRPCChunks, maxRPCResult)
+		}
+		result = append(result, p)
 	}
 }

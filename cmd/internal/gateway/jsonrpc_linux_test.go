@@ -128,6 +128,33 @@ func TestJSONRPC(t *testing.T) {
 	})
 }
 
+// A result has an end, though the stream that it is of has none; and arguments may
+// lie as deep in each other as nobody reads them.
+func TestJSONRPCBounds(t *testing.T) {
+	cloud := servicetest.New(t, heddle.V1, servicetest.Options{})
+	piece := strings.Repeat("x", 1<<20)
+	cloud.App("shop", map[string]func(*servicetest.Call){"flood": func(c *servicetest.Call) {
+		for range maxRPCResult>>20 + 16 { // without a bound all of it would be the result
+			if c.Write([]byte(piece)) != nil {
+				return
+			}
+		}
+		_ = c.Close() // an error: the caller has left
+	}})
+	cloud.Sample("sample")
+	r := newRig(t, 1, Options{Locators: []string{cloud.Endpoint()}, JSONRPC: true})
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	for _, test := range []struct{ call, want string }{
+		{`"shop.enqueue","params":["flood"]`, "error"},
+		{`"sample.value","params":` + deep, "error"},
+	} {
+		a := r.do(t, "POST", "/", `{"jsonrpc":"2.0","id":1,"method":`+test.call+`}`, "X-Cocaine-JSON-RPC", "1")
+		if a.code != 500 || !strings.Contains(a.body, test.want) {
+			t.Errorf("%.40s: got %d %.200q, want %q", test.call, a.code, a.body, test.want)
+		}
+	}
+}
+
 // Without JSONRPC the field means nothing.
 func TestNoJSONRPC(t *testing.T) {
 	cloud := servicetest.New(t, heddle.V1, servicetest.Options{})

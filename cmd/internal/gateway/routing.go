@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/heddle-go/heddle/service"
@@ -85,6 +86,9 @@ func makeRings(groups map[string][]member) (rings, error) {
 			if len(m.App) == 0 || len(m.App) > maxName || len(name) > maxName {
 				return nil, fmt.Errorf("gateway: a name of %d bytes in a routing group", max(len(m.App), len(name)))
 			}
+			if strings.ContainsFunc(m.App, isControl) { // it is told as a field of the answer
+				return nil, fmt.Errorf("gateway: a name in a routing group that no field can hold: %q", m.App)
+			}
 			if names[m.App] == nil {
 				names[m.App] = []byte(m.App)
 			}
@@ -95,6 +99,8 @@ func makeRings(groups map[string][]member) (rings, error) {
 	}
 	return all, nil
 }
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // A member is one point of a group, as it travels.
 type member struct {

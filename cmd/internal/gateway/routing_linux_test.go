@@ -89,6 +89,27 @@ func TestSticky(t *testing.T) {
 	await(t, func() string { return map[bool]string{true: "not known again"}[get("me", "") != "b"] })
 }
 
+// A group whose app is called what no field of an answer can hold is refused: that
+// name would be told as X-Cocaine-Application.
+func TestGroupOfFields(t *testing.T) {
+	cloud := servicetest.New(t, heddle.V1, servicetest.Options{})
+	cloud.App("shop", map[string]func(*servicetest.Call){"http": echo})
+	r := newRig(t, 1, Options{Locators: []string{cloud.Endpoint()}})
+	cloud.SetGroups(map[string]any{"shop": []any{[]any{5, "x\r\nX-Evil: 1"}}})
+	await(t, func() string {
+		if n := strings.Count(r.log.String(), "routing groups"); n == 0 {
+			return "no word of it in the log"
+		}
+		return ""
+	})
+	for _, way := range []string{"", "http://x"} {
+		a := r.raw(t, "GET "+way+"/shop/http/ HTTP/1.1\r\nHost: x\r\nX-Cocaine-Sticky: me\r\n\r\n")
+		if a.code != 200 || a.header.Get("X-Evil") != "" {
+			t.Errorf("%s: got %d %v", way, a.code, a.header)
+		}
+	}
+}
+
 // Groups that are none end the stream, and nothing else.
 func TestLyingGroups(t *testing.T) {
 	cloud := servicetest.New(t, heddle.V1, servicetest.Options{})
@@ -141,6 +162,9 @@ func TestMakeRings(t *testing.T) {
 		"too many groups": many,
 		"no name":         {"g": {{Point: 1}}},
 		"long name":       {"g": {{Point: 1, App: strings.Repeat("n", maxName+1)}}},
+		"lines":           {"g": {{Point: 1, App: "a\r\nb"}}},
+		"NUL":             {"g": {{Point: 1, App: "a\x00b"}}},
+		"DEL":             {"g": {{Point: 1, App: "a\x7f"}}},
 		"too many points": {"g": make([]member, maxPoints+1)},
 	} {
 		if _, err := makeRings(groups); err == nil {
