@@ -48,6 +48,8 @@ type Cloud struct {
 	badAt   atomic.Int64 // when a client's mistake was logged, in seconds
 	badMore atomic.Int64 // mistakes that were not
 
+	refreshing sync.Mutex // held while routing groups are read again; before mu
+
 	mu            sync.Mutex
 	locator       *served            // written once
 	services      map[string]*served // all others, by name

@@ -4,15 +4,15 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/heddle-go/heddle/codec"
+	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec/value"
 	"github.com/heddle-go/heddle/session"
 )
 
 // A controller hears how many workers an app is to have, from one client. Once that
 // has gone the number is nobody's again, as with the real runtime; a client that has
-// named none leaves it as it is. Of several
-// numbers that come while one is being set, the last counts.
+// named none leaves it as it is. Of several numbers that come while one is being set,
+// the last counts.
 type controller struct {
 	call *Call
 	set  func(workers int64) error
@@ -36,7 +36,8 @@ func (c *Cloud) control(call *Call, set func(int64) error) error {
 // OnMessage: a number.
 func (h *controller) OnMessage(_ *session.Session, m session.Message) {
 	var a []int64
-	if codec.ArgCount(m.Data) == 0 || !isInt(m.Data[1]) {
+	size, n, err := heddle.Head(m.Data)
+	if err != nil || n == 0 || !isInt(m.Data[size]) {
 		_ = h.call.conn.fail("control: what is no number of workers")
 		return
 	}

@@ -46,7 +46,7 @@ func errorIn(d heddle.Dialect, err error) error {
 	return err // session's own words, or an exception's
 }
 
-// errBadArgs is v0's answer to arguments of the wrong kind; v1 ends the
+// badArgs is v0's answer to arguments of the wrong kind; v1 ends the
 // connection (PROTOCOL 2.2, 3.1).
 const badArgs = "argument type mismatch"
 

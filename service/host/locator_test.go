@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	heddle "github.com/heddle-go/heddle"
@@ -126,5 +127,45 @@ func TestAdd(t *testing.T) {
 	p.wantEnd()
 	if got := c.AddrOf("hello", heddle.V1); got != "" || c.AddrOf("logging", heddle.V1) == "" {
 		t.Errorf("got hello at %q", got)
+	}
+}
+
+// TestChangesAtOnce: many changes while a loop is at something else are looked at
+// once, and told.
+func TestChangesAtOnce(t *testing.T) {
+	c := start(t, Options{Cluster: true})
+	p := dial(t, c.Addr(), heddle.V1)
+	p.call(1, connect, "them")
+	if _, _, err := p.next(); err != nil {
+		t.Fatal(err)
+	}
+	looked := 0 // loop only
+	goOn := make(chan struct{})
+	c.mu.Lock()
+	for w := range c.watchers {
+		must(t, c.loops[0].Do(func() {
+			tell := w.tell
+			w.tell = func() (bool, error) { looked++; return tell() }
+			<-goOn
+		}))
+	}
+	c.published["new"] = &publication{result{at: []endpoint{{Host: "127.0.0.1", Port: 9}}, graph: heddle.Value{0x80}}}
+	c.mu.Unlock()
+	for range 1000 {
+		c.changed()
+	}
+	close(goOn)
+	if f, raw, err := p.next(); err != nil || f.Session != 1 || !strings.Contains(string(raw), "new") {
+		t.Errorf("got %x, %v, want news of the service", raw, err)
+	}
+	c.changed() // nothing is new
+	must(t, c.Add(Service{Name: "last", Version: 1, V1: []Method{Unbound(0, "nothing")}}))
+	if _, raw, err := p.next(); err != nil || !strings.Contains(string(raw), "last") || strings.Contains(string(raw), "new") {
+		t.Errorf("got %x, %v, want the last service alone", raw, err)
+	}
+	done := make(chan int, 1)
+	must(t, c.loops[0].Do(func() { done <- looked }))
+	if n := <-done; n < 2 || n > 4 {
+		t.Errorf("looked %d times, want once for each time that something was new", n)
 	}
 }

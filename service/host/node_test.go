@@ -188,6 +188,12 @@ func TestNodeAlone(t *testing.T) {
 	own.call(1, 2)
 	own.send(slices.Concat(own.frame(1, 0, "many"), own.frame(1, close1))) // behind a slip nothing is answered
 	own.wantEnd()
+	for _, args := range []string{"\xdc\x00\x01\xa1x", "\xdc\x00\x01\xc0", "\xdd\x00\x00\x00\x01\x90", "\x90"} { // however it is written
+		own = to(t, c, "app", heddle.V1)
+		own.call(1, 2)
+		own.send([]byte("\x93\x01\x00" + args))
+		own.wantEnd()
+	}
 	own = to(t, c, "app", heddle.V1)
 	own.call(1, 2)
 	own.call(1, close1)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	heddle "github.com/heddle-go/heddle"
@@ -377,6 +378,25 @@ func TestRouting(t *testing.T) {
 	second.args(1, write1, &m)
 	if len(m[0]["h"]) != 64*4 {
 		t.Errorf("got %d points", len(m[0]["h"]))
+	}
+}
+
+// TestRefreshAtOnce: of several refreshes at once what was stored last counts.
+func TestRefreshAtOnce(t *testing.T) {
+	c := start(t, Options{Storage: t.TempDir()})
+	for round := range uint64(100) {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { _ = c.refresh([]string{"g"}) }) // the last one matters
+		}
+		if err := c.store.write("groups", "g", pack(t, map[string]any{"a": round + 1}), groupTags); err != nil {
+			t.Error(err)
+		}
+		wg.Go(func() { _ = c.refresh([]string{"g"}) })
+		wg.Wait()
+		if r := c.groups["g"]; r == nil || r.weights["a"] != round+1 {
+			t.Fatalf("not as it was stored in round %d: %.80v", round, r)
+		}
 	}
 }
 

@@ -163,6 +163,8 @@ func (c *Cloud) refresh(names []string) error {
 	if c.store == nil {
 		return nil
 	}
+	c.refreshing.Lock() // or what was read first could count last
+	defer c.refreshing.Unlock()
 	active, err := c.store.find(groupsCollection, groupTags)
 	if err != nil {
 		return c.groupError("", err)

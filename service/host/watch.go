@@ -1,8 +1,10 @@
 package host
 
 import (
-	"crypto/md5"
+	"bytes"
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"github.com/heddle-go/heddle/session"
 )
@@ -15,6 +17,7 @@ type watcher struct {
 	call  *Call
 	tell  teller
 	ended bool
+	due   atomic.Bool // flush is on its way to the loop
 }
 
 // A teller writes the news since it was last asked, if there is any, and says
@@ -60,7 +63,12 @@ func (c *Cloud) changed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for w := range c.watchers {
-		_ = w.call.conn.link.Do(w.flush) // an error: the connection has ended
+		if !w.due.Swap(true) { // else that one sees this change, too
+			_ = w.call.conn.link.Do(func() { // an error: the connection has ended
+				w.due.Store(false)
+				w.flush()
+			})
+		}
 	}
 }
 
@@ -95,24 +103,28 @@ func (w *watcher) OnEnd(s *session.Session, err error) {
 // mostNews is about how many bytes one message of announce has.
 const mostNews = 256 << 10
 
+// same says whether a caller is told the same of both.
+func (r *result) same(o *result) bool {
+	return r.version == o.version && slices.Equal(r.at, o.at) && bytes.Equal(r.graph, o.graph)
+}
+
 // announce tells of services as connect does: all at first, then those that came,
 // changed or went, which have no endpoints any more.
 func (c *Cloud) announce(call *Call) teller {
-	told := map[string][md5.Size]byte{}
+	told := map[string]*result{}
 	first := true
 	return func() (more bool, err error) {
 		now := c.snapshot(call)
 		news := map[string]any{}
 		size := 0
 		for name, r := range now {
-			as := md5.Sum(fmt.Append(nil, r.at, r.version, string(r.graph)))
-			if told[name] == as {
+			if as := told[name]; as != nil && as.same(r) {
 				continue
 			}
 			if more = size > mostNews; more {
 				break
 			}
-			told[name], news[name] = as, []any{r.at, r.version, r.graph}
+			told[name], news[name] = r, []any{r.at, r.version, r.graph}
 			size += len(r.graph) + 100
 		}
 		for name := range told {
