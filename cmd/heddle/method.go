@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/cmd/internal/config"
 	"github.com/heddle-go/heddle/service"
 	"github.com/heddle-go/heddle/service/host"
@@ -216,6 +217,10 @@ func (c *methodCall) run(ctx context.Context, cmd *cobra.Command) error {
 	if m == nil {
 		return c.noMethod(methods)
 	}
+	d, _ := s.Dialect()
+	if err := c.unsendable(m, d); err != nil {
+		return err
+	}
 	if len(so.Methods) > 0 && m != oldLocator[0] { // a locator for both dialects knows that of a client by his first call, if that is resolve
 		if _, err := s.Call(ctx, "resolve", "logging"); errors.Is(err, service.ErrDisconnected) || errors.Is(err, service.ErrTimeout) {
 			return c.failed(cmd, at, err, false)
@@ -243,8 +248,7 @@ func (c *methodCall) talk(ctx context.Context, s *service.Service, m *session.Me
 		return err
 	}
 	defer st.Close()
-	d, _ := s.Dialect()
-	out.dialect = d
+	out.dialect, _ = s.Dialect()
 	said := make(chan error, 1)
 	go func() { said <- c.say(st, m, in) }() // ends with the stream, but for one that waits for standard input, which ends with the process
 	for {
@@ -309,6 +313,38 @@ func (c *methodCall) say(st *service.Stream, m *session.Method, in io.Reader) er
 	return nil
 }
 
+// unsendable refuses what --send would say to a method that hears nothing.
+func (c *methodCall) unsendable(m *session.Method, d heddle.Dialect) error {
+	if len(c.sends) == 0 {
+		return nil
+	}
+	f := &failure{code: exitUsage, fine: "nothing was called.", try: "try: heddle call " + quoted(c.service) + " --list"}
+	if d == heddle.V0 {
+		f.err = errors.New("--send: dialect v0 has no stream toward a service; an app's value goes behind the event, as an argument")
+		f.try = "try: heddle call " + quoted(c.service) + " enqueue EVENT VALUE --dialect v0"
+		return f
+	}
+	if m.Dispatch == nil {
+		return nil
+	}
+	if _, ok := m.Dispatch.Named("write"); ok {
+		return nil
+	}
+	f.err = fmt.Errorf("--send: %s takes no stream", printable(c.what()))
+	return f
+}
+
+// odd is the first of what was to be said that is neither text nor bytes; "": none.
+func (c *methodCall) odd() string {
+	for _, text := range c.sends {
+		v, err := jsonArgument(text)
+		if _, ok := rawOf(v); text != "-" && err == nil && !ok {
+			return text
+		}
+	}
+	return ""
+}
+
 // noMethod is the failure of a method that the service does not have.
 func (c *methodCall) noMethod(methods []*session.Method) error {
 	var names []string
@@ -344,12 +380,18 @@ func (c *methodCall) failed(cmd *cobra.Command, at []string, err error, called b
 		return &failure{code: exitError, err: errors.New("interrupted")}
 	case errors.Is(err, service.ErrNoMessage):
 		return usage(verbCall, "%s takes no such message: %s", c.what(), err)
+	case errors.Is(err, service.ErrDisconnected) && called && c.odd() != "":
+		return &failure{code: exitError, err: fmt.Errorf("%s: the service ended the connection; it was sent %.64q, and an app's write takes text or bytes alone", c.what(), c.odd()), try: `try: --send '{"msgpack":VALUE}', which are the bytes of a value`}
 	case errors.Is(err, service.ErrDisconnected) && c.answered:
 		return &failure{code: exitError, err: fmt.Errorf("%s: the connection ended before the answer did", c.what()), try: "try: again"}
 	case errors.Is(err, service.ErrDisconnected) && called:
 		return &failure{code: exitError, err: fmt.Errorf("%s: the service ended the connection; in dialect v1 it does so if arguments are too few, or of a wrong kind", c.what()), try: "try: heddle call " + quoted(c.service) + " --list"}
 	case errors.Is(err, service.ErrDisconnected):
-		return &failure{code: exitUnreachable, err: fmt.Errorf("%s cannot be reached by way of the locator %s: %w", c.what(), strings.Join(at, ", "), err), try: "try: heddle run --locator " + host.DefaultLocator + " TARGET; or --locator with where there is one"}
+		f := &failure{code: exitUnreachable, err: fmt.Errorf("%s cannot be reached by way of the locator %s: %w", c.what(), strings.Join(at, ", "), err), try: "try: heddle locator, which serves one"}
+		if c.locator != "" {
+			f.try = "try: another --locator; or none, which asks the daemon's"
+		}
+		return f
 	}
 	return fmt.Errorf("%s: %w", c.what(), err)
 }
