@@ -257,6 +257,11 @@ func TestLocatorRest(t *testing.T) {
 	asked := to(t, c, "logging", heddle.V0)
 	asked.call(1, 1)
 	asked.want(1, chunk0, packed(t, 4))
+	v0.call(1, 3, "g") // refresh
+	v0.want(1, choke0)
+	v0.call(1, 3, []any{"g"})
+	v0.want(1, error0, 1, badArgs)
+	v0.want(1, choke0)
 	v0.call(1, 2) // reports
 	var chunk []string
 	v0.args(1, chunk0, &chunk)

@@ -313,3 +313,64 @@ func TestBounds(t *testing.T) {
 		t.Errorf("left: %+v", st)
 	}
 }
+
+// A locator that comes and goes under load is nobody's loss who has asked for an app
+// that is known: its connection goes on, and is renewed once the locator is back.
+func TestLocatorRestartsUnderLoad(t *testing.T) {
+	each(t, func(t *testing.T, d heddle.Dialect, o servicetest.Options) {
+		cloud := servicetest.New(t, d, o)
+		app := cloud.App("shop", map[string]func(*servicetest.Call){"http": echo})
+		locator := newDoor(t, cloud.Endpoint())
+		locator.open()
+		r := newRig(t, 2, Options{Locators: []string{locator.addr}, Refresh: 10 * time.Millisecond, ConnectTimeout: time.Second})
+		for range 4 { // each loop knows the app
+			if a := r.get(t, "/shop/http/"); a.code != 200 {
+				t.Fatalf("got %d %q", a.code, a.body)
+			}
+		}
+		var good atomic.Int64
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { // ends with stop
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					a, err := r.try("GET", "/shop/http/", "")
+					if err != nil || a.err != nil || a.code != 200 {
+						t.Errorf("got %d %q, %v, %v", a.code, a.body, err, a.err)
+						return
+					}
+					good.Add(1)
+				}
+			})
+		}
+		more := func() {
+			n := good.Load()
+			await(t, func() string {
+				if good.Load() < n+100 && !t.Failed() {
+					return "too few are answered"
+				}
+				return ""
+			})
+		}
+		for range 4 {
+			more()
+			locator.shut()
+			more()
+			locator.open()
+		}
+		was := app.Counts().Accepted
+		await(t, func() string {
+			if app.Counts().Accepted == was && !t.Failed() {
+				return "no connection was renewed"
+			}
+			return ""
+		})
+		close(stop)
+		wg.Wait()
+	})
+}

@@ -4,8 +4,10 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +89,50 @@ func TestSticky(t *testing.T) {
 	await(t, func() string { return map[bool]string{true: "no new group"}[get("me", "") != "b"] })
 	cloud.Locator().Cut() // and with it the stream
 	await(t, func() string { return map[bool]string{true: "not known again"}[get("me", "") != "b"] })
+}
+
+// A group that changes in mid-stream is the next request's: an answer that has begun
+// is its app's to the end.
+func TestGroupChangesInMidStream(t *testing.T) {
+	cloud := servicetest.New(t, heddle.V1, servicetest.Options{})
+	goOn := make(chan struct{})
+	for _, name := range []string{"a", "b"} {
+		cloud.App(name, map[string]func(*servicetest.Call){
+			"http": func(c *servicetest.Call) { _, _ = ask(c); say(c, headOf(200), name) },
+			"slow": func(c *servicetest.Call) {
+				_, _ = ask(c)
+				say(c, headOf(200), name)
+				<-goOn
+				say(c, name+" still")
+			},
+		})
+	}
+	r := newRig(t, 1, Options{Locators: []string{cloud.Endpoint()}})
+	only := func(app string) {
+		cloud.SetGroups(map[string]any{"group": []any{[]any{5, app}}})
+		await(t, func() string {
+			if a := r.do(t, "GET", "/group/http/", "", "X-Cocaine-Sticky", "me"); a.body != app {
+				return fmt.Sprintf("got %d %q, want %s", a.code, a.body, app)
+			}
+			return ""
+		})
+	}
+	only("a")
+	req, err := http.NewRequest("GET", r.base+"/group/slow/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Cocaine-Sticky", "me")
+	resp, err := r.http.Do(req) // the head, and what comes with it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	only("b")
+	close(goOn)
+	if p, err := io.ReadAll(resp.Body); string(p) != "aa still" || err != nil || resp.Header.Get("X-Cocaine-Application") != "a" {
+		t.Errorf("got %q of %q, %v", p, resp.Header["X-Cocaine-Application"], err)
+	}
 }
 
 // A group whose app is called what no field of an answer can hold is refused: that
