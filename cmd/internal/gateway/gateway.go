@@ -237,15 +237,19 @@ func (g *Gateway) locate(name string) (service.Located, *session.Method, error) 
 		return at, nil, err
 	}
 	m := at.Method(enqueue)
-	if m == nil {
+	if m == nil || m.ID != enqueueID {
 		g.client.Forget(name) // it may become one
 		return at, nil, errNoApp
 	}
 	return at, m, nil
 }
 
-// enqueue is the method of an app's service that takes events (PROTOCOL 2.5, 3.5).
-const enqueue = "enqueue"
+// enqueue is the method of an app's service that takes events (PROTOCOL 2.5, 3.5). That
+// of node, under another number, takes an app's name before the event.
+const (
+	enqueue   = "enqueue"
+	enqueueID = 0
+)
 
 var errNoApp = errors.New("gateway: the service is no app: it has no method enqueue")
 

@@ -132,6 +132,7 @@ func TestFailures(t *testing.T) {
 			{"/none/http/", 503, "no such application", false},
 			{"/dead/http/", 503, "cannot be reached", false},
 			{"/sample/http/", 503, "is no application", false},
+			{"/node/http/", 503, "is no application", false}, // whose enqueue of v1 names an app, too
 			{"/shop/fails/", 500, "the application failed", false},
 			{"/shop/missing/", 500, "the application failed", false},
 			{"/shop/silent/", 504, "too long", false},
