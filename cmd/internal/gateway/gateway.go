@@ -78,6 +78,9 @@ type Gateway struct {
 	rings atomic.Pointer[rings] // nil: the locator has told none
 	alive atomic.Bool           // a locator has answered of late
 	gone  atomic.Bool           // Close was called
+
+	badAt   atomic.Int64 // when a request was last said to be refused, in seconds
+	badMore atomic.Int64 // those that were not
 }
 
 var (

@@ -192,6 +192,9 @@ func TestHalfADispatch(t *testing.T) {
 			t.Errorf("%.90q: got %d %q, want %d", fields, a.code, a.body, code)
 		}
 	}
+	if log := r.log.String(); !strings.Contains(log, "a request is refused") || !strings.Contains(log, "code=400") {
+		t.Errorf("no word of it in the log: %s", log)
+	}
 }
 
 // Ping says whether a locator answers, and the proxy begins without one.

@@ -32,17 +32,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch m {
 	case directed:
 	case halfway:
-		refuse(w, r, http.StatusBadRequest, headerService+" and "+headerEvent+" belong together, and neither may be empty")
+		g.refuse(w, r, http.StatusBadRequest, headerService+" and "+headerEvent+" belong together, and neither may be empty")
 		return
 	case tooLong:
-		refuse(w, r, http.StatusBadRequest, fmt.Sprintf("an app's name has at most %d bytes, that of an event %d", maxName, maxEvent))
+		g.refuse(w, r, http.StatusBadRequest, fmt.Sprintf("an app's name has at most %d bytes, that of an event %d", maxName, maxEvent))
 		return
 	default:
 		if r.URL.Path == "/ping" {
 			g.servePing(w, r)
 			return
 		}
-		refuse(w, r, http.StatusNotFound, "no app is named: by /app/event, or by "+headerService+" and "+headerEvent)
+		g.refuse(w, r, http.StatusNotFound, "no app is named: by /app/event, or by "+headerService+" and "+headerEvent)
 		return
 	}
 	app := d.app
@@ -55,7 +55,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p, _ := path(nil, d.rest)
 		u, err := url.ParseRequestURI(string(p))
 		if err != nil {
-			refuse(w, r, http.StatusBadRequest, "the rest of the target is none")
+			g.refuse(w, r, http.StatusBadRequest, "the rest of the target is none")
 			return
 		}
 		out.URL, out.RequestURI = u, string(p)
@@ -82,13 +82,28 @@ func fieldOf(r *http.Request, name string) []byte {
 }
 
 // refuse answers with a text that names the request.
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, code int, why string) {
+	g.complain(r, code, why)
+	refuse(w, r, code, why)
+}
+
 func refuse(w http.ResponseWriter, r *http.Request, code int, why string) {
 	http.Error(w, fmt.Sprintf("%d %s: %s (request %s)", code, http.StatusText(code), why, r.Header.Get(headerRequestID)), code)
 }
 
+// complain logs what is wrong with a request, one a second: clients write them.
+func (g *Gateway) complain(r *http.Request, code int, why string) {
+	now := time.Now().Unix()
+	if g.badAt.Swap(now) == now {
+		g.badMore.Add(1)
+		return
+	}
+	g.log.Warn("gateway: a request is refused", "code", code, "why", why, "client", r.RemoteAddr, "request", r.Header.Get(headerRequestID), "others", g.badMore.Swap(0))
+}
+
 // servePing says whether a locator answers.
 func (g *Gateway) servePing(w http.ResponseWriter, r *http.Request) {
-	if !g.alive.Load() {
+	if !g.alive.Load() { // which is logged when it begins
 		refuse(w, r, http.StatusServiceUnavailable, "no locator answers")
 		return
 	}

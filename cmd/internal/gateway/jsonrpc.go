@@ -71,7 +71,7 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 		if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
 			code = http.StatusRequestEntityTooLarge
 		}
-		refuse(w, r, code, err.Error())
+		g.refuse(w, r, code, err.Error())
 		return
 	}
 	req, err := readRPC(body)
@@ -87,6 +87,7 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 	var malformed *rpcError
 	switch {
 	case errors.As(err, &malformed):
+		g.complain(r, http.StatusBadRequest, "JSON-RPC: "+malformed.Message)
 		answerRPC(w, http.StatusBadRequest, malformed)
 	case err != nil:
 		g.log.Error("gateway: JSON-RPC", "method", *req.Method, "request", r.Header.Get(headerRequestID), "err", err)

@@ -125,6 +125,9 @@ func TestJSONRPC(t *testing.T) {
 		if a := r.do(t, "POST", "/", strings.Repeat(" ", maxRPCBody+1), "X-Cocaine-JSON-RPC", "1"); a.code != 413 {
 			t.Errorf("a long body: %d %q", a.code, a.body)
 		}
+		if log := r.log.String(); !strings.Contains(log, "a request is refused") || !strings.Contains(log, "JSON-RPC: ") {
+			t.Errorf("no word of it in the log: %s", log)
+		}
 	})
 }
 
