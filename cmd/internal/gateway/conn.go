@@ -255,7 +255,7 @@ func (c *conn) retire() {
 		c.mux.Close(nil)
 		return
 	}
-	c.leaves = c.a.ln.loop.After(3*max(c.a.ln.g.o.Timeout, DefaultTimeout), func() { c.mux.Abort(errRetired) })
+	c.leaves = c.a.ln.loop.After(max(mostLeaving, 3*c.a.ln.g.o.Timeout), func() { c.mux.Abort(errRetired) })
 }
 
 // idle: its last session has ended. Any goroutine.
@@ -285,6 +285,11 @@ func (c *conn) postpone() {
 		c.ages.Reset(refreshAfter(c.a.ln.g.o.ConnectTimeout))
 	}
 }
+
+// mostLeaving is how long a connection that takes no requests any more is left to the
+// answers that it has, were it a long stream's. Of one whose client has gone nobody
+// can tell the app, so that it may have no end.
+const mostLeaving = time.Hour
 
 var errRetired = errors.New("gateway: the connection was retired, and its sessions did not end")
 
