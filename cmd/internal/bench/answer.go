@@ -1,0 +1,324 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"math"
+)
+
+// Limits of what is read of an answer; its body may have any length.
+const (
+	maxHead    = 64 << 10 // bytes, of one head, and of all trailer fields
+	maxLine    = 4 << 10  // bytes, of one line between chunks
+	maxInterim = 16       // answers of status 1xx before one
+)
+
+var (
+	errHead   = errors.New("bench: malformed head of an answer")
+	errChunk  = errors.New("bench: malformed chunk of an answer")
+	errTooBig = errors.New("bench: head, chunk line or trailer of an answer is too large")
+	errSwitch = errors.New("bench: answer switches protocols")
+)
+
+// An answer takes an HTTP/1.x response apart as its bytes come (RFC 9112). It keeps
+// nothing but where it is, so it borrows all it is given: first head until that has
+// consumed something, then begin, then body until that is done.
+//
+// It reads what framing needs. Bare line feeds and folded lines are refused.
+type answer struct {
+	status  int
+	closes  bool   // the connection carries nothing after this answer
+	hasID   bool   // the field of the request id was there, and was one
+	id      uint64 // of the request
+	minor   byte   // HTTP/1.minor
+	chunked bool
+	length  int64 // Content-Length, -1: none
+
+	seen    int // bytes of the head that hold no end of it
+	interim int // answers of status 1xx so far
+	part    part
+	left    int64 // bytes, of the body or chunk
+	extra   int   // bytes of trailer fields so far
+}
+
+// A part of a body is what comes next.
+type part uint8
+
+const (
+	partDone    part = iota
+	partFixed        // left bytes
+	partRest         // all until the connection's end
+	partSize         // a chunk's size
+	partChunk        // left bytes of a chunk
+	partChunkNL      // the line's end behind them
+	partTrailer      // a field, or the empty line at the end
+)
+
+// head consumes the head at the front of p, and those of interim answers before it.
+// ok: it was there as a whole. idField is the name, in lower case, of the field that
+// gives back the request's id. errHead, errTooBig, errSwitch.
+func (a *answer) head(p []byte, idField string) (n int, ok bool, err error) {
+	for {
+		from := max(a.seen-len("\r\n\r"), 0)
+		end := bytes.Index(p[n+from:], []byte("\r\n\r\n"))
+		if end < 0 {
+			if a.seen = len(p) - n; a.seen > maxHead {
+				return n, false, errTooBig
+			}
+			return n, false, nil
+		}
+		end += from + len("\r\n\r\n")
+		a.seen = 0
+		if end > maxHead {
+			return n, false, errTooBig
+		}
+		interim := a.interim
+		*a = answer{interim: interim, length: -1}
+		if !a.parse(p[n:n+end-len("\r\n")], idField) {
+			return n, false, errHead
+		}
+		n += end
+		switch {
+		case a.status >= 200:
+			return n, true, nil
+		case a.status == 101:
+			return n, false, errSwitch
+		}
+		if a.interim++; a.interim > maxInterim {
+			return n, false, errHead
+		}
+	}
+}
+
+// parse reads the lines of a head, each with its end.
+func (a *answer) parse(p []byte, idField string) bool {
+	// HTTP/1.1 200 OK
+	if len(p) < 14 || string(p[:7]) != "HTTP/1." || p[7] < '0' || p[7] > '1' || p[8] != ' ' {
+		return false
+	}
+	a.minor = p[7] - '0'
+	for _, c := range p[9:12] {
+		if c < '0' || c > '9' {
+			return false
+		}
+		a.status = a.status*10 + int(c-'0')
+	}
+	if a.status < 100 || p[12] != ' ' && p[12] != '\r' {
+		return false
+	}
+	a.closes = a.minor == 0
+	for first := true; len(p) > 0; first = false {
+		end := bytes.IndexByte(p, '\n')
+		if end < 1 || p[end-1] != '\r' {
+			return false
+		}
+		if line := p[:end-1]; !first && !a.field(line, idField) {
+			return false
+		}
+		p = p[end+1:]
+	}
+	return true
+}
+
+// field reads one line of a head.
+func (a *answer) field(line []byte, idField string) bool {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 1 {
+		return false
+	}
+	name, value := line[:colon], trim(line[colon+1:])
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return false // folded, or a space before the colon
+		}
+	}
+	switch {
+	case equalFold(name, "content-length"):
+		n, ok := decimal(value)
+		if !ok || a.length >= 0 && a.length != n {
+			return false
+		}
+		a.length = n
+	case equalFold(name, "transfer-encoding"):
+		if a.chunked || a.minor == 0 || !equalFold(value, "chunked") {
+			return false
+		}
+		a.chunked = true
+	case equalFold(name, "connection"):
+		for more := true; more; {
+			var token []byte
+			token, value, more = bytes.Cut(value, []byte(","))
+			switch token = trim(token); {
+			case equalFold(token, "close"):
+				a.closes = true
+			case equalFold(token, "keep-alive") && a.minor == 0:
+				a.closes = false
+			}
+		}
+	case idField != "" && equalFold(name, idField):
+		a.id, a.hasID = parseID(value)
+	}
+	return true
+}
+
+// begin is called behind the head: bare says that the request was one whose answer
+// has no body whatever its head says, as HEAD.
+func (a *answer) begin(bare bool) {
+	switch {
+	case bare || a.status == 204 || a.status == 304:
+		a.part = partDone
+	case a.chunked:
+		a.part = partSize
+	case a.length > 0:
+		a.part, a.left = partFixed, a.length
+	case a.length == 0:
+		a.part = partDone
+	default:
+		a.part, a.closes = partRest, true
+	}
+}
+
+// body consumes what p has of the body; done: it was the end of it. check, if not
+// nil, is lent the body's bytes piece by piece. errChunk, errTooBig.
+func (a *answer) body(p []byte, check func([]byte)) (n int, done bool, err error) {
+	for {
+		switch a.part {
+		case partDone:
+			return n, true, nil
+		case partFixed, partRest, partChunk:
+			take := len(p) - n
+			if a.part != partRest {
+				take = int(min(int64(take), a.left))
+				a.left -= int64(take)
+			}
+			if check != nil && take > 0 {
+				check(p[n : n+take])
+			}
+			n += take
+			switch {
+			case a.part == partRest || a.left > 0:
+				return n, false, nil
+			case a.part == partFixed:
+				a.part = partDone
+			default:
+				a.part = partChunkNL
+			}
+		default: // a line
+			end := bytes.IndexByte(p[n:], '\n')
+			if end < 0 {
+				if len(p)-n > maxLine {
+					err = errTooBig
+				}
+				return n, false, err
+			}
+			if end < 1 || p[n+end-1] != '\r' {
+				return n, false, errChunk
+			}
+			if end > maxLine {
+				return n, false, errTooBig
+			}
+			if err := a.line(p[n : n+end-1]); err != nil {
+				return n, false, err
+			}
+			n += end + 1
+		}
+	}
+}
+
+// line reads a line among chunks, its end taken off.
+func (a *answer) line(p []byte) error {
+	switch a.part {
+	case partChunkNL:
+		if len(p) > 0 {
+			return errChunk
+		}
+		a.part = partSize
+	case partSize:
+		size, ok := chunkSize(p)
+		if !ok {
+			return errChunk
+		}
+		if a.part, a.left = partChunk, size; size == 0 {
+			a.part = partTrailer
+		}
+	case partTrailer:
+		if len(p) == 0 {
+			a.part = partDone
+			return nil
+		}
+		if a.extra += len(p) + len("\r\n"); a.extra > maxHead {
+			return errTooBig
+		}
+		if bytes.IndexByte(p, ':') < 1 {
+			return errChunk
+		}
+	}
+	return nil
+}
+
+// rest reports whether the end of the connection is that of the body.
+func (a *answer) rest() bool { return a.part == partRest }
+
+// chunkSize reads the line before a chunk: its size, and extensions, which mean
+// nothing to us.
+func chunkSize(p []byte) (n int64, ok bool) {
+	if ext := bytes.IndexByte(p, ';'); ext >= 0 {
+		p = p[:ext]
+	}
+	p = trimRight(p)
+	if len(p) == 0 || len(p) > 15 { // 15 digits stay below 1<<60
+		return 0, false
+	}
+	for _, c := range p {
+		d := unhex(c)
+		if d < 0 {
+			return 0, false
+		}
+		n = n<<4 | int64(d)
+	}
+	return n, true
+}
+
+// decimal reads a number of digits and nothing else.
+func decimal(p []byte) (n int64, ok bool) {
+	if len(p) == 0 {
+		return 0, false
+	}
+	for _, c := range p {
+		if c < '0' || c > '9' || n > (math.MaxInt64-9)/10 {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// equalFold reports whether p is lower, which is ASCII in lower case, in any case.
+func equalFold(p []byte, lower string) bool {
+	if len(p) != len(lower) {
+		return false
+	}
+	for i, c := range p {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func trim(p []byte) []byte {
+	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
+		p = p[1:]
+	}
+	return trimRight(p)
+}
+
+func trimRight(p []byte) []byte {
+	for len(p) > 0 && (p[len(p)-1] == ' ' || p[len(p)-1] == '\t') {
+		p = p[:len(p)-1]
+	}
+	return p
+}

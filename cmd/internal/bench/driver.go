@@ -1,0 +1,460 @@
+package bench
+
+import (
+	"math"
+	"sort"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A world is what a run needs of the machine. All is called on one goroutine, and so
+// is what a run gives it.
+type world interface {
+	now() time.Duration // since some moment; never goes back
+	cpu() time.Duration // spent by the process
+	after(d time.Duration, fn func()) timer
+	dial(c *client) (link, error) // c is told of the outcome later
+	// interval takes over an interval that is over and its latencies, which are not
+	// summed up yet, and gives an empty histogram for the next. It must not block.
+	interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram
+	over() // the run is: no request is outstanding any more
+}
+
+// A timer is a *loop.Timer.
+type timer interface {
+	Reset(d time.Duration)
+	Stop() bool
+}
+
+// A link is a *loop.Conn.
+type link interface {
+	Send(head, body []byte) (end int64, err error)
+	Abort(err error)
+}
+
+type state uint8
+
+const (
+	stateDialing  state = iota // the connections are being made
+	stateRunning               // requests are sent
+	stateDraining              // answers are awaited
+	stateOver
+)
+
+const (
+	minBackoff = 10 * time.Millisecond // before an attempt to connect after one that led to nothing, doubling
+	maxBackoff = time.Second
+	maxTick    = 10 * time.Millisecond
+)
+
+// A driver is one run: it decides when what is sent. It lives on one goroutine.
+type driver struct {
+	o         Options // checked
+	world     world
+	templates []*template
+	weights   []uint64 // running sums
+	idField   string   // in lower case, "": no ids
+	tag       uint64   // the high bits of this run's ids
+
+	state       state
+	started     time.Duration // the world's time when requests began
+	ended       time.Duration // when no more were sent, since then
+	cut         bool
+	quiet       bool // nothing was awaited at the tick before
+	settled     int  // slots whose first connection is there, or failed
+	slots       []*slot
+	free        []*slot // open model: a ring of those that may have room
+	freeHead    int
+	freeLen     int
+	lingering   []*client // have timed out, and may still answer
+	outstanding int
+	open        int      // connections
+	seen        []uint64 // a bit for each of the last requests: answered
+
+	n       uint64        // requests sent
+	due     time.Duration // open model: when the next one is
+	more    bool          // and whether there is one
+	waiting bool          // it waits for a connection
+	clear   time.Duration // until then, requests had to
+	rec     *recorder
+
+	pumpTimer, tickTimer, endTimer timer
+	tick, ticked                   time.Duration
+	nextRoll                       time.Duration
+	cpu                            time.Duration
+}
+
+// seenBits is how many requests back a second answer is told from one that belongs to
+// another connection's request.
+const seenBits = 1 << 20
+
+// newDriver returns the run that o, which is checked, describes.
+func newDriver(o Options, w world) (*driver, error) {
+	d := &driver{o: o, world: w, seen: make([]uint64, seenBits/64), tag: mix(o.Seed) &^ idSeqMask}
+	field := ""
+	if !o.NoIDs {
+		field = o.IDField
+		d.idField = lower(field)
+	}
+	total := uint64(0)
+	for _, r := range o.Requests {
+		t, err := r.compile(o.Target, field, o.Reconnect)
+		if err != nil {
+			return nil, err
+		}
+		d.templates = append(d.templates, t)
+		total += uint64(max(r.Weight, 1))
+		d.weights = append(d.weights, total)
+	}
+	d.free = make([]*slot, o.Conns)
+	for range o.Conns {
+		d.slots = append(d.slots, &slot{d: d})
+	}
+	d.tick = min(max(o.Timeout/10, time.Millisecond), maxTick)
+	d.rec = newRecorder()
+	return d, nil
+}
+
+// connect begins the run.
+func (d *driver) connect() {
+	d.started = d.world.now()
+	for _, s := range d.slots {
+		s.dial()
+	}
+}
+
+// now is the run's time.
+func (d *driver) now() time.Duration { return d.world.now() - d.started }
+
+// warmAt tells whether t belongs to the warm-up.
+func (d *driver) warmAt(t time.Duration) bool { return t < d.o.Warmup }
+
+// settle is told of each slot's first connection, there or not.
+func (d *driver) settle() {
+	if d.settled++; d.settled < len(d.slots) || d.state != stateDialing {
+		return
+	}
+	d.state = stateRunning
+	d.started = d.world.now()
+	d.cpu = d.world.cpu()
+	d.rec.now = Interval{Warmup: d.warmAt(0), Errors: d.rec.now.Errors}
+	d.nextRoll = d.o.Interval
+	d.ticked = 0
+	d.tickTimer = d.world.after(d.tick, d.onTick)
+	d.endTimer = d.world.after(d.o.Duration, d.drain)
+	if d.o.Pace != nil {
+		d.due, d.more = d.o.Pace.Due(0, 0)
+		d.pumpTimer = d.world.after(0, d.pump)
+	}
+	for _, s := range d.slots {
+		if s.c != nil && s.c.opened {
+			d.room(s.c)
+		}
+	}
+}
+
+// room is told of a connection that can take another request.
+func (d *driver) room(c *client) {
+	switch {
+	case d.state != stateRunning || c.slot == nil || !c.hasRoom():
+	case d.o.Pace != nil:
+		d.pushFree(c.slot)
+		if d.waiting {
+			d.waiting = false
+			d.clear = d.now()
+			d.pump()
+		}
+	case c.slot.thinking:
+	default:
+		for c.hasRoom() && d.state == stateRunning {
+			now := d.now()
+			if now >= d.o.Duration {
+				d.drain()
+				return
+			}
+			if !d.send(c, now, now) {
+				return
+			}
+		}
+	}
+}
+
+// pump sends what is due in the open model, and sees to it that it is called again.
+func (d *driver) pump() {
+	for d.state == stateRunning && d.more && d.due < d.o.Duration {
+		now := d.now()
+		if d.due > now {
+			d.pumpTimer.Reset(d.due - now)
+			return
+		}
+		c := d.popFree()
+		if c == nil {
+			d.waiting = true
+			return
+		}
+		if d.due >= d.clear {
+			record(d.rec.lateness, now-d.due)
+		}
+		if !d.send(c, now, d.due) {
+			continue // with another connection
+		}
+		if c.hasRoom() {
+			d.pushFree(c.slot)
+		}
+		d.due, d.more = d.o.Pace.Due(d.due, d.n)
+	}
+}
+
+// send sends the next request on c; ok is false if c could not take it.
+func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
+	which := 0
+	if len(d.weights) > 1 {
+		at := mix(d.o.Seed^mix(d.n)) % d.weights[len(d.weights)-1]
+		which = sort.Search(len(d.weights), func(i int) bool { return at < d.weights[i] })
+	}
+	id := d.tag | d.n&idSeqMask
+	if _, err := c.link.Send(d.templates[which].stamp(id), nil); err != nil {
+		c.end(KindReset)
+		return false
+	}
+	d.roll(now)
+	d.seen[d.n%seenBits/64] &^= 1 << (d.n % 64)
+	d.n++
+	d.outstanding++
+	d.rec.of(d.warmAt(due)).sent++
+	d.rec.now.Requests++
+	c.push(pending{id: id, due: due, sent: now, template: int32(which)})
+	if d.o.Count > 0 && d.n == d.o.Count {
+		d.drain()
+	}
+	return true
+}
+
+// answered is told of a whole answer to p.
+func (d *driver) answered(p *pending, a *answer, bodyOK bool, now time.Duration) {
+	d.roll(now)
+	d.outstanding--
+	seq := p.id & idSeqMask
+	d.seen[seq%seenBits/64] |= 1 << (seq % 64)
+	warm := d.warmAt(p.due)
+	t := d.rec.of(warm)
+	late := now-p.sent > d.o.Timeout
+	if late {
+		t.late++
+		d.timedOut(p)
+	} else {
+		t.answered++
+	}
+	t.statuses[a.status]++
+	switch want := d.templates[p.template].status; {
+	case late: // counted already
+	case want != 0 && a.status != want, want == 0 && a.status >= 400:
+		d.rec.fail(warm, KindStatus)
+	case !bodyOK:
+		d.rec.fail(warm, KindBody)
+	}
+	d.rec.now.Answers++
+	record(d.rec.part, now-p.due)
+	if !warm {
+		record(d.rec.latency, now-p.due)
+	}
+	if now >= d.o.Warmup && d.state == stateRunning {
+		d.rec.inTime++
+	}
+}
+
+// timedOut counts that p was not answered in time, once.
+func (d *driver) timedOut(p *pending) {
+	if !p.late {
+		p.late = true
+		d.rec.fail(d.warmAt(p.due), KindTimeout)
+	}
+}
+
+// lose counts p as lost, for a reason that counts unless it had timed out before.
+func (d *driver) lose(p *pending, k Kind) {
+	d.outstanding--
+	warm := d.warmAt(p.due)
+	d.rec.of(warm).lost++
+	if k == KindTimeout {
+		d.timedOut(p)
+	} else if !p.late {
+		d.rec.fail(warm, k)
+	}
+}
+
+// wasAnswered tells whether the request of that number was, as far as is known.
+func (d *driver) wasAnswered(seq uint64) bool {
+	return seq < d.n && (d.n-seq > seenBits || d.seen[seq%seenBits/64]&(1<<(seq%64)) != 0)
+}
+
+// roll begins the next interval if it is time.
+func (d *driver) roll(now time.Duration) {
+	for now >= d.nextRoll && d.state != stateOver {
+		d.rec.part = d.world.interval(d.rec.roll(d.nextRoll, d.warmAt(d.nextRoll), d.outstanding, d.open), d.rec.part)
+		d.nextRoll += d.o.Interval
+	}
+}
+
+// onTick looks for time-outs, and how late it comes is the loop's lag.
+func (d *driver) onTick() {
+	if d.state == stateOver {
+		return
+	}
+	now := d.now()
+	record(d.rec.lag, now-d.ticked-d.tick)
+	d.roll(now)
+	for _, s := range d.slots {
+		if s.c != nil && s.c.opened {
+			s.c.check(now)
+		}
+	}
+	for i := len(d.lingering) - 1; i >= 0; i-- { // check takes out no more than the one it is called on
+		d.lingering[i].check(now)
+	}
+	if d.state == stateDraining && d.outstanding == 0 {
+		if d.quiet { // further answers to the last requests have had a tick's time
+			d.finish(false)
+			return
+		}
+		d.quiet = true
+	}
+	d.ticked = d.now()
+	d.tickTimer.Reset(d.tick)
+}
+
+// drain ends sending.
+func (d *driver) drain() {
+	if d.state != stateRunning {
+		return
+	}
+	d.state = stateDraining
+	d.ended = d.now()
+	d.cpu = d.world.cpu() - d.cpu
+	d.pumpStop()
+	d.endTimer.Stop()
+	d.endTimer = d.world.after(d.o.Timeout, func() { d.finish(false) })
+}
+
+func (d *driver) pumpStop() {
+	if d.pumpTimer != nil {
+		d.pumpTimer.Stop()
+	}
+}
+
+// stop cuts the run short.
+func (d *driver) stop() {
+	switch d.state {
+	case stateDialing:
+		d.started = d.world.now()
+	case stateRunning:
+		d.ended = d.now()
+		d.cpu = d.world.cpu() - d.cpu
+	case stateDraining:
+	case stateOver:
+		return
+	}
+	d.cut = true
+	d.finish(true)
+}
+
+// finish ends the run. What is outstanding is lost, or unfinished if it was cut.
+func (d *driver) finish(cut bool) {
+	d.pumpStop()
+	for _, t := range []timer{d.tickTimer, d.endTimer} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	if d.state == stateDialing {
+		d.nextRoll = math.MaxInt64
+	}
+	now := d.now()
+	d.roll(now - 1) // the last interval ends now, not before it
+	if cut {
+		for _, c := range d.clients() {
+			for range c.count {
+				p := c.at(0)
+				d.outstanding--
+				d.rec.of(d.warmAt(p.due)).unfinished++
+				c.remove(0)
+			}
+		}
+	}
+	state := d.state
+	d.state = stateOver
+	for _, c := range d.clients() {
+		c.end(KindTimeout)
+	}
+	for _, s := range d.slots {
+		s.stop()
+	}
+	if i := &d.rec.now; state != stateDialing && (now > i.Start || i.Requests+i.Answers+i.Errors > 0) {
+		d.rec.part = d.world.interval(d.rec.roll(now, false, 0, 0), d.rec.part)
+	}
+	d.countUnsent()
+	d.world.over()
+}
+
+// clients returns all connections that there are.
+func (d *driver) clients() (all []*client) {
+	for _, s := range d.slots {
+		if s.c != nil {
+			all = append(all, s.c)
+		}
+	}
+	return append(all, d.lingering...)
+}
+
+// maxUnsent is how many requests are looked at one by one that were due in vain.
+const maxUnsent = 1_000_000
+
+// countUnsent counts the requests that were due before sending ended.
+func (d *driver) countUnsent() {
+	if d.o.Pace == nil || !d.more || d.o.Count > 0 && d.n >= d.o.Count {
+		return
+	}
+	n := d.n
+	for more := d.more; more && d.due < d.ended; n++ {
+		if n-d.n > maxUnsent { // on average
+			d.rec.measured.unsent += uint64(max(d.o.Pace.count(d.ended)-d.o.Pace.count(d.due), 0))
+			return
+		}
+		d.rec.of(d.warmAt(d.due)).unsent++
+		d.due, more = d.o.Pace.Due(d.due, n+1)
+	}
+}
+
+func (d *driver) pushFree(s *slot) {
+	if s.free {
+		return
+	}
+	s.free = true
+	d.free[(d.freeHead+d.freeLen)%len(d.free)] = s
+	d.freeLen++
+}
+
+// popFree returns the connection that has been free for longest, nil: none is.
+func (d *driver) popFree() *client {
+	for d.freeLen > 0 {
+		s := d.free[d.freeHead]
+		d.freeHead = (d.freeHead + 1) % len(d.free)
+		d.freeLen--
+		s.free = false
+		if s.c != nil && s.c.hasRoom() {
+			return s.c
+		}
+	}
+	return nil
+}
+
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// maxLatency is what a latency above it counts as.
+const maxLatency = 2 * maxTimeout
+
+// newHistogram keeps three digits of every latency.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(maxLatency), 3)
+}
+
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	_ = h.RecordValue(int64(min(max(d, 0), maxLatency))) // within its range
+}
+
+var percentiles = []float64{50, 75, 90, 95, 99, 99.9, 99.99}
+
+// summary returns what reports say of h.
+func summary(h *hdrhistogram.Histogram) (l Latency) {
+	if h.TotalCount() == 0 {
+		return l
+	}
+	at := h.ValueAtPercentilesSlice(percentiles)
+	for i, to := range []*time.Duration{&l.P50, &l.P75, &l.P90, &l.P95, &l.P99, &l.P999, &l.P9999} {
+		*to = time.Duration(at[i])
+	}
+	l.Count = uint64(h.TotalCount())
+	l.Min, l.Max = time.Duration(h.Min()), time.Duration(h.Max())
+	l.Mean, l.Stdev = time.Duration(h.Mean()), time.Duration(h.StdDev())
+	return l
+}
+
+// A tally counts as a run goes on.
+type tally struct {
+	sent, answered, late, lost, unfinished, unsent uint64
+	duplicated, stray, reordered                   uint64
+	connected, bytes                               uint64
+	errors                                         [kinds]uint64
+	statuses                                       [1000]uint64
+}
+
+func (t *tally) counts() Counts {
+	c := Counts{
+		Requests: t.sent, Answered: t.answered, Late: t.late, Lost: t.lost, Unfinished: t.unfinished, Unsent: t.unsent,
+		Duplicated: t.duplicated, Stray: t.stray, Reordered: t.reordered, Connected: t.connected, Bytes: t.bytes,
+		Kinds: make(map[string]uint64), Statuses: make(map[int]uint64),
+	}
+	for k, n := range t.errors {
+		if n > 0 {
+			c.Errors += n
+			c.Kinds[Kind(k).String()] = n
+		}
+	}
+	for status, n := range t.statuses {
+		if n > 0 {
+			c.Statuses[status] = n
+		}
+	}
+	return c
+}
+
+// A recorder keeps what a run finds out.
+type recorder struct {
+	measured, warm tally
+	latency        *hdrhistogram.Histogram // of what is measured
+	lateness, lag  *hdrhistogram.Histogram
+	inTime         uint64 // answers that came while requests were measured
+
+	now  Interval                // the one that is going on
+	part *hdrhistogram.Histogram // its latencies
+}
+
+func newRecorder() *recorder {
+	return &recorder{latency: newHistogram(), lateness: newHistogram(), lag: newHistogram(), part: newHistogram()}
+}
+
+// of returns the tally for what belongs to the warm-up, or not.
+func (r *recorder) of(warm bool) *tally {
+	if warm {
+		return &r.warm
+	}
+	return &r.measured
+}
+
+// fail counts an error.
+func (r *recorder) fail(warm bool, k Kind) {
+	r.of(warm).errors[k]++
+	r.now.Errors++
+}
+
+// roll ends the interval that is going on and begins the next. Its latencies are not
+// summed up here: that takes half a millisecond.
+func (r *recorder) roll(now time.Duration, warm bool, inFlight, conns int) Interval {
+	i := r.now
+	i.Length, i.InFlight, i.Conns = now-i.Start, inFlight, conns
+	r.now = Interval{Start: now, Warmup: warm}
+	return i
+}
+
+// encode returns h as a text that other tools of HdrHistogram read, too.
+func encode(h *hdrhistogram.Histogram) (string, error) {
+	p, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return "", fmt.Errorf("bench: %w", err)
+	}
+	return string(p), nil
+}

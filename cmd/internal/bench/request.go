@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Target is the server that a run asks.
+type Target struct {
+	Network string `json:"network"` // tcp or unix
+	Address string `json:"address"`
+	Host    string `json:"host"` // what the requests' Host says
+	Path    string `json:"path"` // of requests that name none, with its query
+}
+
+// ParseTarget reads http://host:port/path?query, or unix:/socket:/path for a unix socket.
+func ParseTarget(text string) (Target, error) {
+	if rest, ok := strings.CutPrefix(text, "unix:"); ok {
+		socket, path, _ := strings.Cut(rest, ":")
+		if socket == "" || path != "" && path[0] != '/' {
+			return Target{}, fmt.Errorf("bench: %q: want unix:/path/of/socket or unix:/path/of/socket:/path", text)
+		}
+		if path == "" {
+			path = "/"
+		}
+		return Target{Network: "unix", Address: socket, Host: "localhost", Path: path}, nil
+	}
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return Target{}, fmt.Errorf("bench: %w", err)
+	case u.Scheme == "https":
+		return Target{}, errors.New("bench: https is not supported yet")
+	case u.Scheme != "http" || u.Hostname() == "" || u.User != nil:
+		return Target{}, fmt.Errorf("bench: %q: want http://host:port/path or unix:/path/of/socket", text)
+	}
+	t := Target{Network: "tcp", Address: u.Host, Host: u.Host, Path: u.RequestURI()}
+	if u.Port() == "" {
+		t.Address = u.Hostname() + ":80"
+		if strings.Contains(u.Hostname(), ":") {
+			t.Address = "[" + u.Hostname() + "]:80"
+		}
+	}
+	return t, nil
+}
+
+// A Request is one kind of request of a run. Wherever its path, header or body says
+// {id}, the request's id takes its place: 16 hex digits, another one each time.
+type Request struct {
+	Name   string      `json:"name"`   // in reports; default the method and path
+	Method string      `json:"method"` // default GET, or POST with a body
+	Path   string      `json:"path"`   // with the query; default the target's
+	Header http.Header `json:"header"` // Content-Length and Connection are the generator's own
+	Body   string      `json:"body"`
+	Weight int         `json:"weight"` // how often, in proportion to the others'; default 1
+	Status int         `json:"status"` // the answer's, else it counts as an error; default any 2xx or 3xx
+	Expect string      `json:"expect"` // the answer's body, likewise; "": any
+}
+
+const (
+	maxRequests = 1000
+	maxRequest  = 4 << 20 // bytes of a request, head and body
+	maxWeight   = 1_000_000
+	idMark      = "{id}"
+)
+
+// A template is a request as bytes, but for its id.
+type template struct {
+	name   string
+	bytes  []byte
+	ids    []int // where the id belongs
+	bare   bool  // its answer has no body
+	status int
+	expect string
+}
+
+// stamp puts an id in; the bytes are valid until the next stamp.
+func (t *template) stamp(id uint64) []byte {
+	if len(t.ids) > 0 {
+		at := t.ids[0]
+		putID(t.bytes[at:], id)
+		for _, other := range t.ids[1:] {
+			copy(t.bytes[other:other+idLen], t.bytes[at:])
+		}
+	}
+	return t.bytes
+}
+
+// compile makes a template of r. idField: the name of the field for the id, "": none.
+func (r Request) compile(target Target, idField string, closing bool) (*template, error) {
+	if r.Method == "" {
+		if r.Method = "GET"; r.Body != "" {
+			r.Method = "POST"
+		}
+	}
+	if r.Path == "" {
+		r.Path = target.Path
+	}
+	if r.Name == "" {
+		r.Name = r.Method + " " + r.Path
+	}
+	fail := func(format string, args ...any) (*template, error) {
+		return nil, fmt.Errorf("bench: request %q: "+format, append([]any{r.Name}, args...)...)
+	}
+	switch {
+	case !token(r.Method) || r.Method == "CONNECT":
+		return fail("its method is not one")
+	case !printable(r.Path) || strings.Contains(r.Path, " ") || r.Path != "*" && r.Path[0] != '/':
+		return fail("its path has to begin with / and to have no space")
+	case r.Status != 0 && (r.Status < 200 || r.Status > 999):
+		return fail("no answer has the status %d", r.Status)
+	}
+	header := make(http.Header)
+	for name, values := range r.Header {
+		for _, v := range values {
+			header.Add(name, v)
+		}
+	}
+	var b strings.Builder
+	host := target.Host
+	if h := header.Get("Host"); h != "" {
+		host = h
+	}
+	field := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
+	b.WriteString(r.Method + " " + r.Path + " HTTP/1.1\r\n")
+	field("Host", host)
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		switch name {
+		case "Host":
+			continue
+		case "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect", "Te", "Trailer":
+			return fail("%s cannot be set", name)
+		}
+		if strings.EqualFold(name, idField) {
+			return fail("%s is set by the generator itself", name)
+		}
+		for _, v := range header[name] {
+			if !token(name) || !printable(v) {
+				return fail("%q cannot be a field's name and value", name+": "+v)
+			}
+			field(name, v)
+		}
+	}
+	if idField != "" {
+		field(idField, idMark)
+	}
+	body := strings.ReplaceAll(r.Body, idMark, strings.Repeat("0", idLen))
+	if r.Body != "" || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
+		field("Content-Length", strconv.Itoa(len(body)))
+	}
+	if closing {
+		field("Connection", "close")
+	}
+	b.WriteString("\r\n" + r.Body)
+	if !printable(host) {
+		return fail("%q cannot be a host", host)
+	}
+
+	t := &template{name: r.Name, bare: r.Method == "HEAD", status: r.Status, expect: r.Expect}
+	for rest, more := b.String(), true; more; {
+		var before string
+		before, rest, more = strings.Cut(rest, idMark)
+		t.bytes = append(t.bytes, before...)
+		if more {
+			t.ids = append(t.ids, len(t.bytes))
+			t.bytes = append(t.bytes, strings.Repeat("0", idLen)...)
+		}
+		if len(t.bytes) > maxRequest {
+			return fail("it is longer than %d bytes", maxRequest)
+		}
+	}
+	return t, nil
+}
+
+// token reports whether s is one (RFC 9110, 5.6.2).
+func token(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	}) < 0
+}
+
+// printable reports whether s has no control character.
+func printable(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) < 0
+}
