@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Exit codes, DESIGN "The command line". The others of that list belong to
-// verbs that are not here yet.
+// Exit codes, DESIGN "The command line".
 const (
 	exitOK          = 0
 	exitError       = 1
 	exitUsage       = 2
 	exitRefused     = 3
 	exitUnreachable = 4
+	exitThreshold   = 5
 	exitTimeout     = 6
 )
 

@@ -53,7 +53,7 @@ reachable, 5 threshold failed, 6 timed out.`,
 	root.AddCommand(newDeploy(), newRollback(), newReleases())
 	root.AddCommand(newScale(), newRestart(), newSuspend(), newResume(), newReload(), newStop())
 	root.AddCommand(newSendMsg(), newSendReq())
-	root.AddCommand(newCall(), newLocator())
+	root.AddCommand(newCall(), newLocator(), newBench())
 	root.AddCommand(newCompletion(), newMan())
 	completeNoFiles(root)
 	return root
