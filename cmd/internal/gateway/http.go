@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/heddle-go/heddle/codec"
 	"github.com/heddle-go/heddle/httpcompat"
