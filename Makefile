@@ -2,6 +2,7 @@
 
 GO        ?= go
 TESTFLAGS ?=
+PACKAGES  ?= ./...
 FUZZTIME  ?= 20000x
 MANDIR    ?= man
 
@@ -15,13 +16,13 @@ gen: ## write the generated files anew
 	$(GO) generate ./...
 
 test: ## all tests
-	$(GO) test $(TESTFLAGS) ./...
+	$(GO) test $(TESTFLAGS) $(PACKAGES)
 
 race: ## all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
 loopcheck: ## all tests with the check that loop-only code runs on its loop
-	$(GO) test -tags loopcheck $(TESTFLAGS) ./...
+	$(GO) test -tags loopcheck $(TESTFLAGS) $(PACKAGES)
 
 fuzz: ## every fuzz target for FUZZTIME, a count (20000x) or a duration
 	@FUZZTIME='$(FUZZTIME)' TESTFLAGS='$(TESTFLAGS)' .ci/fuzz

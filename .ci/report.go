@@ -8,6 +8,13 @@
 // of its tests failing (it did not build, TestMain gave up, a goroutine
 // panicked), and a run in which nothing ran each count as a failure. Subtests
 // count as tests.
+//
+// With -again FILE, and if a few tests failed on their own account, it writes a
+// line for each to FILE, package and test, for them to be run once more: the
+// machines that this runs on are shared, and now and then so busy that a wait ends
+// before its event. Data races, leaks, panics and tests that never ended are not
+// among them. With -forgiven it reads the lines back: those tests passed when run
+// again, count as passed, and are printed still.
 package main
 
 import (
@@ -28,14 +35,16 @@ func main() {
 	totals := flag.String("totals", "", "file to append a line to: passed failed skipped")
 	status := flag.Int("status", 0, "exit status of the command whose output this is")
 	empty := flag.Bool("empty", false, "a run without any test is fine")
+	again := flag.String("again", "", "file to write the tests to that deserve to be run again")
+	forgiven := flag.Bool("forgiven", false, "the tests in -again have passed since")
 	flag.Parse()
-	if err := run(*skips, *totals, *status, *empty); err != nil {
+	if err := run(*skips, *totals, *again, *status, *empty, *forgiven); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func run(skipsFile, totalsFile string, status int, empty bool) error {
+func run(skipsFile, totalsFile, againFile string, status int, empty, forgiven bool) error {
 	allowed, err := readSkips(skipsFile)
 	if err != nil {
 		return err
@@ -44,7 +53,22 @@ func run(skipsFile, totalsFile string, status int, empty bool) error {
 	if err != nil {
 		return err
 	}
+	if forgiven {
+		b, err := os.ReadFile(againFile)
+		if err != nil {
+			return err
+		}
+		if r.forgive(strings.Split(strings.TrimSpace(string(b)), "\n")) {
+			status = 0
+		}
+		againFile = ""
+	}
 	r.settle(status, empty)
+	if againFile != "" {
+		if list := r.again(); list != "" { // nothing is counted before they have run
+			return errors.Join(os.WriteFile(againFile, []byte(list), 0o600), errors.New("tests to be run again"))
+		}
+	}
 	r.print(os.Stdout, allowed)
 
 	if totalsFile != "" {
@@ -192,6 +216,60 @@ func (r *report) settle(status int, empty bool) {
 		r.failed++
 		r.notes = append(r.notes, "no test ran")
 	}
+}
+
+// maxAgain is how many tests of a run may be run again.
+const maxAgain = 3
+
+// again returns the tests whose failure may be the machine's, a line each; none if
+// there is any other failure.
+func (r *report) again() string {
+	var list []string
+	for _, t := range r.order {
+		if r.state[t] == "unfinished" || r.broken[t.pkg] != "" {
+			return ""
+		}
+		if r.state[t] != "fail" {
+			continue
+		}
+		for _, bad := range []string{"DATA RACE", "panic:", "fatal error:", "goleak", "test timed out"} {
+			if strings.Contains(r.output[t].String(), bad) {
+				return ""
+			}
+		}
+		top, _, _ := strings.Cut(t.name, "/")
+		if line := t.pkg + " " + top; t.name != "" && !slices.Contains(list, line) {
+			list = append(list, line)
+		}
+	}
+	if len(r.notes) > 0 || len(list) == 0 || len(list) > maxAgain {
+		return ""
+	}
+	return strings.Join(list, "\n") + "\n"
+}
+
+// forgive has the tests of the lines that again returned pass, and prints what they
+// said at first. It reports whether nothing else failed.
+func (r *report) forgive(lines []string) bool {
+	left := make(map[string]bool) // packages with another failure
+	for _, t := range r.order {
+		top, _, _ := strings.Cut(t.name, "/")
+		if t.name == "" || r.state[t] != "fail" {
+			continue
+		}
+		if !slices.Contains(lines, t.pkg+" "+top) {
+			left[t.pkg] = true
+			continue
+		}
+		r.state[t] = "pass"
+		fmt.Printf("--- %s %s failed, and passed when it was run again; at first it said\n%s", t.pkg, t.name, r.output[t].String())
+	}
+	for _, t := range r.order {
+		if t.name == "" && r.state[t] == "fail" && !left[t.pkg] {
+			r.state[t] = "pass"
+		}
+	}
+	return len(left) == 0
 }
 
 func (r *report) print(w io.Writer, allowed []skip) {
