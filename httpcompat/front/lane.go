@@ -34,7 +34,8 @@ type lane struct {
 	head     requestHead                  // as parsed
 	request  heddle.RequestHead           // and as it goes to the worker
 	dispatch Dispatch                     // and what a Dispatcher made of it
-	date     []byte                       // of an answer of a plain worker's
+	date     []byte                       // of answers of plain workers in second dateAt
+	dateAt   int64                        // since 1970
 	facts    []byte                       // values of the fields that the front adds
 	response heddle.ResponseHead          // as decoded
 	info     heddle.Info                  //

@@ -91,11 +91,20 @@ func (x *call) plainly(h *heddle.ResponseHead) bool {
 		h.Headers = x.withAdds(kept)
 	}
 	if !hasDate {
-		x.ln.date = time.Now().UTC().AppendFormat(x.ln.date[:0], http.TimeFormat)
-		h.Headers = append(h.Headers, heddle.Header{Name: nameDate, Value: x.ln.date})
+		h.Headers = append(h.Headers, heddle.Header{Name: nameDate, Value: x.ln.dateNow()})
 		h.Made = heddle.MadeDate
 	}
 	return true
+}
+
+// dateNow is a Date field's value, written anew when the second changes.
+func (ln *lane) dateNow() []byte {
+	now := time.Now()
+	if second := now.Unix(); second != ln.dateAt || len(ln.date) == 0 {
+		ln.dateAt = second
+		ln.date = now.UTC().AppendFormat(ln.date[:0], http.TimeFormat)
+	}
+	return ln.date
 }
 
 // lingering is the field by which a plain worker says how its body ends
