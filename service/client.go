@@ -216,7 +216,7 @@ func (c *Client) ask(ctx context.Context, name string) (target, error) {
 		c.loads.died(e)
 		errs = append(errs, err)
 	}
-	return target{}, errors.Join(errs...)
+	return target{}, refused(errs)
 }
 
 // loads knows how many connections each endpoint has from here, and which could

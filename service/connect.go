@@ -59,7 +59,7 @@ func (t *target) info() locator.Info {
 // connect resolves the name and tries the endpoints in order.
 func (s *Service) connect(ctx context.Context, a *attempt) (*conn, error) {
 	if s.client != nil && !s.client.enter(s) {
-		return nil, fmt.Errorf("service %s: connect: %w", s.o.Name, ErrClosed)
+		return nil, failed(s.o.Name, "connect", ErrClosed)
 	}
 	for {
 		t, err := s.find(ctx)
@@ -71,11 +71,11 @@ func (s *Service) connect(ctx context.Context, a *attempt) (*conn, error) {
 		case err == nil || ctx.Err() != nil:
 			return c, err
 		case s.client == nil || len(s.endpoints) > 0:
-			return nil, fmt.Errorf("service %s: connect: %w: %w", s.o.Name, ErrDisconnected, err)
+			return nil, failed(s.o.Name, "connect", disconnected(err))
 		}
 		s.client.cache.drop(s.o.Name)
 		if !t.cached {
-			return nil, fmt.Errorf("service %s: connect: %w: %w", s.o.Name, ErrDisconnected, err)
+			return nil, failed(s.o.Name, "connect", disconnected(err))
 		}
 		s.mu.Lock()
 		fire(s.life, eventClose) // the locator knows more, perhaps
@@ -96,7 +96,7 @@ func (s *Service) find(ctx context.Context) (target, error) {
 	s.looking = false
 	s.mu.Unlock()
 	if err != nil {
-		return t, fmt.Errorf("service %s: resolve: %w", s.o.Name, err)
+		return t, failed(s.o.Name, "resolve", err)
 	}
 	if s.o.Dialect != DialectAuto {
 		t.dialect = s.o.Dialect.wire()
@@ -331,11 +331,11 @@ func (c *conn) fail(method string, err error) error {
 		return &Error{c.s.o.Name, method, remote.Category, remote.Code, remote.Msg}
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrTimeout), errors.Is(err, ErrDisconnected):
 	case isLost(err):
-		err = fmt.Errorf("%w: %w", ErrDisconnected, err)
+		err = disconnected(err)
 	case errors.Is(err, session.ErrNoArm):
 		err = fmt.Errorf("%w: %w", ErrNoMessage, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrTimeout
 	}
-	return fmt.Errorf("service %s: %s: %w", c.s.o.Name, method, err)
+	return failed(c.s.o.Name, method, err)
 }

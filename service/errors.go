@@ -79,6 +79,37 @@ func (e *Error) Is(target error) bool {
 		e.Category == 0 && e.Code == heddle.CodeV0Invocation && strings.HasSuffix(e.Msg, "service is not available")
 }
 
+// A placed error has in front of others' text where they happened, and wraps them.
+type placed struct {
+	text string
+	errs []error
+}
+
+func (e *placed) Error() string   { return e.text }
+func (e *placed) Unwrap() []error { return e.errs }
+
+// bare is an error's text behind the name of the room, which whoever places it says.
+func bare(err error) string { return strings.TrimPrefix(err.Error(), "service: ") }
+
+// failed is an error of what was done with a service.
+func failed(service, what string, err error) error {
+	return &placed{"service " + service + ": " + what + ": " + bare(err), []error{err}}
+}
+
+// disconnected is ErrDisconnected with its cause.
+func disconnected(cause error) error {
+	return &placed{ErrDisconnected.Error() + ": " + bare(cause), []error{ErrDisconnected, cause}}
+}
+
+// refused is what came of asking several locators, on one line.
+func refused(errs []error) error {
+	var text []string
+	for _, err := range errs {
+		text = append(text, bare(err))
+	}
+	return &placed{"service: " + strings.Join(text, "; "), errs}
+}
+
 // A StateError reports a method that a service does not have in the state that it
 // is in. In StateClosed it is an ErrClosed, too.
 type StateError struct {

@@ -47,5 +47,5 @@ func (c *Client) Ping(ctx context.Context) (Dialect, error) {
 		}
 		errs = append(errs, err)
 	}
-	return DialectAuto, errors.Join(errs...)
+	return DialectAuto, refused(errs)
 }

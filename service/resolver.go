@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,17 +52,24 @@ func (r *resolver) ask(ctx context.Context, name string) (target, error) {
 		if !errors.As(err, &said) {
 			r.forget() // it may be another runtime when it is there again
 		}
-		return target{}, err
+		return target{}, r.failed(err)
 	}
 	p, _ := v.([]byte)
 	info, err := locator.Decode(d.wire(), p)
 	if err != nil {
-		return target{}, fmt.Errorf("service: locator %s: %w", r.endpoint, err)
+		return target{}, r.failed(err)
 	}
 	if len(info.Endpoints) == 0 {
-		return target{}, ErrNotAvailable
+		return target{}, r.failed(ErrNotAvailable)
 	}
 	return target{endpoints: info.Endpoints, dialect: d.wire(), version: info.Version, methods: info.Methods, controls: info.Controls}, nil
+}
+
+// failed is an error of this locator's: its address stands for the service's name and
+// the method, which are the same for all.
+func (r *resolver) failed(err error) error {
+	text := strings.TrimPrefix(bare(err), "service locator: ")
+	return &placed{"service: locator " + r.endpoint.String() + ": " + strings.TrimPrefix(text, locator.Resolve.Name+": "), []error{err}}
 }
 
 // service is what asks in dialect d.
@@ -160,7 +168,7 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 		},
 	}, session.ChannelOptions{Dialect: heddle.V1, Service: true, Limits: r.client.o.Limits, DialTimeout: r.client.o.DialTimeout})
 	if err != nil {
-		return d, fmt.Errorf("service: locator %s: %w: %w", r.endpoint, ErrDisconnected, err)
+		return d, r.failed(disconnected(err))
 	}
 	defer ch.Close()
 	var late <-chan time.Time
@@ -173,14 +181,14 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 		select {
 		case <-opened:
 			if err = ch.Send(1, codec.AppendMethod(nil, heddle.V1, 1, locator.MethodResolve, args)); err != nil {
-				err = fmt.Errorf("%w: %w", ErrDisconnected, err)
+				err = disconnected(err)
 			}
 		case cause := <-failed:
 			var op *net.OpError
 			if errors.As(cause, &op) {
 				cause = op.Err // the endpoint is named below
 			}
-			err = fmt.Errorf("%w: %w", ErrDisconnected, cause)
+			err = disconnected(cause)
 		case <-late:
 			err = ErrTimeout
 		case <-ctx.Done():
@@ -192,7 +200,7 @@ func (r *resolver) tell(ctx context.Context, name string) (Dialect, error) {
 			return d, nil
 		}
 		if err != nil {
-			return d, fmt.Errorf("service: locator %s: %w", r.endpoint, err)
+			return d, r.failed(err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,7 +204,7 @@ func (s *Service) await(ctx context.Context, a *attempt) (*conn, error) {
 		a.cancel()
 	}
 	s.mu.Unlock()
-	return nil, fmt.Errorf("service %s: connect: %w", s.o.Name, context.Cause(ctx))
+	return nil, failed(s.o.Name, "connect", context.Cause(ctx))
 }
 
 func (s *Service) attempt(ctx context.Context, a *attempt) {
@@ -220,7 +219,7 @@ func (s *Service) attempt(ctx context.Context, a *attempt) {
 		a.conn = c
 	case a.canceled:
 		if a.err = errAbandoned; s.shut {
-			a.err = fmt.Errorf("service %s: connect: %w", s.o.Name, ErrClosed)
+			a.err = failed(s.o.Name, "connect", ErrClosed)
 		}
 		fire(s.life, eventClose)
 	default:
@@ -267,7 +266,7 @@ func (s *Service) lost(c *conn, err error) {
 	}
 	s.pauseLocked()
 	s.tries++
-	err = fmt.Errorf("service %s: %w: %w", s.o.Name, ErrDisconnected, err)
+	err = &placed{"service " + s.o.Name + ": " + bare(disconnected(err)), []error{ErrDisconnected, err}}
 	s.tellLocked(s.o.OnError, err)
 	s.tellLocked(s.o.OnClose, err)
 }
