@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"syscall"
@@ -73,6 +74,12 @@ func cloudFailure(verb, address string, err error) error {
 	f := &failure{code: exitError, err: fmt.Errorf("cannot serve a cloud at %s: %w", address, err), fine: "nothing was started.", try: "try: heddle " + verb + " with another address"}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		f.fine = "whoever serves there goes on; nothing was started."
+	}
+	var op *net.OpError
+	var path *fs.PathError
+	if !errors.As(err, &op) && errors.As(err, &path) { // it is not about the address
+		f.err = fmt.Errorf("the storage cannot be there: %w", path)
+		f.try = "try: --storage with another directory"
 	}
 	return f
 }

@@ -45,7 +45,7 @@ func newCompletion() *cobra.Command {
 		Short: "Print a script that completes heddle's command lines",
 		Long: `Completion prints a script for your shell. With it, Tab completes verbs, flags, and
 what the daemon knows: names for --name and --app, releases for rollback, workers for
-restart and -w.
+restart and -w, services and their methods for call.
 
   bash  source <(heddle completion bash)          in ~/.bashrc
   zsh   source <(heddle completion zsh)           in ~/.zshrc, behind compinit

@@ -50,11 +50,14 @@ type methodCall struct {
 	asJSON  bool
 	raw     bool
 	unpack  bool
+	hold    bool
 
 	service, method string
 	args            []any
 
-	answered bool // something has come
+	answered bool          // something has come
+	unasked  *failure      // why no daemon's locator was asked, but the usual one; nil: one was, or --locator says whom
+	lost     chan struct{} // has an element once the connection to the service has ended
 }
 
 func newCall() *cobra.Command {
@@ -72,7 +75,8 @@ that are no text are printed as {"base64":"..."} likewise; --raw writes them as 
 What an app answers to HTTP is msgpack, too: --unpack shows what is in it.
 
 Methods that take a stream get a message for each --send, in this order; --send - reads
-them from standard input, a JSON value a line. Then our side is closed.
+them from standard input, a JSON value a line. Then our side is closed. What lasts as
+long as its connection, such as a publication, wants --hold.
 
 The locator is that of --locator, else that of the running daemon (--name, --control),
 else 127.0.0.1:10053.
@@ -85,7 +89,8 @@ nothing came for --timeout.`,
   heddle call logging verbosity
   heddle call shop --list
   heddle call shop enqueue http --send '{"msgpack":["GET","/","1.1",[],""]}' --unpack
-  heddle call locator connect me --locator 10.0.0.7:10053 --timeout 0s`,
+  heddle call locator connect me --locator 10.0.0.7:10053 --timeout 0s
+  heddle call locator publish till '[["10.0.0.8",7000]]' --hold`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.take(args); err != nil {
 				return err
@@ -102,12 +107,14 @@ nothing came for --timeout.`,
 	fs.DurationVar(&c.timeout, "timeout", service.DefaultTimeout, "how long nothing may come; 0s: no limit")
 	fs.StringArrayVar(&c.sends, "send", nil, "say this JSON value after the call, if the method takes a stream; - reads lines from standard input")
 	fs.BoolVar(&c.list, "list", false, "list the service's methods, with what either side may say")
+	fs.BoolVar(&c.hold, "hold", false, "keep the connection when the answer has come, until Ctrl-C")
 	fs.BoolVar(&c.asJSON, "json", false, `print {"message","args"} for each message, {"error"} for an error`)
 	fs.BoolVar(&c.raw, "raw", false, "write bytes as they are, and nothing between messages")
 	fs.BoolVar(&c.unpack, "unpack", false, "show what is in bytes that are msgpack")
 	fs.StringVar(&c.control.name, "name", "", "name of the daemon whose locator is asked (default: the only one that runs)")
 	fs.StringVar(&c.control.path, "control", "", "its control socket (default: by its name)")
 	completeFlag(cmd, "name", completeDaemons)
+	cmd.ValidArgsFunction = completeCall(c)
 	return cmd
 }
 
@@ -120,6 +127,8 @@ func (c *methodCall) take(args []string) error {
 		return usage(verbCall, "--timeout %v: want a duration such as 30s, or 0s for no limit", c.timeout)
 	case c.raw && c.asJSON:
 		return usage(verbCall, "--raw and --json are two ways to print; give one of them")
+	case c.list && c.hold:
+		return usage(verbCall, "--list calls nothing that --hold could keep")
 	case c.list && len(args) != 1:
 		return usage(verbCall, "call --list takes a SERVICE; got %q", args)
 	case !c.list && len(args) < 2:
@@ -172,10 +181,46 @@ func (c *methodCall) locators(ctx context.Context) ([]string, error) {
 		return []string{nearLocator(st.Cloud.Locator)}, nil
 	case named && err != nil:
 		return nil, err
-	case named:
-		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon %s has no locator", st.Name), try: "try: heddle run --locator " + host.DefaultLocator}
+	case err == nil:
+		none := &failure{code: exitUnreachable, err: fmt.Errorf("the daemon %s has no locator", st.Name), try: "try: heddle run --locator " + host.DefaultLocator + ", when it is started anew"}
+		if named {
+			return nil, none
+		}
+		c.unasked = none
+	default:
+		if errors.As(err, &c.unasked) {
+			f := *c.unasked
+			f.try = "try: heddle run --locator " + host.DefaultLocator + " TARGET, or heddle locator"
+			if f.code == exitUsage { // several run
+				f.try = "try: --name, to say whose locator is meant; or --locator"
+			}
+			c.unasked = &f
+		}
 	}
 	return []string{host.DefaultLocator}, nil // no daemon, several, or none with a locator
+}
+
+// again is a command to try that asks the same locator.
+func (c *methodCall) again(words string) string {
+	cmd := "try: heddle call " + words
+	switch {
+	case c.locator != "":
+		cmd += " --locator " + quoted(c.locator)
+	case c.control.name != "":
+		cmd += " --name " + quoted(c.control.name)
+	case c.control.path != "":
+		cmd += " --control " + quoted(c.control.path)
+	}
+	return cmd
+}
+
+// listing is the command that lists the service's methods.
+func (c *methodCall) listing() string {
+	words := quoted(c.service) + " --list"
+	if c.dialect != "" {
+		words += " --dialect " + c.dialect
+	}
+	return c.again(words)
 }
 
 // run makes the call and prints what comes of it.
@@ -196,7 +241,13 @@ func (c *methodCall) run(ctx context.Context, cmd *cobra.Command) error {
 		return usage(verbCall, "%s", err)
 	}
 	defer client.Close()
-	so := service.Options{Name: c.service, Timeout: cmp.Or(c.timeout, -1), Buffer: mostHeld}
+	c.lost = make(chan struct{}, 1)
+	so := service.Options{Name: c.service, Timeout: cmp.Or(c.timeout, -1), Buffer: mostHeld, OnClose: func(error) {
+		select {
+		case c.lost <- struct{}{}:
+		default:
+		}
+	}}
 	if c.service == "locator" && c.dialect == "v0" { // which does not know itself
 		so.Endpoints, so.Dialect, so.Methods = at, service.DialectV0, oldLocator
 	}
@@ -232,6 +283,19 @@ func (c *methodCall) run(ctx context.Context, cmd *cobra.Command) error {
 	return nil
 }
 
+// held keeps the connection until it is enough, or has ended.
+func (c *methodCall) held(ctx context.Context) error {
+	if !c.hold {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.lost:
+		return &failure{code: exitError, err: fmt.Errorf("%s: the service has ended the connection that was held", c.what()), fine: "the call was answered before.", try: "try: again"}
+	}
+}
+
 func methodNamed(methods []*session.Method, name string) *session.Method {
 	for _, m := range methods {
 		if m.Name == name {
@@ -265,6 +329,9 @@ func (c *methodCall) talk(ctx context.Context, s *service.Service, m *session.Me
 			case err = <-said: // what could not be said is why nothing came
 			default:
 				err = nil
+			}
+			if err == nil {
+				err = c.held(ctx)
 			}
 			return err
 		case err != nil:
@@ -318,10 +385,10 @@ func (c *methodCall) unsendable(m *session.Method, d heddle.Dialect) error {
 	if len(c.sends) == 0 {
 		return nil
 	}
-	f := &failure{code: exitUsage, fine: "nothing was called.", try: "try: heddle call " + quoted(c.service) + " --list"}
+	f := &failure{code: exitUsage, fine: "nothing was called.", try: c.listing()}
 	if d == heddle.V0 {
 		f.err = errors.New("--send: dialect v0 has no stream toward a service; an app's value goes behind the event, as an argument")
-		f.try = "try: heddle call " + quoted(c.service) + " enqueue EVENT VALUE --dialect v0"
+		f.try = c.again(quoted(c.service) + " enqueue EVENT VALUE --dialect v0")
 		return f
 	}
 	if m.Dispatch == nil {
@@ -353,7 +420,7 @@ func (c *methodCall) noMethod(methods []*session.Method) error {
 			names = append(names, m.Name)
 		}
 	}
-	f := &failure{code: exitUsage, err: fmt.Errorf("%s has no method %s; it has %s", printable(c.service), printable(c.method), strings.Join(names, ", ")), fine: "nothing was called.", try: "try: heddle call " + quoted(c.service) + " --list"}
+	f := &failure{code: exitUsage, err: fmt.Errorf("%s has no method %s; it has %s", printable(c.service), printable(c.method), strings.Join(names, ", ")), fine: "nothing was called.", try: c.listing()}
 	if near := config.Nearest(c.method, names); near != "" {
 		f.try = "did you mean " + near + "? " + f.try
 	}
@@ -367,15 +434,18 @@ func (c *methodCall) failed(cmd *cobra.Command, at []string, err error, called b
 	switch {
 	case errors.As(err, &f):
 		return err
-	case errors.Is(err, service.ErrNotAvailable):
-		return &failure{code: exitError, err: fmt.Errorf("the locator at %s knows no service %s", strings.Join(at, ", "), printable(c.service)), try: "try: heddle call locator reports --dialect v0, which names all but the locator"}
-	case errors.As(err, &e):
-		if c.asJSON {
-			_ = json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"error": saidError{Category: e.Category, Code: e.Code, Text: e.Msg}})
+	case errors.Is(err, service.ErrNotAvailable) && (!called || c.service != "locator"):
+		c.tell(cmd, err)
+		f := &failure{code: exitError, err: fmt.Errorf("the locator at %s knows no service %s", strings.Join(at, ", "), printable(c.service)), try: c.again("locator reports --dialect v0") + ", which names those of its own but the locator"}
+		if c.unasked != nil {
+			f.fine, f.try = c.unasked.err.Error()+".", c.unasked.try
 		}
+		return f
+	case errors.As(err, &e):
+		c.tell(cmd, err)
 		return &failure{code: exitError, err: fmt.Errorf("%s %s: %s (%s)", c.service, c.method, plainText(e.Msg), codeOf(e))}
 	case errors.Is(err, service.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
-		return &failure{code: exitTimeout, err: fmt.Errorf("%s: nothing came for %v", c.what(), c.timeout), try: "try: a longer --timeout"}
+		return &failure{code: exitTimeout, err: fmt.Errorf("%s: nothing came for %v", c.what(), c.timeout), try: "try: a longer --timeout; 0s: no limit"}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: exitError, err: errors.New("interrupted")}
 	case errors.Is(err, service.ErrNoMessage):
@@ -385,15 +455,27 @@ func (c *methodCall) failed(cmd *cobra.Command, at []string, err error, called b
 	case errors.Is(err, service.ErrDisconnected) && c.answered:
 		return &failure{code: exitError, err: fmt.Errorf("%s: the connection ended before the answer did", c.what()), try: "try: again"}
 	case errors.Is(err, service.ErrDisconnected) && called:
-		return &failure{code: exitError, err: fmt.Errorf("%s: the service ended the connection; in dialect v1 it does so if arguments are too few, or of a wrong kind", c.what()), try: "try: heddle call " + quoted(c.service) + " --list"}
+		return &failure{code: exitError, err: fmt.Errorf("%s: the service ended the connection; in dialect v1 it does so if arguments are too few, or of a wrong kind", c.what()), try: c.listing()}
 	case errors.Is(err, service.ErrDisconnected):
-		f := &failure{code: exitUnreachable, err: fmt.Errorf("%s cannot be reached by way of the locator %s: %w", c.what(), strings.Join(at, ", "), err), try: "try: heddle locator, which serves one"}
-		if c.locator != "" {
+		why := strings.TrimPrefix(err.Error(), "service "+c.service+": ")
+		f := &failure{code: exitUnreachable, err: fmt.Errorf("%s cannot be reached: %s", c.what(), plainText(why)), fine: "nothing was called.", try: "try: heddle locator, which serves one"}
+		switch {
+		case c.locator != "":
 			f.try = "try: another --locator; or none, which asks the daemon's"
+		case c.unasked != nil:
+			f.fine, f.try = "nothing was called; "+c.unasked.err.Error()+".", c.unasked.try
 		}
 		return f
 	}
 	return fmt.Errorf("%s: %w", c.what(), err)
+}
+
+// tell prints what a service or a locator has answered in place of a result, with --json.
+func (c *methodCall) tell(cmd *cobra.Command, err error) {
+	var e *service.Error
+	if c.asJSON && errors.As(err, &e) {
+		_ = json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"error": saidError{Category: e.Category, Code: e.Code, Text: e.Msg}})
+	}
 }
 
 func (c *methodCall) what() string { return strings.TrimSpace(c.service + " " + c.method) }
