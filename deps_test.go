@@ -83,7 +83,7 @@ var rooms = map[string]room{
 	"httpcompat":                {below: []string{"worker"}},
 	"httpcompat/httpcompattest": {below: []string{"httpcompat", "worker/workertest"}},
 	"httpcompat/front":          {below: []string{"httpcompat", "internal/histogram"}, takes: []string{rate}},
-	"cmd/internal/admin":        {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{prom}},
+	"cmd/internal/admin":        {below: []string{"worker/engine", "httpcompat/front", "service/host", "cmd/internal/gateway"}, takes: []string{prom}},
 	"httpcompat/upstream":       {below: []string{"httpcompat"}},
 	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},

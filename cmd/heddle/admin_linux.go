@@ -77,6 +77,14 @@ func (d *daemon) watched() admin.Source {
 			}
 			return list
 		},
+		Cloud: func() admin.Cloud {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.cloud == nil {
+				return nil
+			}
+			return d.cloud
+		},
 		Unrouted:     unrouted,
 		DroppedLines: d.droppedLines,
 		Version:      v.Version,

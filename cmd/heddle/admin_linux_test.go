@@ -345,16 +345,51 @@ func TestMetricsAgree(t *testing.T) {
 	scrapers.Wait()
 
 	t.Run("promtool", func(t *testing.T) {
-		promtool, err := exec.LookPath("promtool")
-		if err != nil {
-			t.Skip("promtool is not installed: Debian has it in the package prometheus")
-		}
 		_, text := w.text("/metrics")
-		cmd := exec.Command(promtool, "check", "metrics")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("promtool check metrics: %v\n%s", err, out)
-		}
+		checkMetrics(t, text)
+	})
+}
+
+// checkMetrics has promtool look at a page.
+func checkMetrics(t *testing.T, page string) {
+	t.Helper()
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed: Debian has it in the package prometheus")
+	}
+	cmd := exec.Command(promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(page)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+// TestMetricsOfCloud: calls of a cloud's services are counted by what they were.
+func TestMetricsOfCloud(t *testing.T) {
+	w := runWatched(t, true, "--locator", "127.0.0.1:0", "--join", "127.0.0.1:1", "--workers", "1", "app")
+	for _, line := range []string{"storage write c k v [\"t\"]", "storage read c k", "storage read c k --dialect v0", "locator uuid"} {
+		mustHeddle(t, append([]string{"call"}, strings.Fields(line)...)...)
+	}
+	if out, err := exec.Command("heddle", "call", "storage", "read", "c", "none").CombinedOutput(); exitOf(err) != exitError {
+		t.Errorf("got %v, %s", err, out)
+	}
+	w.has(map[string]float64{
+		`heddle_cloud_calls_total{dialect="v1",method="write",service="storage"}`:       1,
+		`heddle_cloud_calls_total{dialect="v1",method="read",service="storage"}`:        2,
+		`heddle_cloud_calls_failed_total{dialect="v1",method="read",service="storage"}`: 1,
+		`heddle_cloud_calls_total{dialect="v0",method="read",service="storage"}`:        1,
+		`heddle_cloud_calls_total{dialect="v1",method="uuid",service="locator"}`:        1,
+		`heddle_cloud_resolves_total{answer="unknown"}`:                                 0,
+		`heddle_cloud_connections{service="storage"}`:                                   0,
+		`heddle_cloud_joined{state="unknown"}`:                                          1,
+		`heddle_cloud_mistakes_total`:                                                   0,
+	})
+	if n := w.page()[`heddle_cloud_resolves_total{answer="own"}`]; n < 4 {
+		t.Errorf("got %v resolves, want one for each command or more", n)
+	}
+	t.Run("promtool", func(t *testing.T) {
+		_, text := w.text("/metrics")
+		checkMetrics(t, text)
 	})
 }
 

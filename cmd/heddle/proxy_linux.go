@@ -112,6 +112,7 @@ func openProxyAdmin(o *proxyOptions, s *front.Server, g *gateway.Gateway, loops 
 		Control: loops[0],
 		Loops:   func() []*loop.Loop { return loops },
 		Front:   func() admin.Front { return s },
+		Proxy:   g,
 		Apps: func() (list []admin.App) {
 			for _, name := range g.Apps() {
 				list = append(list, admin.App{Name: name, Elsewhere: true})

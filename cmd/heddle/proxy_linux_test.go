@@ -153,7 +153,7 @@ func TestProxyJSON(t *testing.T) {
 // The pages of --admin tell what was answered for which app, and whether a locator
 // is there.
 func TestProxyAdmin(t *testing.T) {
-	p, _, _ := proxied(t, heddle.V1, "--admin", "127.0.0.1:0")
+	p, _, _ := proxied(t, heddle.V1, "--admin", "127.0.0.1:0", "--json-rpc")
 	pages := p.await(t, `^admin (\S+)$`)[1]
 	url := p.await(t, `^ready (\S+)$`)[1]
 	for range 3 {
@@ -162,6 +162,8 @@ func TestProxyAdmin(t *testing.T) {
 		}
 	}
 	fetch(t, url+"/none/http/")
+	rpc(t, url, `{"jsonrpc":"2.0","method":"none.info","params":[],"id":1}`)
+	rpc(t, url, `{}`)
 	ready := func() bool { code, _ := fetch(t, pages+"/readyz"); return code == 200 }
 	if !until(ready) {
 		t.Error("it is not ready")
@@ -170,11 +172,35 @@ func TestProxyAdmin(t *testing.T) {
 	for _, want := range []string{
 		`heddle_requests_total{app="shop",code="200",method="GET",release=""} 3`,
 		`heddle_requests_total{app="",code="503",method="GET",release=""} 1`,
+		`heddle_proxy_locator_up 1`,
+		`heddle_proxy_resolves_total{answer="found"} 1`,
+		`heddle_proxy_resolves_total{answer="unknown"} 1`,
+		`heddle_proxy_connections 1`,
+		`heddle_proxy_json_rpc_total{outcome="error"} 1`,
+		`heddle_proxy_json_rpc_total{outcome="invalid"} 1`,
 	} {
-		if !strings.Contains(body, want) {
+		if !strings.Contains(body, "\n"+want+"\n") {
 			t.Errorf("%s is not in %s", want, body)
 		}
 	}
+	t.Run("promtool", func(t *testing.T) { checkMetrics(t, body) })
+}
+
+// rpc makes a JSON-RPC call.
+func rpc(t *testing.T, url, body string) {
+	t.Helper()
+	req, err := http.NewRequest("POST", url+"/", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Cocaine-JSON-RPC", "1")
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
 }
 
 // What cannot be meant is refused before anything is started.

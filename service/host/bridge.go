@@ -257,6 +257,7 @@ func (h *workerSide) OnEnd(s *session.Session, err error) {
 		return
 	}
 	if err != nil {
+		b.call.tally.failed.Add(1)
 		err = errorIn(b.call.Dialect(), endError(b.call.Dialect(), err))
 	}
 	if err := b.down.end(err); err != nil {

@@ -13,8 +13,9 @@ import (
 // of its connection, but for Dialect and Context.
 type Call struct {
 	// Immutable.
-	s    *session.Session
-	conn *conn
+	s     *session.Session
+	conn  *conn
+	tally *tally
 }
 
 // Dialect is the caller's.
@@ -57,6 +58,7 @@ func (c *Call) Close() error { return c.s.Close() }
 
 // Fail ends the answer with an error.
 func (c *Call) Fail(err error) {
+	c.tally.failed.Add(1)
 	c.s.Abort(errorIn(c.Dialect(), err))
 	c.conn.watch()
 }
@@ -68,5 +70,6 @@ func (c *Call) refuse(bad string) error {
 		c.conn.door.cloud.complain(c.conn, errors.New(c.s.Method().Name+": "+bad))
 		return &session.Error{Code: heddle.CodeV0Invocation, Msg: bad}
 	}
+	c.tally.failed.Add(1)
 	return c.conn.fail(c.s.Method().Name + ": " + bad)
 }

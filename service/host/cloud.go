@@ -48,6 +48,9 @@ type Cloud struct {
 	badAt   atomic.Int64 // when a client's mistake was logged, in seconds
 	badMore atomic.Int64 // mistakes that were not
 
+	mistakes atomic.Uint64
+	resolves [answerers]atomic.Uint64
+
 	refreshing sync.Mutex // held while routing groups are read again; before mu
 
 	mu            sync.Mutex
@@ -194,6 +197,7 @@ func (c *Cloud) Remove(name string) {
 
 // serve opens a service's doors: one per dialect, or one for both.
 func (c *Cloud) serve(s Service, both bool) (*served, error) {
+	s.V0, s.V1 = tallied(s.V0), tallied(s.V1)
 	sv := &served{Service: s}
 	for _, d := range [...]heddle.Dialect{heddle.V0, heddle.V1} {
 		if len(s.methods(d)) == 0 {

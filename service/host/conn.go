@@ -84,7 +84,13 @@ func (c *conn) accept(s *session.Session) error {
 		return nil // the connection's end is on its way
 	}
 	s.SetHandler(unheard{}) // so that nothing that is said on the loop waits
-	return c.door.method(c.mux.Dialect(), s.Method().ID).open(&Call{s, c})
+	m := c.door.method(c.mux.Dialect(), s.Method().ID)
+	m.tally.calls.Add(1)
+	err := m.open(&Call{s, c, m.tally})
+	if err != nil {
+		m.tally.failed.Add(1)
+	}
+	return err
 }
 
 // unheard is the handler of calls whose caller has nothing more to say.
@@ -130,6 +136,7 @@ func (c *conn) OnBytes(p []byte) (int, error) {
 
 // complain logs what a client did wrong, one client a second.
 func (c *Cloud) complain(n *conn, err error) {
+	c.mistakes.Add(1)
 	now := time.Now().Unix()
 	if c.badAt.Swap(now) == now {
 		c.badMore.Add(1)

@@ -85,9 +85,11 @@ func (c *Cloud) resolve(call *Call, name, seed string) (Results, error) {
 	d := call.Dialect()
 	name = c.choose(d, name, seed)
 	if d == heddle.V0 && name == nameLocator { // that of v0 does not know itself
+		c.resolves[byNobody].Add(1)
 		return nil, errNotAvailable
 	}
-	r := c.resolved(call, name)
+	r, by := c.resolved(call, name)
+	c.resolves[by].Add(1)
 	switch {
 	case r == nil:
 		return nil, errNotAvailable
@@ -106,7 +108,7 @@ type result struct {
 
 // resolved is a service of ours, one that was published, or a neighbour's; nil for none in the
 // caller's dialect.
-func (c *Cloud) resolved(call *Call, name string) *result {
+func (c *Cloud) resolved(call *Call, name string) (*result, answerer) {
 	d := call.Dialect()
 	c.mu.Lock()
 	sv, p := c.services[name], c.published[name]
@@ -120,11 +122,13 @@ func (c *Cloud) resolved(call *Call, name string) *result {
 	c.mu.Unlock()
 	switch {
 	case sv != nil && sv.doors[d] != nil:
-		return &result{c.told(call, sv.doors[d].at), uint64(sv.Version), sv.graphs[d]}
+		return &result{c.told(call, sv.doors[d].at), uint64(sv.Version), sv.graphs[d]}, byUs
 	case p != nil && d == heddle.V1: // publish is its method, and the graph of its kind
-		return &p.result
+		return &p.result, byPublisher
+	case remote != nil:
+		return remote, byPeer
 	}
-	return remote
+	return nil, byNobody
 }
 
 // told is an endpoint of ours as a client of a locator is told of it: at the address

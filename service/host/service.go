@@ -32,7 +32,8 @@ type Results []any
 // A Method is one that a Service has. It is made by Quick, Slow, Stream or Unbound.
 type Method struct {
 	session.Method
-	open func(c *Call) error // on the loop; nil: declared, and nobody has it
+	open  func(c *Call) error // on the loop; nil: declared, and nobody has it
+	tally *tally              // of a service that is served
 }
 
 // Quick is a method that f answers on the loop, where it must not wait. A is a
@@ -69,7 +70,7 @@ func Slow[A any](id uint64, name string, required int, f func(c *Call, a *A) (Re
 // send and gets. f keeps the Call and answers when it likes, on the loop; c.Serve
 // says who hears what the caller sends, and his end.
 func Stream[A any](id uint64, name string, required int, dispatch, upstream *session.Table, f func(c *Call, a *A) error) Method {
-	return Method{session.Method{ID: id, Name: name, Dispatch: dispatch, Upstream: upstream}, func(c *Call) error {
+	return Method{Method: session.Method{ID: id, Name: name, Dispatch: dispatch, Upstream: upstream}, open: func(c *Call) error {
 		a := new(A)
 		if bad := decodeArgs(c.s.Args(), required, a); bad != "" {
 			return c.refuse(bad)
@@ -92,7 +93,7 @@ func (m Method) Mute() Method {
 func Unbound(id uint64, name string) Method { return primitive(id, name, nil) }
 
 func primitive(id uint64, name string, open func(c *Call) error) Method {
-	return Method{session.Method{ID: id, Name: name, Dispatch: session.Mute, Upstream: session.Primitive}, open}
+	return Method{Method: session.Method{ID: id, Name: name, Dispatch: session.Mute, Upstream: session.Primitive}, open: open}
 }
 
 // controls are in every graph of runtime 0.12.14 (PROTOCOL 3.1). They are read

@@ -173,7 +173,7 @@ func (c *Cloud) snapshot(call *Call) map[string]*result {
 	c.mu.Unlock()
 	all := make(map[string]*result, len(names))
 	for _, name := range names {
-		if r := c.resolved(call, name); r != nil {
+		if r, _ := c.resolved(call, name); r != nil {
 			all[name] = r
 		}
 	}

@@ -18,8 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	heddle "github.com/heddle-go/heddle"
+	"github.com/heddle-go/heddle/cmd/internal/gateway"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/internal/histogram"
+	"github.com/heddle-go/heddle/service/host"
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
@@ -97,6 +100,31 @@ type fakeEngine struct {
 func (f *fakeEngine) Stats() engine.Stats   { return f.stats }
 func (f *fakeEngine) Status() engine.Status { return f.status }
 
+type fakeCloud struct{}
+
+func (fakeCloud) Stats() host.Stats {
+	return host.Stats{
+		Services: []host.ServiceStats{
+			{Name: "app", Connections: 80, Methods: []host.MethodStats{{Dialect: heddle.V0, Name: "enqueue", Calls: 81, Failed: 82}, {Dialect: heddle.V1, Name: "enqueue", Calls: 83, Failed: 84}}},
+			{Name: "locator", Connections: 85},
+		},
+		Resolves:     host.ResolveStats{Own: 86, Published: 87, Peer: 88, Unknown: 89},
+		Publications: 90, Streams: 91, Groups: 92, Peers: 95, PeersKnown: 93, Mistakes: 96, Pending: 97,
+	}
+}
+
+type fakeProxy struct{}
+
+func (fakeProxy) Alive() bool { return true }
+func (fakeProxy) Stats() gateway.Stats {
+	return gateway.Stats{Apps: 100, Connections: 101, Waiting: 102}
+}
+func (fakeProxy) Counts() gateway.Counts {
+	return gateway.Counts{
+		Found: 103, Unknown: 104, Unresolved: 105, Lost: 106, Stopped: 107, Full: 108, Failed: 109, Results: 110, Errors: 111, Invalid: 112, Groups: 113,
+	}
+}
+
 // source is a daemon of one app that serves, of which every number is another.
 func source() (*Source, *fakeFront, *fakeEngine) {
 	var took histogram.Histogram
@@ -131,6 +159,8 @@ func source() (*Source, *fakeFront, *fakeEngine) {
 		State: func() string { return Serving },
 		Front: func() Front { return f },
 		Apps:  func() []App { return []App{{Name: "shop", Engine: e, Deploys: deploys}} },
+		Cloud: func() Cloud { return fakeCloud{} },
+		Proxy: fakeProxy{},
 
 		Unrouted:     "shop",
 		DroppedLines: func() map[string]uint64 { return map[string]uint64{"stderr": 70} },
@@ -213,6 +243,41 @@ func TestCollector(t *testing.T) {
 		"heddle_deploys_total app=shop outcome=rolled_back":               1,
 		"heddle_deploys_total app=shop outcome=served":                    0,
 		"heddle_log_lines_dropped_total sink=stderr":                      70,
+
+		"heddle_cloud_connections service=app":                                  80,
+		"heddle_cloud_calls_total dialect=v0 method=enqueue service=app":        81,
+		"heddle_cloud_calls_failed_total dialect=v0 method=enqueue service=app": 82,
+		"heddle_cloud_calls_total dialect=v1 method=enqueue service=app":        83,
+		"heddle_cloud_calls_failed_total dialect=v1 method=enqueue service=app": 84,
+		"heddle_cloud_connections service=locator":                              85,
+		"heddle_cloud_resolves_total answer=own":                                86,
+		"heddle_cloud_resolves_total answer=published":                          87,
+		"heddle_cloud_resolves_total answer=joined":                             88,
+		"heddle_cloud_resolves_total answer=unknown":                            89,
+		"heddle_cloud_publications":                                             90,
+		"heddle_cloud_streams":                                                  91,
+		"heddle_cloud_routing_groups":                                           92,
+		"heddle_cloud_joined state=known":                                       93,
+		"heddle_cloud_joined state=unknown":                                     2,
+		"heddle_cloud_mistakes_total":                                           96,
+		"heddle_cloud_pending_bytes":                                            97,
+
+		"heddle_proxy_locator_up":                      1,
+		"heddle_proxy_apps":                            100,
+		"heddle_proxy_connections":                     101,
+		"heddle_proxy_requests_waiting":                102,
+		"heddle_proxy_resolves_total answer=found":     103,
+		"heddle_proxy_resolves_total answer=unknown":   104,
+		"heddle_proxy_resolves_total answer=failed":    105,
+		"heddle_proxy_connections_lost_total":          106,
+		"heddle_proxy_app_errors_total reason=stopped": 107,
+		"heddle_proxy_app_errors_total reason=full":    108,
+		"heddle_proxy_app_errors_total reason=failed":  109,
+		"heddle_proxy_json_rpc_total outcome=result":   110,
+		"heddle_proxy_json_rpc_total outcome=error":    111,
+		"heddle_proxy_json_rpc_total outcome=invalid":  112,
+		"heddle_proxy_routing_groups":                  113,
+
 		"heddle_ready": 1,
 	} {
 		if v, ok := got[series]; !ok || v != want {
@@ -223,7 +288,10 @@ func TestCollector(t *testing.T) {
 
 // TestStarting: a daemon without front and engine has a page all the same.
 func TestStarting(t *testing.T) {
-	src := &Source{State: func() string { return "starting" }, Front: func() Front { return nil }, Apps: func() []App { return []App{{Name: "shop"}} }}
+	src := &Source{
+		State: func() string { return "starting" }, Front: func() Front { return nil }, Apps: func() []App { return []App{{Name: "shop"}} },
+		Cloud: func() Cloud { return nil },
+	}
 	if got := gathered(t, src, newLags()); got["heddle_ready"] != 0 || len(got) != 2 {
 		t.Errorf("got %v", got)
 	}

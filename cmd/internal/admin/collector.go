@@ -44,6 +44,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		e.front(f.Stats())
 		e.tallies(f.Tallies(), c.src.Unrouted)
 	}
+	if c.src.Cloud != nil {
+		if cl := c.src.Cloud(); cl != nil {
+			e.cloud(cl.Stats())
+		}
+	}
+	if p := c.src.Proxy; p != nil {
+		e.proxy(p)
+	}
 	for _, g := range c.lags.all() {
 		e.lag(g)
 	}

@@ -80,6 +80,33 @@ var (
 	deploysTotal   = newMetric("deploys_total", counterKind, "app outcome", "Deploys and rollbacks by what came of them.")
 )
 
+// What a cloud has counted (run --locator).
+var (
+	cloudCalls       = newMetric("cloud_calls_total", counterKind, "service dialect method", "Calls that clients of the cloud have begun.")
+	cloudFailed      = newMetric("cloud_calls_failed_total", counterKind, "service dialect method", "Of those, the ones that were answered with an error, or with the end of the connection.")
+	cloudConnections = newMetric("cloud_connections", gaugeKind, "service", "Connections of clients to the cloud's services.")
+	cloudResolves    = newMetric("cloud_resolves_total", counterKind, "answer", "What the locator was asked for: a service of its own, one that was published, one of a joined locator, or one that nobody has.")
+	cloudPublished   = newMetric("cloud_publications", gaugeKind, "", "Services that others have published.")
+	cloudStreams     = newMetric("cloud_streams", gaugeKind, "", "Streams of the locator's news: connect, synchronize and routing.")
+	cloudGroups      = newMetric("cloud_routing_groups", gaugeKind, "", "Routing groups that are known.")
+	cloudJoined      = newMetric("cloud_joined", gaugeKind, "state", "Locators of --join, by whether their services are known.")
+	cloudMistakes    = newMetric("cloud_mistakes_total", counterKind, "", "What clients did against the rules of the protocol; most lose their connection by it.")
+	cloudPending     = newMetric("cloud_pending_bytes", gaugeKind, "", "Bytes of calls of apps that wait for workers and for slow clients.")
+)
+
+// What heddle proxy has counted.
+var (
+	proxyLocator     = newMetric("proxy_locator_up", gaugeKind, "", "1 while a locator answers.")
+	proxyResolves    = newMetric("proxy_resolves_total", counterKind, "answer", "Apps that were asked for of the locator: found, unknown, or failed because no locator answered. What is remembered of it counts, too.")
+	proxyApps        = newMetric("proxy_apps", gaugeKind, "", "Apps that are connected to or looked for, on each loop.")
+	proxyConnections = newMetric("proxy_connections", gaugeKind, "", "Connections to apps, those that are being made among them.")
+	proxyLost        = newMetric("proxy_connections_lost_total", counterKind, "", "Connections to apps that ended by themselves.")
+	proxyWaiting     = newMetric("proxy_requests_waiting", gaugeKind, "", "Requests that wait for a connection, or for room in one.")
+	proxyRefused     = newMetric("proxy_app_errors_total", counterKind, "reason", "Errors of apps and their runtimes before the head: stopped and full are asked a second time, elsewhere.")
+	proxyGroups      = newMetric("proxy_routing_groups", gaugeKind, "", "Routing groups that the locator has told of.")
+	proxyRPC         = newMetric("proxy_json_rpc_total", counterKind, "outcome", "JSON-RPC calls that have ended.")
+)
+
 // metrics are all of them.
 var metrics = []*metric{
 	requestsTotal, requestTime, brokenTotal,
@@ -89,6 +116,8 @@ var metrics = []*metric{
 	queueLength, queueTime, queueRefused, workersStarted, workersDied, workersEarly,
 	promotedTotal, recycledTotal, signalledTotal, strangersTotal, deploysTotal,
 	messagesTotal, messagesUnsent, messagesUndone, askedTotal, askedFailed, unclaimedFiles,
+	cloudCalls, cloudFailed, cloudConnections, cloudResolves, cloudPublished, cloudStreams, cloudGroups, cloudJoined, cloudMistakes, cloudPending,
+	proxyLocator, proxyResolves, proxyApps, proxyConnections, proxyLost, proxyWaiting, proxyRefused, proxyGroups, proxyRPC,
 }
 
 // workerStates are those of engine.WorkerStatus but dead, which nobody sees for

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"github.com/heddle-go/heddle/cmd/internal/gateway"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/service/host"
 	"github.com/heddle-go/heddle/worker/engine"
 )
 
@@ -24,6 +26,12 @@ type Source struct {
 	// Apps are those that the daemon runs, also while they start.
 	Apps func() []App
 
+	// Cloud is the daemon's, nil until it serves. Nil: there is none.
+	Cloud func() Cloud
+
+	// Proxy is what asks the apps of elsewhere. Nil: nothing does.
+	Proxy Proxy
+
 	// Unrouted is the app that requests are counted for which the front has
 	// answered before it knew whose they were. "" where there are several or routes.
 	Unrouted string
@@ -44,6 +52,16 @@ type Front interface {
 	Stats() front.Stats
 	Tallies() []front.Tally
 	ForgetTallies(drop func(tag any) bool)
+}
+
+// A Cloud is what is asked of a *host.Cloud.
+type Cloud interface{ Stats() host.Stats }
+
+// A Proxy is what is asked of a *gateway.Gateway.
+type Proxy interface {
+	Alive() bool
+	Stats() gateway.Stats
+	Counts() gateway.Counts
 }
 
 // An App is one that the daemon runs.

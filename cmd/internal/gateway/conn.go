@@ -207,6 +207,7 @@ func (c *conn) OnClose(_ *session.Mux, err error) {
 	}
 	if c.opened {
 		if !c.leaving.Load() && ln.g.ctx.Err() == nil {
+			ln.g.counts.lost.Add(1)
 			ln.g.log.Warn("gateway: the connection to an app was lost", "app", c.a.name, "endpoint", c.endpoint.String(), "err", err)
 		}
 		c.lost()

@@ -100,10 +100,13 @@ func (g *Gateway) judge(s *session.Session, err error, tries int) (v httpcompat.
 	}
 	switch {
 	case stopped:
+		g.counts.stopped.Add(1)
 		v.Code, v.Why, v.RetryAfter = http.StatusServiceUnavailable, "the application was stopped", time.Second
 	case full:
+		g.counts.full.Add(1)
 		v.Code, v.Why, v.RetryAfter = http.StatusServiceUnavailable, "the application's queue is full", time.Second
 	default:
+		g.counts.failed.Add(1)
 		v.Again = false
 		v.Code, v.Why = http.StatusInternalServerError, "the application failed"
 	}

@@ -81,6 +81,8 @@ type Gateway struct {
 
 	badAt   atomic.Int64 // when a request was last said to be refused, in seconds
 	badMore atomic.Int64 // those that were not
+
+	counts counts
 }
 
 var (
@@ -237,13 +239,16 @@ func (g *Gateway) locate(name string) (service.Located, *session.Method, error) 
 	defer cancel()
 	at, err := g.client.Locate(ctx, name)
 	if err != nil {
+		g.counts.located(err)
 		return at, nil, err
 	}
 	m := at.Method(enqueue)
 	if m == nil || m.ID != enqueueID {
+		g.counts.located(service.ErrNotAvailable)
 		g.client.Forget(name) // it may become one
 		return at, nil, errNoApp
 	}
+	g.counts.located(nil)
 	return at, m, nil
 }
 
@@ -263,17 +268,25 @@ type Stats struct {
 	Waiting     int // requests
 }
 
-// Stats asks every loop.
+// Stats asks every loop. One that does not turn for a second is left out.
 func (g *Gateway) Stats() (st Stats) {
+	told := make(chan Stats, len(g.lanes))
+	asked := 0
 	for _, ln := range g.lanes {
-		done := make(chan struct{})
-		if ln.loop.Do(func() {
-			defer close(done)
-			st.Apps += len(ln.apps)
-			st.Connections += len(ln.conns)
-			st.Waiting += ln.waiting
-		}) == nil {
-			<-done
+		if ln.loop.Do(func() { told <- Stats{len(ln.apps), len(ln.conns), ln.waiting} }) == nil {
+			asked++
+		}
+	}
+	late := time.NewTimer(time.Second)
+	defer late.Stop()
+	for range asked {
+		select {
+		case one := <-told:
+			st.Apps += one.Apps
+			st.Connections += one.Connections
+			st.Waiting += one.Waiting
+		case <-late.C:
+			return st
 		}
 	}
 	return st

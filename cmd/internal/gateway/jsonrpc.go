@@ -87,9 +87,11 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 	var malformed *rpcError
 	switch {
 	case errors.As(err, &malformed):
+		g.counts.invalid.Add(1)
 		g.complain(r, http.StatusBadRequest, "JSON-RPC: "+malformed.Message)
 		answerRPC(w, http.StatusBadRequest, malformed)
 	case err != nil:
+		g.counts.errors.Add(1)
 		g.log.Error("gateway: JSON-RPC", "method", *req.Method, "request", r.Header.Get(headerRequestID), "err", err)
 		text := err.Error()
 		if errors.Is(err, service.ErrNotAvailable) {
@@ -97,6 +99,7 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 		}
 		answerRPC(w, http.StatusInternalServerError, map[string]any{"jsonrpc": "2.0", "error": text, "id": req.ID})
 	default:
+		g.counts.results.Add(1)
 		answerRPC(w, http.StatusOK, map[string]any{"jsonrpc": "2.0", "result": plain(result), "id": req.ID})
 	}
 }
