@@ -436,7 +436,7 @@ func (a *asking) broken(err error) {
 		a.breakOff() // the worker has logged why
 		return
 	}
-	log.Error("httpcompat: answer broke off", "request", a.r.Header.Get("X-Request-Id"), "method", a.r.Method, "uri", a.r.RequestURI, "session", a.s.ID(), "head", a.headSent, "err", err)
+	log.Error("httpcompat: answer broke off", "request", a.r.Header.Get("X-Request-Id"), "method", a.r.Method, "uri", a.r.RequestURI, "app", AppOf(a.s), "session", a.s.ID(), "head", a.headSent, "err", err)
 	if a.headSent {
 		a.breakOff()
 		return

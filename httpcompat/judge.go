@@ -28,6 +28,17 @@ type Verdict struct {
 	RetryAfter time.Duration
 }
 
+// AppOf is the app whose workers have a session, for logs: that of its channel's tag
+// (session.Mux.SetTag), if that has Labels; else "".
+func AppOf(s *session.Session) string {
+	t, ok := s.Mux().Tag().(interface{ Labels() (app, release string) })
+	if !ok {
+		return ""
+	}
+	app, _ := t.Labels()
+	return app
+}
+
 // mayRetry says whether nobody can have seen the request, and it can be asked
 // for once more.
 func (a *asking) mayRetry(err error, tries int) bool {

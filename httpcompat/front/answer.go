@@ -303,7 +303,7 @@ func (x *call) broken(err error) {
 	case gaveUp: // the worker has logged why, and knows the session alone
 		x.ln.s.log.Info("front: the handler gave its answer up", "request", string(x.id), "method", method, "uri", uri, "head", x.headSent)
 	default:
-		x.ln.s.log.Error("front: answer broke off", "request", string(x.id), "method", method, "uri", uri, "session", x.s.ID(), "head", x.headSent, "err", err)
+		x.ln.s.log.Error("front: answer broke off", "request", string(x.id), "method", method, "uri", uri, "app", httpcompat.AppOf(x.s), "session", x.s.ID(), "head", x.headSent, "err", err)
 	}
 	if !x.headSent && !gaveUp {
 		x.fail(x.failed(err))

@@ -284,7 +284,7 @@ func (x *call) late() {
 // overdue: the worker has not begun its answer in time.
 func (x *call) overdue() {
 	method, uri := x.line()
-	x.ln.s.log.Error("front: the worker took too long to answer", "request", string(x.id), "method", method, "uri", uri)
+	x.ln.s.log.Error("front: the worker took too long to answer", "request", string(x.id), "method", method, "uri", uri, "app", httpcompat.AppOf(x.s))
 	x.s.Cancel(errLate)
 	x.fail(failure{code: 504, why: "the worker took too long to answer"})
 }

@@ -27,6 +27,18 @@ func (c *counts) located(err error) {
 	}
 }
 
+// judged counts an error of an app's, or of its runtime's.
+func (c *counts) judged(stopped, full bool) {
+	switch {
+	case stopped:
+		c.stopped.Add(1)
+	case full:
+		c.full.Add(1)
+	default:
+		c.failed.Add(1)
+	}
+}
+
 // Counts is what a Gateway has counted since New.
 type Counts struct {
 	Found, Unknown, Unresolved uint64 // apps that the locators, or what is remembered of their answers, were asked for

@@ -80,8 +80,9 @@ const fullFor = time.Second
 // before the last nobody has begun with.
 const maxAttempts = 2
 
-// judge says what a session's error means, and has it remembered.
-func (g *Gateway) judge(s *session.Session, err error, tries int) (v httpcompat.Verdict) {
+// judge says what a session's error means, and has it remembered, and counted if it
+// was not before.
+func (g *Gateway) judge(s *session.Session, err error, tries int, anew bool) (v httpcompat.Verdict) {
 	v.Again = tries < maxAttempts
 	var e *session.Error
 	if !errors.As(err, &e) || !e.Remote {
@@ -100,20 +101,30 @@ func (g *Gateway) judge(s *session.Session, err error, tries int) (v httpcompat.
 	}
 	switch {
 	case stopped:
-		g.counts.stopped.Add(1)
 		v.Code, v.Why, v.RetryAfter = http.StatusServiceUnavailable, "the application was stopped", time.Second
 	case full:
-		g.counts.full.Add(1)
 		v.Code, v.Why, v.RetryAfter = http.StatusServiceUnavailable, "the application's queue is full", time.Second
 	default:
-		g.counts.failed.Add(1)
 		v.Again = false
 		v.Code, v.Why = http.StatusInternalServerError, "the application failed"
+	}
+	if anew {
+		g.counts.judged(stopped, full)
 	}
 	return v
 }
 
-// Judge is the Gateway's judge.
+// Judge is the Gateway's judge. The front asks twice about an error that is the
+// client's: whether to ask again, and what to answer.
 func (r *route) Judge(s *session.Session, err error, tries int) httpcompat.Verdict {
-	return r.a.ln.g.judge(s, err, tries)
+	ln, of := r.a.ln, judged{s.Mux(), s.ID()}
+	anew := ln.judged != of
+	ln.judged = of
+	return ln.g.judge(s, err, tries, anew)
+}
+
+// A judged is a session that was asked about.
+type judged struct {
+	mux *session.Mux
+	id  uint64
 }

@@ -176,6 +176,22 @@ func TestAskedAgain(t *testing.T) {
 				if a.code != test.want || calls.Load() != test.calls || test.want == 200 && !strings.HasSuffix(a.body, "body") {
 					t.Errorf("got %d %q after %d calls, want %d after %d", a.code, a.body, calls.Load(), test.want, test.calls)
 				}
+				errs := test.calls
+				if test.want == 200 {
+					errs--
+				}
+				n, by := r.g.Counts(), func(word string) uint64 {
+					if strings.HasPrefix(name, word) {
+						return uint64(errs)
+					}
+					return 0
+				}
+				if n.Stopped != by("stopped") || n.Full != by("queue") || n.Failed != by("pool")+by("another") || n.Found == 0 || n.Unknown != 0 {
+					t.Errorf("counted: %+v, want %d errors", n, errs)
+				}
+				if line := r.log.String(); test.want != 200 && !strings.Contains(line, "answer broke off") || test.want != 200 && !strings.Contains(line, " app=shop session=") {
+					t.Errorf("the log does not name the app: %s", line)
+				}
 				if n := app.Counts().Accepted; test.calls > 1 && n != 2 {
 					t.Errorf("%d connections, want another one", n)
 				}

@@ -149,5 +149,5 @@ func (a *asker) Open(_ context.Context, o session.OpenOptions) (*session.Session
 
 // Judge is the Gateway's judge.
 func (a *asker) Judge(s *session.Session, err error, tries int) httpcompat.Verdict {
-	return a.g.judge(s, err, tries)
+	return a.g.judge(s, err, tries, true)
 }

@@ -30,6 +30,8 @@ type lane struct {
 	args    []byte           // of the call that is being opened
 	traced  traced           // likewise
 
+	judged judged // last
+
 	second   time.Time // when lines were last counted
 	lines    int       // of the log, of apps that nobody can be connected to
 	unlogged int       // that there were too many of
