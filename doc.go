@@ -70,4 +70,10 @@
 //
 // The types decode with generated code that borrows: every Raw points into the input. Optional fields that
 // are absent keep their value, so a struct in use again is Reset before; codec.DecodeArgs does that.
+//
+// # Sources
+//
+// PROTOCOL and a number, in the comments of all packages, is a section of notes on what the real programs of Cocaine
+// say to each other, 0.11 as v0 and 0.12.14 as v1, by which this was written. The notes are no part of the module:
+// what a peer needs is here and in docs/protocol.md, and docs/peers.md says what was seen with the real programs.
 package heddle

@@ -19,6 +19,11 @@
 // is forgotten at once. A service of v1 is told by the control message revoke, if
 // its graph has that; any other goes on with it, for nobody.
 //
+// # The log
+//
+// [Client.Logger] returns a [Logger] for the service logging. It never waits, and is a
+// slog.Handler, too.
+//
 // # Customising
 //
 // A [Definition] says for one service how arguments are packed and answers

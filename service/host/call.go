@@ -56,7 +56,9 @@ func (c *Call) say(id uint64, args []any) error {
 // Close ends a stream of answers.
 func (c *Call) Close() error { return c.s.Close() }
 
-// Fail ends the answer with an error.
+// Fail ends the answer with an error: an *Error's words for the caller's dialect, a
+// syscall.Errno as a generic error by its number, a *session.Error as it is, and
+// any other as an exception of the app's with err's text.
 func (c *Call) Fail(err error) {
 	c.tally.failed.Add(1)
 	c.s.Abort(errorIn(c.Dialect(), err))

@@ -25,6 +25,11 @@
 // order of the calls. An app's sessions are joined to the workers' on the loop of
 // both.
 //
+// # What is counted
+//
+// [Cloud.Stats] has the calls of each method and how many of them failed, what the
+// locator was asked for, and what there is of connections, publications and streams.
+//
 // # Bounds
 //
 // Connections, sessions of a connection, bytes of a frame, of an outbox, and of what

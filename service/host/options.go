@@ -14,8 +14,8 @@ const (
 	DefaultLocator  = "127.0.0.1:10053"
 	DefaultConns    = 1024
 	DefaultSessions = 4096
-	DefaultBlob     = 16 << 20
-	DefaultPending  = 256 << 20
+	DefaultBlob     = 16 << 20  // bytes
+	DefaultPending  = 256 << 20 // bytes
 	DefaultWork     = 8
 	DefaultStall    = time.Minute
 )
@@ -27,7 +27,8 @@ var ErrClosed = errors.New("host: the cloud is closed")
 var ErrTaken = errors.New("host: the name is taken")
 
 // Options configure a Cloud. The zero value is one on this machine's loopback
-// address, with a locator and logging.
+// address, with a locator, logging, and a node that starts nothing; what is logged is
+// discarded.
 type Options struct {
 	// Locator is where the locator listens, host:port or unix:PATH; default
 	// DefaultLocator. The other services listen on the same host with ports that the

@@ -82,7 +82,7 @@ func Stream[A any](id uint64, name string, required int, dispatch, upstream *ses
 	}}
 }
 
-// Mute is of a method that in dialect v1 is not answered at all.
+// Mute is the same method, not answered at all in dialect v1.
 func (m Method) Mute() Method {
 	m.Upstream = session.Mute
 	return m
