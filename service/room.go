@@ -21,7 +21,7 @@ type room struct {
 	gone   <-chan struct{} // closed when the connection has ended
 	most   int             // bytes of one message
 
-	entered atomic.Int64 // bytes that are about to be queued
+	entered atomic.Int64 // bytes that are about to be queued, below claimed; above it how many claims there were
 	waiting atomic.Int64 // the length of waiters
 
 	mu      sync.Mutex
@@ -100,15 +100,20 @@ const frameOverhead = 64 << 10
 // the mark, and what is said to give calls up.
 func (r *room) outLimit() int { return r.most + 2*session.HighWater }
 
+// claimed is where claims are counted in entered. Without that number somebody could
+// queue and leave, and another enter, between the two looks below: entered would be as
+// it was, and what is queued more.
+const claimed = 1 << 40
+
 // claim enters n bytes if there is room: whoever finds less than the mark may go
 // over it with one message.
 func (r *room) claim(n int64) bool {
 	for {
 		was := r.entered.Load()
-		if was+int64(r.queued()) >= session.HighWater {
+		if was%claimed+int64(r.queued()) >= session.HighWater {
 			return false
 		}
-		if r.entered.CompareAndSwap(was, was+n) {
+		if r.entered.CompareAndSwap(was, (was+claimed+n)&(1<<62-1)) {
 			return true
 		}
 	}
