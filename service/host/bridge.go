@@ -20,7 +20,6 @@ type bridge struct {
 	app    *App
 	event  string
 	client *session.Session
-	held   int              // bytes of the budget that the call's own arguments have
 	worker *session.Session // nil: not yet, or not any more
 	cancel func() bool      // while a worker is waited for
 	timer  func()           // stops the caller's own time-out; nil: he has none
@@ -58,15 +57,9 @@ func (b *bridge) begin(data []byte) error {
 			o.First, o.Last = data, true
 		}
 	}
-	b.held = len(b.client.Args()) // which live as long as the call
-	if !b.up.budget.take(b.held) {
-		b.up.drop()
-		return errSlow
-	}
 	s, cancel, err := b.app.Opener.OpenOn(n.lane, o, b.opened)
 	if err != nil {
 		b.up.drop()
-		b.up.budget.give(b.held)
 		return openError(err)
 	}
 	b.call.Serve((*clientSide)(b))
@@ -148,8 +141,6 @@ func (b *bridge) forget() {
 	}
 	b.up.drop()
 	b.down.drop()
-	b.up.budget.give(b.held)
-	b.held = 0
 	delete(b.call.conn.bridges, b)
 }
 
@@ -232,6 +223,10 @@ func (h *workerSide) OnMessage(s *session.Session, m session.Message) {
 		p = codec.AppendRaw(nil, p)
 	}
 	b.headed = true
+	if len(b.down.waiting) == 0 && !b.call.conn.room(len(p)) {
+		b.fail(errSlow)
+		return
+	}
 	if err := b.down.push(p, cost); err != nil {
 		b.fail(err)
 		return

@@ -48,6 +48,9 @@ func (c *Call) say(id uint64, args []any) error {
 			return err
 		}
 	}
+	if !c.conn.room(len(b)) {
+		return errSlow
+	}
 	err := c.s.Say(id, b)
 	c.conn.watch()
 	return err

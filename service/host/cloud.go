@@ -41,6 +41,7 @@ type Cloud struct {
 	store   *store        // nil: none
 
 	pending budget
+	holders holders
 
 	turn    atomic.Uint64
 	sockets atomic.Uint64

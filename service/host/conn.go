@@ -42,10 +42,13 @@ type conn struct {
 	jobs      []job                 // that wait for the goroutine
 	waiting   int                   // bytes of them
 	half      int                   // bytes of a frame that is not whole
+	open      int                   // bytes that open calls cost
+	held      int                   // bytes that the budget knows of
 	working   bool                  // the goroutine runs
 	stopHalf  func()                // the timer of half a frame; nil: there is none
 	stopStall func()                // and of answers that nobody takes
-	holds     int                   // publications and streams of news that it has with the locator
+	stopShort func()                // likewise: it waits for memory
+	streams   int                   // publications and streams of news that it has with the locator
 	bridges   map[*bridge]struct{}  // calls of apps
 	news      map[*watcher]struct{} // of these, the streams
 }
@@ -64,6 +67,7 @@ func newConn(d *door, lane int, link session.Link, own func() endpoint, remote e
 		MaxSessions:  d.cloud.opt.Sessions,
 		Buffer:       d.cloud.opt.Blob,
 		TraceHeaders: true,
+		OnEnd:        c.over,
 		Logger:       d.cloud.log,
 	}
 	c.mux = session.NewMux(link, o)
@@ -83,9 +87,15 @@ func (c *conn) accept(s *session.Session) error {
 	if c.bad != nil {
 		return nil // the connection's end is on its way
 	}
-	s.SetHandler(unheard{}) // so that nothing that is said on the loop waits
 	m := c.door.method(c.mux.Dialect(), s.Method().ID)
 	m.tally.calls.Add(1)
+	n := costOf(s)
+	if !c.room(n) {
+		m.tally.failed.Add(1)
+		return errSlow.in(c.mux.Dialect())
+	}
+	c.open += n
+	s.SetHandler(unheard{}) // so that nothing that is said on the loop waits
 	err := m.open(&Call{s, c, m.tally})
 	if err != nil {
 		m.tally.failed.Add(1)
@@ -131,18 +141,24 @@ func (c *conn) OnBytes(p []byte) (int, error) {
 		c.awaitRest(c.half)
 	}
 	c.watch()
+	c.ration()
 	return n, nil
 }
 
-// complain logs what a client did wrong, one client a second.
+// complain logs what a client did wrong.
 func (c *Cloud) complain(n *conn, err error) {
 	c.mistakes.Add(1)
+	c.say("host: a client breaks the rules", n, err)
+}
+
+// say logs what became of a client, one line a second. Any goroutine.
+func (c *Cloud) say(what string, n *conn, err error) {
 	now := time.Now().Unix()
 	if c.badAt.Swap(now) == now {
 		c.badMore.Add(1)
 		return
 	}
-	c.log.Warn("host: a client breaks the rules", "service", n.door.name, "dialect", n.mux.Dialect(), "client", n.remote.Host, "err", err, "others", c.badMore.Swap(0))
+	c.log.Warn(what, "service", n.door.name, "dialect", n.mux.Dialect(), "client", n.remote.Host, "err", err, "others", c.badMore.Swap(0))
 }
 
 // awaitRest has a client dropped whose frame does not go on: had is how much of it
@@ -168,12 +184,13 @@ func (c *conn) OnDrain() {
 	}
 	c.work()
 	c.settle()
+	c.weigh()
 }
 
 // OnClose: see loop.Handler.
 func (c *conn) OnClose(err error) {
 	c.closed = true
-	for _, stop := range []func(){c.stopHalf, c.stopStall} {
+	for _, stop := range []func(){c.stopHalf, c.stopStall, c.stopShort} {
 		if stop != nil {
 			stop()
 		}
@@ -186,12 +203,14 @@ func (c *conn) OnClose(err error) {
 		b.leave()
 	}
 	c.mux.OnClose(err)
+	c.weigh()
 	c.door.left(c)
 }
 
 // settle reads of the connection unless too much waits for it.
 func (c *conn) settle() {
-	pause := c.waiting >= jobsPause || c.link.Queued() >= outPause
+	queued := c.link.Queued()
+	pause := c.stopShort != nil || c.waiting >= jobsPause || queued >= outPause || queued > freeHeld && !c.door.cloud.pending.left(1)
 	switch {
 	case c.closed || pause == c.paused:
 	case pause:
@@ -206,6 +225,7 @@ func (c *conn) settle() {
 // watch has a client dropped who takes nothing of what waits for him.
 func (c *conn) watch() {
 	c.settle()
+	c.weigh()
 	if c.stopStall != nil || c.closed || c.link.Queued() == 0 {
 		return
 	}
@@ -265,6 +285,7 @@ func (c *conn) done(j job, r Results, err error) {
 	}
 	c.work()
 	c.settle()
+	c.weigh()
 }
 
 // safely does the job; a panic is the caller's error, and the log's.

@@ -108,6 +108,7 @@ func (d *door) accept(lc *loop.Conn) loop.Handler {
 		remote.Host = "" // a unix socket's client has no name
 	}
 	c := newConn(d, lane, lc, func() endpoint { return endpointOf(lc.LocalAddr()) }, remote)
+	lc.SetLowWater(freeHeld) // OnDrain weighs it
 	d.mu.Lock()
 	d.conns[c] = struct{}{}
 	shut := d.shut

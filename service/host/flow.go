@@ -27,6 +27,9 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
+// left says whether n bytes are.
+func (b *budget) left(n int) bool { return b.used.Load()+int64(n) <= b.most }
+
 func (b *budget) give(n int) { b.used.Add(-int64(n)) }
 
 // A flow is one direction of a bridge: what came and was not taken yet waits here,

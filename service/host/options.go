@@ -75,7 +75,7 @@ type Options struct {
 	Conns    int           // open at once, at each service; one more waits; default DefaultConns
 	Sessions int           // open at once on a connection; default DefaultSessions
 	Blob     int           // bytes of a stored object and of one chunk of an app's; default DefaultBlob
-	Pending  int64         // bytes that wait for workers or clients who take nothing just now, in all; default DefaultPending
+	Pending  int64         // bytes held for all connections together: what waits for workers and clients, open calls, halves of frames (twice); each has some beside it; default DefaultPending
 	Work     int           // methods that wait for a disk at once; default DefaultWork
 	Stall    time.Duration // how long half a frame, and a client that takes nothing, are waited for; default DefaultStall
 

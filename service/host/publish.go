@@ -64,7 +64,7 @@ func (c *Cloud) publish(call *Call, a *published) error {
 		return errnoError(syscall.EINVAL, "no endpoints")
 	case len(a.Endpoints) > mostEndpoints || len(p.graph) > mostGraph:
 		return errnoError(syscall.E2BIG, fmt.Sprintf("more than %d endpoints, or a graph of more than %d bytes", mostEndpoints, mostGraph))
-	case call.conn.holds >= mostHolds:
+	case call.conn.streams >= mostHolds:
 		return errTooMuch
 	}
 	c.mu.Lock()
@@ -83,7 +83,7 @@ func (c *Cloud) publish(call *Call, a *published) error {
 	if err != nil {
 		return err
 	}
-	call.conn.holds++
+	call.conn.streams++
 	call.Serve(&publisher{c, call.conn, a.Name, p})
 	c.log.Info("host: service published", "service", a.Name, "endpoints", len(p.at), "native", len(p.graph) > 1)
 	c.changed()
@@ -109,7 +109,7 @@ func (p *publisher) OnWritable(*session.Session) {}
 
 // OnEnd takes the service out again.
 func (p *publisher) OnEnd(_ *session.Session, err error) {
-	p.conn.holds--
+	p.conn.streams--
 	c := p.cloud
 	c.mu.Lock()
 	if c.published[p.name] == p.p {

@@ -49,7 +49,7 @@ func Quick[A any](id uint64, name string, required int, f func(c *Call, a *A) (R
 		if err != nil {
 			return errorIn(c.Dialect(), err)
 		}
-		return c.answer(r)
+		return errorIn(c.Dialect(), c.answer(r))
 	})
 }
 

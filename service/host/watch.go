@@ -27,11 +27,11 @@ type teller func() (more bool, err error)
 // follow has a call stream news until its caller has had enough.
 func (c *Cloud) follow(call *Call, tell teller) error {
 	n := call.conn
-	if n.holds >= mostHolds {
+	if n.streams >= mostHolds {
 		return errTooMuch
 	}
 	w := &watcher{cloud: c, call: call, tell: tell}
-	n.holds++
+	n.streams++
 	if n.news == nil {
 		n.news = map[*watcher]struct{}{}
 	}
@@ -78,7 +78,7 @@ func (w *watcher) end() {
 		return
 	}
 	w.ended = true
-	w.call.conn.holds--
+	w.call.conn.streams--
 	delete(w.call.conn.news, w)
 	w.cloud.mu.Lock()
 	delete(w.cloud.watchers, w)
