@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,7 +43,8 @@ func (f OpenerFunc) Open(ctx context.Context, o session.OpenOptions) (*session.S
 //   - 413, if its body is too long for a plain worker,
 //   - 431, if its head has more than 1,024 fields, or more bytes than a session's
 //     head may have (session.MaxHead, 1 MiB),
-//   - 503 with Retry-After, if the Opener is busy,
+//   - 503 with Retry-After, if the Opener is busy, or Bodies have no room for its body,
+//   - 408, if its body comes too slowly and others need that room,
 //   - 502, if there is nobody to ask, or the answer broke off before its head or
 //     has more than 1,024 fields in it; the log says which.
 //
@@ -75,6 +75,10 @@ type Proxy struct {
 	// travels in its head, at most MaxBody bytes (0 means DefaultMaxBody).
 	Plain   bool
 	MaxBody int64
+
+	// Bodies bounds what the bodies of requests toward plain workers hold, all
+	// together; nil: nothing does.
+	Bodies *Bodies
 }
 
 // maxAttempts is how many sessions are opened for one request, if of those
@@ -89,7 +93,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sc := getScratch()
 	defer putScratch(sc)
-	o, ok := p.options(w, r, sc)
+	held := p.Bodies.Hold(w)
+	defer held.Drop()
+	o, ok := p.options(w, r, sc, held)
 	if !ok {
 		return
 	}
@@ -147,7 +153,7 @@ func upgrades(r *http.Request) bool {
 
 // options are those of r's session; its head is encoded into sc. It has
 // answered by itself if r cannot be carried.
-func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o session.OpenOptions, ok bool) {
+func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch, held *Held) (o session.OpenOptions, ok bool) {
 	o = session.OpenOptions{Event: p.Event, Label: r.Header.Get("X-Request-Id"), Last: true}
 	if o.Event == "" {
 		o.Event = DefaultEvent
@@ -174,13 +180,13 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 		if limit <= 0 {
 			limit = DefaultMaxBody
 		}
+		if r.ContentLength > limit { // not read to be told that
+			p.tooLong(w, r, limit)
+			return o, false
+		}
 		var err error
-		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-			code := http.StatusBadRequest
-			if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
-				code = http.StatusRequestEntityTooLarge
-			}
-			fail(w, r, code, err.Error())
+		if body, err = held.Read(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+			p.unread(w, r, err, limit)
 			return o, false
 		}
 	}
@@ -188,6 +194,29 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch) (o 
 		failFields(w, r)
 	}
 	return o, ok
+}
+
+// unread answers a request whose body could not be had.
+func (p *Proxy) unread(w http.ResponseWriter, r *http.Request, err error, limit int64) {
+	switch e := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &e):
+		p.tooLong(w, r, limit)
+	case err == errBodies:
+		p.log().Warn("httpcompat: no memory for a request's body", "method", r.Method, "uri", r.RequestURI)
+		w.Header().Set("Connection", "close") // the rest is not read
+		RefuseBusy(w, r, err)
+	case err == ErrLateBody:
+		p.log().Warn("httpcompat: a request is given up", "method", r.Method, "uri", r.RequestURI, "err", err)
+		fail(w, r, http.StatusRequestTimeout, err.Error())
+	default:
+		fail(w, r, http.StatusBadRequest, err.Error())
+	}
+}
+
+// tooLong answers a request whose body is.
+func (p *Proxy) tooLong(w http.ResponseWriter, r *http.Request, limit int64) {
+	w.Header().Set("Connection", "close")
+	fail(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", limit))
 }
 
 // endedHead says whether r's head was all of it. HTTP/2's server gives each

@@ -91,7 +91,7 @@ func (a *app) proxy() http.Handler {
 	}
 	p := &httpcompat.Proxy{Opener: a.engine, Logger: a.log, HeadTimeout: late}
 	if a.o.foreign.is() {
-		p.Plain, p.Event = true, a.o.foreign.event
+		p.Plain, p.Event, p.Bodies = true, a.o.foreign.event, &a.d.bodies
 	}
 	return p
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/cmd/internal/logs"
+	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/service/host"
@@ -53,6 +54,8 @@ type daemon struct {
 
 	switches *switchboard
 	herald   *herald
+
+	bodies httpcompat.Bodies // of requests for workers that want them whole
 
 	relays atomic.Int64 // messages and requests of control clients that are being sent on
 	lines  lineRoom     // those of clients that speak lines

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/httpcompat/front"
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/service"
@@ -56,6 +57,10 @@ type Options struct {
 	// JSONRPC lets requests with X-Cocaine-JSON-RPC call any method of any service.
 	JSONRPC bool
 
+	// Bodies is what requests may hold together whose bodies are read whole, in bytes.
+	// Default httpcompat.DefaultBodies.
+	Bodies int64
+
 	Logger *slog.Logger // nil: slog.Default()
 }
 
@@ -71,6 +76,8 @@ type Gateway struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+
+	bodies httpcompat.Bodies // what net/http has of requests and results, whole
 
 	turn  atomic.Uint64         // of the lanes, for requests by net/http
 	apps  sync.Map              // *Origin by name: those that were connected to
@@ -118,6 +125,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{o: o, log: o.Logger, client: client, limits: front.AppLimits{ResponseHeaderTimeout: o.Timeout}}
+	g.bodies.Limit = o.Bodies
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	for i, l := range o.Loops {
 		g.lanes = append(g.lanes, &lane{g: g, index: i, loop: l, apps: make(map[string]*app), conns: make(map[*conn]struct{})})

@@ -69,7 +69,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v := fieldOf(r, lowerAuthorization); v != nil {
 		a.headers = withAuthorization(v)
 	}
-	p := httpcompat.Proxy{Opener: a, Event: a.event, Logger: g.log, HeadTimeout: g.o.Timeout, Plain: true}
+	p := httpcompat.Proxy{Opener: a, Event: a.event, Logger: g.log, HeadTimeout: g.o.Timeout, Plain: true, Bodies: &g.bodies}
 	p.ServeHTTP(w, out)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/httpcompat"
 	"github.com/heddle-go/heddle/service"
 	"github.com/heddle-go/heddle/session"
 )
@@ -65,11 +66,19 @@ func (e *rpcError) Error() string { return e.Message }
 // Cocaine do: 200 with a result, 400 with code and message for a request that is
 // none, 500 with an error for one that failed.
 func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRPCBody))
+	held := g.bodies.Hold(w)
+	defer held.Drop()
+	body, err := held.Read(http.MaxBytesReader(w, r.Body, maxRPCBody))
 	if err != nil {
 		code := http.StatusBadRequest
-		if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
+		switch e := (*http.MaxBytesError)(nil); {
+		case httpcompat.RefuseBusy(w, r, err):
+			g.complain(r, http.StatusServiceUnavailable, err.Error())
+			return
+		case errors.As(err, &e):
 			code = http.StatusRequestEntityTooLarge
+		case errors.Is(err, httpcompat.ErrLateBody):
+			code = http.StatusRequestTimeout
 		}
 		g.refuse(w, r, code, err.Error())
 		return
@@ -81,7 +90,7 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 		if g.o.Timeout > 0 {
 			ctx, cancel = context.WithTimeoutCause(ctx, g.o.Timeout, service.ErrTimeout)
 		}
-		result, err = g.callRPC(ctx, r, req)
+		result, err = g.callRPC(ctx, r, req, held)
 		cancel()
 	}
 	var malformed *rpcError
@@ -90,6 +99,8 @@ func (g *Gateway) serveJSONRPC(w http.ResponseWriter, r *http.Request) {
 		g.counts.invalid.Add(1)
 		g.complain(r, http.StatusBadRequest, "JSON-RPC: "+malformed.Message)
 		answerRPC(w, http.StatusBadRequest, malformed)
+	case httpcompat.RefuseBusy(w, r, err):
+		g.complain(r, http.StatusServiceUnavailable, err.Error())
 	case err != nil:
 		g.counts.errors.Add(1)
 		g.log.Error("gateway: JSON-RPC", "method", *req.Method, "request", r.Header.Get(headerRequestID), "err", err)
@@ -219,7 +230,7 @@ func plain(v any) any {
 }
 
 // callRPC makes the call, on a connection of its own.
-func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest) (any, error) {
+func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest, held *httpcompat.Held) (any, error) {
 	name := req.service
 	if seed := fieldOf(r, headerSticky); seed != nil {
 		name = string(g.elect([]byte(name), seed))
@@ -250,13 +261,13 @@ func (g *Gateway) callRPC(ctx context.Context, r *http.Request, req *rpcRequest)
 	case m.Upstream == session.Primitive, d == heddle.V0:
 		return s.Call(ctx, req.method, req.args...)
 	case m.Upstream == session.Streaming && m.Dispatch == session.Streaming:
-		return streamRPC(ctx, s, req)
+		return streamRPC(ctx, s, req, held)
 	}
 	return nil, &rpcError{rpcUnsupported, "Protocol type is not supported."}
 }
 
 // streamRPC says the chunks, ends our direction and returns what was answered.
-func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest) (any, error) {
+func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest, held *httpcompat.Held) (any, error) {
 	st, err := s.Stream(ctx, req.method, req.args...)
 	if err != nil {
 		return nil, err
@@ -283,6 +294,9 @@ func streamRPC(ctx context.Context, s *service.Service, req *rpcRequest) (any, e
 		}
 		if size += len(p); len(result) >= maxRPCChunks || size > maxRPCResult {
 			return nil, fmt.Errorf("gateway: over %d pieces in the answer, or %d bytes", maxRPCChunks, maxRPCResult)
+		}
+		if err := held.Take(2 * int64(len(p))); err != nil { // once more when all are put together
+			return nil, err
 		}
 		result = append(result, p)
 	}
