@@ -313,7 +313,7 @@ func (d *daemon) status(asked *app) statusReply {
 func (d *daemon) end() {
 	d.out.SetStatus("")
 	if d.node != nil {
-		d.node.stop()
+		d.node.stop(context.Background())
 	}
 	for _, a := range d.everyone() {
 		a.end()

@@ -16,14 +16,21 @@ func (d *daemon) drain(sig signals) error {
 	d.state = stateDraining
 	timeout := d.drainTimeout
 	d.mu.Unlock()
+	d.herald.stops(timeout)
+	again := "a second signal"
+	if d.term {
+		again = "Ctrl-C again"
+	}
+	d.out.Printf("draining: requests may take %v to finish; %s stops at once", timeout, again)
+	ctx, stop := drainTime(sig, timeout)
+	var node sync.WaitGroup
 	if d.node != nil {
-		d.node.stop()
+		node.Go(func() { d.node.stop(ctx) }) // ends soon after ctx, at the latest
 	}
 	apps := d.everyone()
 	for _, a := range apps {
 		a.life.stop()
 	}
-	d.herald.stops(timeout)
 	if d.edits != nil { // whom a build has held is answered, not refused
 		select {
 		case <-d.edits.done:
@@ -35,36 +42,42 @@ func (d *daemon) drain(sig signals) error {
 			e.RefuseHeld()
 		}
 	}
-	again := "a second signal"
-	if d.term {
-		again = "Ctrl-C again"
-	}
-	d.out.Printf("draining: requests may take %v to finish; %s stops at once", timeout, again)
-	ctx, stop := drainTime(sig, timeout)
-	lost := lostBy(apps)
+	lost, ended := lostBy(apps), d.node.unfinished()
 	ferr := d.front.Shutdown(ctx)
-	cut := "no request was"
+	cut := 0
 	if ferr != nil {
-		if cut = "1 request was"; d.front.Active() != 1 {
-			cut = fmt.Sprintf("%d requests were", d.front.Active())
-		}
+		cut = int(d.front.Active())
 		d.front.Close()
+	}
+	node.Wait()
+	if all := d.everyone(); len(all) > len(apps) { // one was being started
+		apps = all
 	}
 	eerr := shutdown(ctx, apps)
 	stop()
+	died := int(lostBy(apps) - lost)
+	if ferr == nil { // calls of the cloud's, which the front knows nothing of
+		if cut = d.node.unfinished() - ended; eerr != nil {
+			cut, died = cut+died, 0
+		}
+	}
+	were := were(cut, "request")
+	if cut == 0 {
+		were = "no request was"
+	}
 
 	cause := context.Cause(ctx)
 	switch {
-	case ferr != nil && errors.Is(cause, errInterrupted):
-		return &failure{code: exitError, err: fmt.Errorf("stopped at once, as asked; %s cut off", cut), fine: "nothing is left running."}
-	case ferr != nil:
+	case (ferr != nil || cut > 0) && errors.Is(cause, errInterrupted):
+		return &failure{code: exitError, err: fmt.Errorf("stopped at once, as asked; %s cut off", were), fine: "nothing is left running."}
+	case ferr != nil || cut > 0:
 		return &failure{
 			code: exitTimeout,
-			err:  fmt.Errorf("%s cut off, not having finished within %v", cut, timeout),
+			err:  fmt.Errorf("%s cut off, not having finished within %v", were, timeout),
 			fine: "every other request was answered; nothing is left running.",
 			try:  "try: heddle run with a longer --drain-timeout",
 		}
-	case lostBy(apps) > lost:
+	case died > 0:
 		return &failure{
 			code: exitError,
 			err:  fmt.Errorf("a worker died while draining, and the requests it had were lost; the log names them"),

@@ -25,6 +25,9 @@ type node struct {
 	d   *daemon
 	dir string // whose programs may be started; "": none
 
+	cut     chan struct{} // closed once a drain has had its time
+	cutOnce sync.Once
+
 	turn sync.Mutex // held while an app goes into the cloud or out of it; before mu
 
 	mu      sync.Mutex
@@ -32,10 +35,11 @@ type node struct {
 	started map[string]*app // nil: on its way
 	shut    bool
 	ways    sync.WaitGroup // calls that start or end one
+	lost    int            // calls that apps had not finished when they were ended
 }
 
 func newNode(d *daemon, dir string) *node {
-	return &node{d: d, dir: dir, paused: make(map[string]bool), started: make(map[string]*app)}
+	return &node{d: d, dir: dir, cut: make(chan struct{}), paused: make(map[string]bool), started: make(map[string]*app)}
 }
 
 // knownProfile says whether an app may be started with it: there is but one.
@@ -261,29 +265,48 @@ func (n *node) forget(name string) {
 	n.mu.Unlock()
 }
 
-// stop starts and ends no app any more, and waits for those that are on their way.
-func (n *node) stop() {
+// stop starts and ends no app any more, and waits for those that are on their way; when
+// ctx ends, no longer than it takes to kill them. Loops run on.
+func (n *node) stop(ctx context.Context) {
 	n.mu.Lock()
 	n.shut = true
 	n.mu.Unlock()
+	defer context.AfterFunc(ctx, func() { n.cutOnce.Do(func() { close(n.cut) }) })()
 	n.ways.Wait()
 }
 
-// finish lets an app's workers finish what they have, until the daemon's second signal,
-// and removes it with all that it had.
+// unfinished is how many calls apps had not finished when they were ended.
+func (n *node) unfinished() int {
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lost
+}
+
+// finish lets an app's workers finish what they have, until the daemon's drain has had
+// its time, or a second signal comes, and removes it with all that it had.
 func (d *daemon) finish(a *app) {
 	a.life.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), a.o.drainTimeout+farewell)
 	defer cancel()
 	finished := make(chan struct{})
+	var cut chan struct{} // nil: never
+	if d.node != nil {
+		cut = d.node.cut
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends when finished is closed, at the latest
 		select {
 		case <-d.sig.hard:
 			cancel()
+		case <-cut:
+			cancel()
 		case <-finished:
 		}
 	})
+	before := a.engine.Stats().Lost
 	err := a.engine.Shutdown(ctx)
 	close(finished)
 	wg.Wait()
@@ -291,6 +314,11 @@ func (d *daemon) finish(a *app) {
 		d.log.Warn("an app that is gone did not finish in time", "app", a.name, "err", err)
 	}
 	if d.cloud != nil {
+		if n := d.node; err != nil {
+			n.mu.Lock()
+			n.lost += int(a.engine.Stats().Lost - before)
+			n.mu.Unlock()
+		}
 		d.node.delist(a.name)
 	}
 	a.remove()
