@@ -71,6 +71,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 	fs.SortFlags = false
 	b := &o.options
 	fs.IntVarP(&b.Conns, "connections", "c", 10, "connections")
+	fs.IntVarP(&b.Threads, "threads", "t", 1, "loops, each with its share of the connections and the rate")
 	fs.Float64VarP(&o.rate, "rate", "r", 0, "requests per second, whatever becomes of them (default: as fast as answers come)")
 	fs.StringVar(&o.stages, "stages", "", "rates one after the other: 10s:1000,30s:1000-5000")
 	fs.BoolVar(&o.poisson, "poisson", false, "random arrivals with that rate on average, not evenly spaced ones")
@@ -153,7 +154,7 @@ func (o *benchFlags) check(cmd *cobra.Command, url string) (err error) {
 	for _, f := range []struct { // whose zero is a default in a library, and a slip here
 		name string
 		zero bool
-	}{{"connections", b.Conns == 0}, {"pipeline", b.Pipeline == 0}, {"timeout", b.Timeout == 0}, {"interval", b.Interval == 0}, {"duration", b.Duration == 0}} {
+	}{{"connections", b.Conns == 0}, {"threads", b.Threads == 0}, {"pipeline", b.Pipeline == 0}, {"timeout", b.Timeout == 0}, {"interval", b.Interval == 0}, {"duration", b.Duration == 0}} {
 		if f.zero && changed(f.name) {
 			return usage("bench", "--%s 0: want more", f.name)
 		}

@@ -190,17 +190,18 @@ func (c *client) match(now time.Duration) {
 	c.inBody, c.wrong, c.bodyAt, c.expect = true, false, 0, ""
 	c.which = -1
 	a := &c.ans
-	if ours := a.hasID && a.id&^idSeqMask == c.d.tag && a.id&idSeqMask < c.d.n; !ours {
-		if c.count > 0 {
-			c.which = 0
-		}
-	} else {
-		for i := range c.count {
+	switch {
+	case c.count > 0 && (!a.hasID || c.at(0).id == a.id):
+		c.which = 0
+	case a.hasID && c.d.gave(a.id):
+		for i := 1; i < c.count; i++ {
 			if c.at(i).id == a.id {
 				c.which = i
 				break
 			}
 		}
+	case c.count > 0:
+		c.which = 0
 	}
 	bare := false
 	c.warm = c.d.warmAt(now)
@@ -231,12 +232,7 @@ func (c *client) complete(now time.Duration) {
 	c.inBody = false
 	closes := c.ans.closes || d.o.Reconnect
 	if c.which < 0 {
-		t := d.rec.of(c.warm)
-		if seq := c.ans.id & idSeqMask; c.ans.hasID && c.ans.id&^idSeqMask == d.tag && d.wasAnswered(seq) {
-			t.duplicated++
-		} else {
-			t.stray++
-		}
+		d.surplus(&c.ans, c.warm)
 		c.ans = answer{}
 	} else {
 		c.useful = true

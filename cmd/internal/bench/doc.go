@@ -7,7 +7,9 @@
 //	loop ─▶ client.OnBytes ─▶ answer.head, answer.body ─▶ driver.answered ─▶ recorder
 //
 // A run is one goroutine, that of its loop: nothing on the way of a request is
-// locked or allocated.
+// locked or allocated. With several threads it is several such, each with a driver and
+// its share of the connections and of the schedule, and a crew that has them begin
+// together and makes one report of theirs.
 //
 // # Models
 //

@@ -3,6 +3,7 @@ package bench
 import (
 	"math"
 	"sort"
+	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -15,6 +16,12 @@ type world interface {
 	cpu() time.Duration // spent by the process
 	after(d time.Duration, fn func()) timer
 	dial(c *client) (link, error) // c is told of the outcome later
+	// ready is told that the driver can begin. begin is called at once or later, when
+	// all drivers of the run can, with the time that is the start of all.
+	ready(begin func(at time.Duration))
+	// settleElsewhere has fn called with the driver that has sent request seq, on its
+	// goroutine.
+	settleElsewhere(seq uint64, fn func(*driver))
 	// interval takes over an interval that is over and its latencies, which are not
 	// summed up yet, and gives an empty histogram for the next. It must not block.
 	interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram
@@ -48,10 +55,17 @@ const (
 	maxTick    = 10 * time.Millisecond
 )
 
-// A driver is one run: it decides when what is sent. It lives on one goroutine.
+// A driver is one run, or its share of one that has several threads: it decides when
+// what is sent. It lives on one goroutine.
+//
+// The requests of a run have numbers from 0 on. Of the drivers of one run, the i-th of n sends
+// those whose remainder by n is i: in the open model that is what it has of the schedule.
 type driver struct {
-	o         Options // checked
+	o         Options // checked; Conns is the driver's share
 	world     world
+	thread    uint64         // which of the run's drivers this is
+	threads   uint64         // how many there are
+	claimed   *atomic.Uint64 // closed model with Count: the requests of all drivers
 	templates []*template
 	weights   []uint64 // running sums
 	idField   string   // in lower case, "": no ids
@@ -73,6 +87,7 @@ type driver struct {
 	seen        []uint64 // a bit for each of the last requests: answered
 
 	n       uint64        // requests sent
+	next    uint64        // the number of the next one
 	due     time.Duration // open model: when the next one is
 	more    bool          // and whether there is one
 	waiting bool          // it waits for a connection
@@ -82,16 +97,16 @@ type driver struct {
 	pumpTimer, tickTimer, endTimer timer
 	tick, ticked                   time.Duration
 	nextRoll                       time.Duration
-	cpu                            time.Duration
+	cpuFrom, cpuTo                 time.Duration // of the process, when requests began and ended
 }
 
 // seenBits is how many requests back a second answer is told from one that belongs to
 // another connection's request.
 const seenBits = 1 << 20
 
-// newDriver returns the run that o, which is checked, describes.
+// newDriver returns the run that o, which is checked, describes, with one driver.
 func newDriver(o Options, w world) (*driver, error) {
-	d := &driver{o: o, world: w, seen: make([]uint64, seenBits/64), tag: mix(o.Seed) &^ idSeqMask}
+	d := &driver{o: o, world: w, threads: 1, claimed: new(atomic.Uint64), seen: make([]uint64, seenBits/64), tag: mix(o.Seed) &^ idSeqMask}
 	field := ""
 	if !o.NoIDs {
 		field = o.IDField
@@ -132,19 +147,33 @@ func (d *driver) warmAt(t time.Duration) bool { return t < d.o.Warmup }
 
 // settle is told of each slot's first connection, there or not.
 func (d *driver) settle() {
-	if d.settled++; d.settled < len(d.slots) || d.state != stateDialing {
+	if d.settled++; d.settled == len(d.slots) && d.state == stateDialing {
+		d.world.ready(d.begin)
+	}
+}
+
+// begin begins to send.
+func (d *driver) begin(at time.Duration) {
+	if d.state != stateDialing {
 		return
 	}
 	d.state = stateRunning
-	d.started = d.world.now()
-	d.cpu = d.world.cpu()
+	d.started = at
+	d.cpuFrom = d.world.cpu()
 	d.rec.now = Interval{Warmup: d.warmAt(0), Errors: d.rec.now.Errors}
 	d.nextRoll = d.o.Interval
-	d.ticked = 0
+	d.ticked = d.now()
 	d.tickTimer = d.world.after(d.tick, d.onTick)
-	d.endTimer = d.world.after(d.o.Duration, d.drain)
+	d.endTimer = d.world.after(d.o.Duration-d.ticked, d.drain)
 	if d.o.Pace != nil {
 		d.due, d.more = d.o.Pace.Due(0, 0)
+		if d.thread > 0 && d.more {
+			d.due, d.more = d.o.Pace.after(d.due, 0, d.thread)
+		}
+		if d.spent(d.next) {
+			d.drain()
+			return
+		}
 		d.pumpTimer = d.world.after(0, d.pump)
 	}
 	for _, s := range d.slots {
@@ -202,30 +231,61 @@ func (d *driver) pump() {
 		if c.hasRoom() {
 			d.pushFree(c.slot)
 		}
-		d.due, d.more = d.o.Pace.Due(d.due, d.n)
+		d.due, d.more = d.o.Pace.after(d.due, d.next-d.threads, d.threads)
 	}
+}
+
+// spent tells whether request seq of the open model is one too many.
+func (d *driver) spent(seq uint64) bool { return d.o.Count > 0 && seq >= d.o.Count }
+
+// claim takes one of the closed model's requests, of which there may be as many as
+// Count for all drivers together.
+func (d *driver) claim() bool {
+	if d.o.Count > 0 && d.o.Pace == nil && d.claimed.Add(1) > d.o.Count {
+		d.unclaim()
+		return false
+	}
+	return true
+}
+
+// unclaim gives back what claim took.
+func (d *driver) unclaim() {
+	if d.o.Count > 0 && d.o.Pace == nil {
+		d.claimed.Add(^uint64(0))
+	}
+}
+
+// counted tells whether all that Count allows has been sent.
+func (d *driver) counted() bool {
+	return d.o.Count > 0 && (d.o.Pace == nil && d.claimed.Load() >= d.o.Count || d.o.Pace != nil && d.spent(d.next))
 }
 
 // send sends the next request on c; ok is false if c could not take it.
 func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
+	if !d.claim() {
+		d.drain()
+		return false
+	}
 	which := 0
 	if len(d.weights) > 1 {
-		at := mix(d.o.Seed^mix(d.n)) % d.weights[len(d.weights)-1]
+		at := mix(d.o.Seed^mix(d.next)) % d.weights[len(d.weights)-1]
 		which = sort.Search(len(d.weights), func(i int) bool { return at < d.weights[i] })
 	}
-	id := d.tag | d.n&idSeqMask
+	id := d.tag | d.next&idSeqMask
 	if _, err := c.link.Send(d.templates[which].stamp(id), nil); err != nil {
+		d.unclaim()
 		c.end(KindReset)
 		return false
 	}
 	d.roll(now)
-	d.seen[d.n%seenBits/64] &^= 1 << (d.n % 64)
+	d.seen[d.next%seenBits/64] &^= 1 << (d.next % 64)
 	d.n++
+	d.next += d.threads
 	d.outstanding++
 	d.rec.of(d.warmAt(due)).sent++
 	d.rec.now.Requests++
 	c.push(pending{id: id, due: due, sent: now, template: int32(which)})
-	if d.o.Count > 0 && d.n == d.o.Count {
+	if d.counted() {
 		d.drain()
 	}
 	return true
@@ -284,9 +344,38 @@ func (d *driver) lose(p *pending, k Kind) {
 	}
 }
 
-// wasAnswered tells whether the request of that number was, as far as is known.
+// gave tells whether the run has a request of that id. Of one that another driver
+// would have sent that is taken for granted.
+func (d *driver) gave(id uint64) bool {
+	seq := id & idSeqMask
+	return id&^idSeqMask == d.tag && (seq%d.threads != d.thread || seq < d.next)
+}
+
+// surplus counts an answer to nothing that is outstanding on its connection: it is
+// a duplicate if its request has been answered, and stray otherwise.
+func (d *driver) surplus(a *answer, warm bool) {
+	count := func(d *driver, duplicated bool) {
+		if t := d.rec.of(warm); duplicated {
+			t.duplicated++
+		} else {
+			t.stray++
+		}
+	}
+	seq := a.id & idSeqMask
+	switch {
+	case !a.hasID || a.id&^idSeqMask != d.tag:
+		count(d, false)
+	case seq%d.threads == d.thread:
+		count(d, d.wasAnswered(seq))
+	default:
+		d.world.settleElsewhere(seq, func(owner *driver) { count(owner, owner.wasAnswered(seq)) })
+	}
+}
+
+// wasAnswered tells whether the request of that number, one of the driver's own, was,
+// as far as is known.
 func (d *driver) wasAnswered(seq uint64) bool {
-	return seq < d.n && (d.n-seq > seenBits || d.seen[seq%seenBits/64]&(1<<(seq%64)) != 0)
+	return seq < d.next && (d.next-seq > seenBits || d.seen[seq%seenBits/64]&(1<<(seq%64)) != 0)
 }
 
 // roll begins the next interval if it is time.
@@ -310,6 +399,9 @@ func (d *driver) onTick() {
 			s.c.check(now)
 		}
 	}
+	if d.state == stateRunning && d.counted() { // by other drivers
+		d.drain()
+	}
 	for i := len(d.lingering) - 1; i >= 0; i-- { // check takes out no more than the one it is called on
 		d.lingering[i].check(now)
 	}
@@ -331,7 +423,7 @@ func (d *driver) drain() {
 	}
 	d.state = stateDraining
 	d.ended = d.now()
-	d.cpu = d.world.cpu() - d.cpu
+	d.cpuTo = d.world.cpu()
 	d.pumpStop()
 	d.endTimer.Stop()
 	d.endTimer = d.world.after(d.o.Timeout, func() { d.finish(false) })
@@ -350,7 +442,7 @@ func (d *driver) stop() {
 		d.started = d.world.now()
 	case stateRunning:
 		d.ended = d.now()
-		d.cpu = d.world.cpu() - d.cpu
+		d.cpuTo = d.world.cpu()
 	case stateDraining:
 	case stateOver:
 		return
@@ -412,17 +504,16 @@ const maxUnsent = 1_000_000
 
 // countUnsent counts the requests that were due before sending ended.
 func (d *driver) countUnsent() {
-	if d.o.Pace == nil || !d.more || d.o.Count > 0 && d.n >= d.o.Count {
+	if d.o.Pace == nil {
 		return
 	}
-	n := d.n
-	for more := d.more; more && d.due < d.ended; n++ {
-		if n-d.n > maxUnsent { // on average
-			d.rec.measured.unsent += uint64(max(d.o.Pace.count(d.ended)-d.o.Pace.count(d.due), 0))
+	for n, more := d.next, d.more; more && d.due < d.ended && !d.spent(n); n += d.threads {
+		if n-d.next > maxUnsent*d.threads { // on average
+			d.rec.measured.unsent += uint64(max(d.o.Pace.count(d.ended)-d.o.Pace.count(d.due), 0)) / d.threads
 			return
 		}
 		d.rec.of(d.warmAt(d.due)).unsent++
-		d.due, more = d.o.Pace.Due(d.due, n+1)
+		d.due, more = d.o.Pace.after(d.due, n, d.threads)
 	}
 }
 

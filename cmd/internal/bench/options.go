@@ -12,7 +12,8 @@ type Options struct {
 	Target   Target
 	Requests []Request // which are sent, by weight; default one GET of the target's path
 
-	Conns    int           // connections; default 10
+	Threads  int           // loops, each with its share of the connections and of the Pace; default 1
+	Conns    int           // connections, of all; default 10
 	Pace     *Pace         // nil: the closed model
 	Duration time.Duration // how long requests are sent; default the Pace's length, else 10 s
 	Warmup   time.Duration // the first part of Duration, which is not measured; default none
@@ -35,6 +36,7 @@ type Options struct {
 
 // Limits of Options.
 const (
+	maxThreads   = 256
 	maxConns     = 100_000
 	maxPipeline  = 1024
 	maxInFlight  = 1_000_000 // requests on all connections together
@@ -43,6 +45,7 @@ const (
 )
 
 func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.Threads, 1)
 	setDefault(&o.Conns, 10)
 	setDefault(&o.Timeout, 5*time.Second)
 	setDefault(&o.Pipeline, 1)
@@ -64,6 +67,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("bench: no target")
 	case o.Conns < 1 || o.Conns > maxConns:
 		return o, fmt.Errorf("bench: %d connections; want 1 to %d", o.Conns, maxConns)
+	case o.Threads < 1 || o.Threads > min(maxThreads, o.Conns):
+		return o, fmt.Errorf("bench: %d threads for %d connections; want 1 to %d, and no more than connections", o.Threads, o.Conns, maxThreads)
 	case o.Pipeline < 1 || o.Pipeline > maxPipeline:
 		return o, fmt.Errorf("bench: %d requests outstanding on a connection; want 1 to %d", o.Pipeline, maxPipeline)
 	case o.Conns*o.Pipeline > maxInFlight:

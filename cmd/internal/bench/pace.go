@@ -98,6 +98,19 @@ func (p *Pace) Due(last time.Duration, n uint64) (due time.Duration, ok bool) {
 	return due, ok
 }
 
+// after returns when the step-th request after n is due, given when n is. It is what
+// Due says of each of them.
+func (p *Pace) after(last time.Duration, n, step uint64) (due time.Duration, ok bool) {
+	if !p.poisson {
+		return p.at(float64(n + step))
+	}
+	for ok = true; ok && step > 0; step-- {
+		n++
+		last, ok = p.Due(last, n)
+	}
+	return last, ok
+}
+
 // Rate returns the requests per second that are due around t.
 func (p *Pace) Rate(t time.Duration) float64 {
 	for _, s := range p.stages {

@@ -152,3 +152,27 @@ func TestStagesRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceShares: what several loops have of a schedule is the whole of it.
+func TestPaceShares(t *testing.T) {
+	for _, poisson := range []bool{false, true} {
+		p := mustPace(t, "1s:100,1s:0,1s:100-900", poisson, 5)
+		all := schedule(p)
+		for _, threads := range []int{1, 2, 7} {
+			for i := range threads {
+				due, ok := p.Due(0, 0)
+				due, ok = p.after(due, 0, uint64(i))
+				n := i
+				for ; ok; n += threads {
+					if n >= len(all) || due != all[n] {
+						t.Fatalf("poisson %v, share %d of %d: request %d is due at %v, which the schedule does not say", poisson, i, threads, n, due)
+					}
+					due, ok = p.after(due, uint64(n), uint64(threads))
+				}
+				if n < len(all) {
+					t.Errorf("poisson %v, share %d of %d: ends before request %d of %d", poisson, i, threads, n, len(all))
+				}
+			}
+		}
+	}
+}

@@ -45,6 +45,23 @@ type tally struct {
 	statuses                                       [1000]uint64
 }
 
+// add adds what other counts.
+func (t *tally) add(other *tally) {
+	for _, p := range []struct{ to, from *uint64 }{
+		{&t.sent, &other.sent}, {&t.answered, &other.answered}, {&t.late, &other.late}, {&t.lost, &other.lost},
+		{&t.unfinished, &other.unfinished}, {&t.unsent, &other.unsent}, {&t.duplicated, &other.duplicated},
+		{&t.stray, &other.stray}, {&t.reordered, &other.reordered}, {&t.connected, &other.connected}, {&t.bytes, &other.bytes},
+	} {
+		*p.to += *p.from
+	}
+	for k, n := range other.errors {
+		t.errors[k] += n
+	}
+	for status, n := range other.statuses {
+		t.statuses[status] += n
+	}
+}
+
 func (t *tally) counts() Counts {
 	c := Counts{
 		Requests: t.sent, Answered: t.answered, Late: t.late, Lost: t.lost, Unfinished: t.unfinished, Unsent: t.unsent,
@@ -78,6 +95,16 @@ type recorder struct {
 
 func newRecorder() *recorder {
 	return &recorder{latency: newHistogram(), lateness: newHistogram(), lag: newHistogram(), part: newHistogram()}
+}
+
+// absorb adds what another recorder of the same run has.
+func (r *recorder) absorb(other *recorder) {
+	r.measured.add(&other.measured)
+	r.warm.add(&other.warm)
+	r.latency.Merge(other.latency)
+	r.lateness.Merge(other.lateness)
+	r.lag.Merge(other.lag)
+	r.inTime += other.inTime
 }
 
 // of returns the tally for what belongs to the warm-up, or not.

@@ -114,14 +114,24 @@ const (
 // Warnings are what a reader should know before he believes the numbers.
 func (r *Result) Warnings() (list []string) {
 	o := &r.Own
-	if o.Share >= busyShare {
-		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor: it was the bottleneck, or close to it", 100*o.Share))
+	if threads := max(r.Model.Threads, 1); o.Share >= busyShare*float64(threads) {
+		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor, with %d of its loops: it was the bottleneck, or close to it", 100*o.Share, threads))
 	}
-	if o.Lag.P99 >= muchLag {
-		list = append(list, fmt.Sprintf("the generator's loop was late by %v at p99: latencies hold its own delays", short(o.Lag.P99)))
+	loops := o.Loops
+	if len(loops) == 0 {
+		loops = []OwnLoop{{Late: o.Late, Lag: o.Lag}}
 	}
-	if o.Late.P999 >= muchLate {
-		list = append(list, fmt.Sprintf("requests left %v after the schedule at p99.9 for reasons of the generator's machine", short(o.Late.P999)))
+	for i, l := range loops {
+		which := ""
+		if len(loops) > 1 {
+			which = fmt.Sprintf(" (loop %d of %d)", i+1, len(loops))
+		}
+		if l.Lag.P99 >= muchLag {
+			list = append(list, fmt.Sprintf("the generator's loop was late by %v at p99%s: latencies hold its own delays", short(l.Lag.P99), which))
+		}
+		if l.Late.P999 >= muchLate {
+			list = append(list, fmt.Sprintf("requests left %v after the schedule at p99.9%s for reasons of the generator's machine", short(l.Late.P999), which))
+		}
 	}
 	if r.Model.Kind == Open && r.Unsent > 0 {
 		list = append(list, fmt.Sprintf("%d requests were due and never sent: the connections were too few, or the server too slow", r.Unsent))

@@ -42,6 +42,7 @@ const resultVersion = 1
 // A Model is what decided when requests left.
 type Model struct {
 	Kind      string        `json:"kind"` // closed or open
+	Threads   int           `json:"threads"`
 	Conns     int           `json:"connections"`
 	Pipeline  int           `json:"pipeline"`
 	Reconnect bool          `json:"reconnect,omitempty"`
@@ -113,9 +114,17 @@ type Own struct {
 	Late    Latency       `json:"late"` // how long after they were due requests left that had a free connection
 	Lag     Latency       `json:"lag"`  // how late the loop's own timer came
 	CPU     time.Duration `json:"cpu_ns"`
-	Share   float64       `json:"cpu_share"` // of one processor
+	Share   float64       `json:"cpu_share"` // of one processor; several loops can use more
 	Sent    uint64        `json:"sent"`      // requests that CPU was spent on, the warm-up's too
 	PerSent time.Duration `json:"cpu_per_request_ns"`
+	Loops   []OwnLoop     `json:"loops,omitempty"` // each, if there are several
+}
+
+// An OwnLoop is what one of several loops knows of itself.
+type OwnLoop struct {
+	Sent uint64  `json:"sent"`
+	Late Latency `json:"late"`
+	Lag  Latency `json:"lag"`
 }
 
 // Write writes r as JSON, for Read.
@@ -164,11 +173,11 @@ func (d *driver) result(started time.Time, intervals []Interval) (*Result, error
 	}
 	r := &Result{
 		Version: resultVersion, Target: o.Target, Started: started,
-		Model:  Model{Kind: Closed, Conns: o.Conns, Pipeline: o.Pipeline, Reconnect: o.Reconnect, Think: o.Think, Timeout: o.Timeout},
+		Model:  Model{Kind: Closed, Threads: o.Threads, Conns: o.Conns, Pipeline: o.Pipeline, Reconnect: o.Reconnect, Think: o.Think, Timeout: o.Timeout},
 		Warmup: o.Warmup, Measured: max(d.ended-o.Warmup, 0), Cut: d.cut,
 		Counts: rec.measured.counts(), WarmupCounts: rec.warm.counts(),
 		Latency: summary(rec.latency), Intervals: intervals, Histogram: h,
-		Own: Own{Late: summary(rec.lateness), Lag: summary(rec.lag), CPU: d.cpu, Sent: d.n},
+		Own: Own{Late: summary(rec.lateness), Lag: summary(rec.lag), CPU: d.cpuTo - d.cpuFrom, Sent: d.n},
 	}
 	for _, t := range d.templates {
 		r.Names = append(r.Names, t.name)
@@ -183,10 +192,10 @@ func (d *driver) result(started time.Time, intervals []Interval) (*Result, error
 		r.Rate = float64(rec.inTime) / r.Measured.Seconds()
 	}
 	if d.ended > 0 {
-		r.Own.Share = d.cpu.Seconds() / d.ended.Seconds()
+		r.Own.Share = r.Own.CPU.Seconds() / d.ended.Seconds()
 	}
 	if d.n > 0 {
-		r.Own.PerSent = d.cpu / time.Duration(d.n)
+		r.Own.PerSent = r.Own.CPU / time.Duration(d.n)
 	}
 	return r, nil
 }

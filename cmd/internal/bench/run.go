@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -18,142 +17,124 @@ const slack = 10 * time.Second
 // Run puts load on a server as o says and returns what became of it. It takes no
 // longer than o.Timeout to connect, then o.Duration, then o.Timeout for the last
 // answers. When ctx ends it returns what it has. An error says that nothing was
-// begun, or that the run's loop failed: a server that cannot be reached is in the
+// begun, or that a loop of the run's failed: a server that cannot be reached is in the
 // result's counts.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{o: o, base: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	d, err := newDriver(o, m)
+	w := newCrew(o)
+	drivers := make([]*driver, o.Threads)
+	tag := rand.Uint64() &^ idSeqMask // ids are no two runs'
+	for i := range drivers {
+		d, err := newDriver(o.share(i), w.machines[i])
+		if err != nil {
+			return nil, err
+		}
+		d.thread, d.next, d.threads = uint64(i), uint64(i), uint64(o.Threads)
+		d.tag, d.claimed = tag, &w.claimed
+		drivers[i], w.machines[i].d = d, d
+	}
+	ran := make(chan error, o.Threads)
+	begun := 0
+	for _, m := range w.machines {
+		if m.l, err = loop.New(loop.Options{Logger: o.Logger}); err != nil {
+			break
+		}
+		begun++
+		go func() { ran <- m.l.Run() }() // ends when the loop is closed, below
+	}
+	if err == nil {
+		if err = w.do(func(d *driver) { d.connect() }); err == nil {
+			err = w.wait(ctx)
+		}
+	}
+	for _, m := range w.machines[:begun] {
+		_ = m.l.Close()
+	}
+	for range begun {
+		err = errors.Join(err, <-ran)
+	}
 	if err != nil {
 		return nil, err
 	}
-	d.tag = rand.Uint64() &^ idSeqMask // ids are no two runs'
-	if m.l, err = loop.New(loop.Options{Logger: o.Logger}); err != nil {
-		return nil, err
+	d := drivers[0]
+	loops := ownLoops(drivers)
+	for _, other := range drivers[1:] {
+		d.absorb(other)
 	}
-	ran := make(chan error, 1)
-	go func() { ran <- m.l.Run() }() // ends when the loop is closed, below
-	begun := m.l.Do(d.connect)
-	if begun == nil {
-		err = m.wait(ctx, d)
+	d.o = o
+	r, err := d.result(w.base.Add(d.started), w.merged)
+	if err == nil {
+		r.Own.Loops = loops
 	}
-	_ = m.l.Close()
-	if err = errors.Join(begun, err, <-ran); err != nil {
-		return nil, err
-	}
-	return d.result(m.base.Add(d.started), m.summed)
+	return r, err
 }
 
-// A machine is the world that is there: a loop, its sockets and clock.
+// share is what thread i of o's has to do.
+func (o Options) share(i int) Options {
+	conns := o.Conns / o.Threads
+	if i < o.Conns%o.Threads {
+		conns++
+	}
+	o.Conns = conns
+	return o
+}
+
+// absorb adds to d what another driver of the same run has found out. Both are over.
+func (d *driver) absorb(other *driver) {
+	d.n += other.n
+	d.ended = max(d.ended, other.ended)
+	d.cut = d.cut || other.cut
+	d.cpuFrom, d.cpuTo = min(d.cpuFrom, other.cpuFrom), max(d.cpuTo, other.cpuTo)
+	d.rec.absorb(other.rec)
+}
+
+// ownLoops is what each of several drivers knows of itself.
+func ownLoops(drivers []*driver) (list []OwnLoop) {
+	if len(drivers) == 1 {
+		return nil
+	}
+	for _, d := range drivers {
+		list = append(list, OwnLoop{Sent: d.n, Late: summary(d.rec.lateness), Lag: summary(d.rec.lag)})
+	}
+	return list
+}
+
+// A machine is the world that is there for one driver: a loop, its sockets and the
+// clock that it shares with the others of its crew.
 type machine struct {
-	o    Options
-	l    *loop.Loop
-	base time.Time
-	done chan struct{}
-
-	wake chan struct{} // there is something in queue
-
-	mu    sync.Mutex
-	queue []ended                   // guarded by mu
-	spare []*hdrhistogram.Histogram // guarded by mu, empty ones
-
-	summed []Interval // Run's goroutine only
+	crew   *crew
+	thread int
+	d      *driver
+	l      *loop.Loop
 }
 
-// An ended is an interval that is over, with its latencies unless they are summed up.
-type ended struct {
-	interval Interval
-	h        *hdrhistogram.Histogram
-}
-
-// maxQueue is how many histograms may wait to be summed up; further ones are at once,
-// on the loop.
-const maxQueue = 8
-
-func (m *machine) interval(i Interval, h *hdrhistogram.Histogram) (next *hdrhistogram.Histogram) {
-	m.mu.Lock()
-	p := ended{i, h}
-	switch n := len(m.spare); {
-	case len(m.queue) >= maxQueue:
-		p = ended{interval: i}
-		p.interval.Latency = summary(h)
-		h.Reset()
-		next = h
-	case n > 0:
-		next = m.spare[n-1]
-		m.spare = m.spare[:n-1]
-	default:
-		next = newHistogram()
-	}
-	m.queue = append(m.queue, p)
-	m.mu.Unlock()
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-	return next
-}
-
-// sumUp sums up what is in the queue and tells of it.
-func (m *machine) sumUp() {
-	m.mu.Lock()
-	parts := m.queue
-	m.queue = nil
-	m.mu.Unlock()
-	for _, p := range parts {
-		if p.h != nil {
-			p.interval.Latency = summary(p.h)
-			p.h.Reset()
-			m.mu.Lock()
-			m.spare = append(m.spare, p.h)
-			m.mu.Unlock()
-		}
-		m.summed = append(m.summed, p.interval)
-		if m.o.OnInterval != nil {
-			m.o.OnInterval(p.interval)
-		}
-	}
-}
-
-// wait waits for the run's end, and reports its intervals meanwhile.
-func (m *machine) wait(ctx context.Context, d *driver) error {
-	o := &m.o
-	tooLong := time.NewTimer(2*o.Timeout + o.Duration + slack)
-	defer tooLong.Stop()
-	stop := ctx.Done()
-	for {
-		select {
-		case <-m.wake:
-			m.sumUp()
-		case <-stop:
-			stop = nil
-			if err := m.l.Do(d.stop); err != nil {
-				return err
-			}
-		case <-tooLong.C:
-			return errors.New("bench: the run did not come to its end")
-		case <-m.done:
-			m.sumUp()
-			return nil
-		}
-	}
-}
-
-func (m *machine) now() time.Duration { return time.Since(m.base) }
+func (m *machine) now() time.Duration { return time.Since(m.crew.base) }
 
 func (m *machine) cpu() time.Duration { return cpuTime() }
 
 func (m *machine) after(d time.Duration, fn func()) timer { return m.l.After(d, fn) }
 
 func (m *machine) dial(c *client) (link, error) {
-	conn, err := m.l.Dial(m.o.Target.Network, m.o.Target.Address, func(*loop.Conn) loop.Handler { return c }, loop.DialOptions{Timeout: m.o.Timeout})
+	o := &m.crew.o
+	conn, err := m.l.Dial(o.Target.Network, o.Target.Address, func(*loop.Conn) loop.Handler { return c }, loop.DialOptions{Timeout: o.Timeout})
 	if err != nil {
 		return nil, err
 	}
 	return conn, nil
 }
 
-func (m *machine) over() { close(m.done) }
+func (m *machine) ready(begin func(at time.Duration)) { m.crew.ready(begin) }
+
+func (m *machine) settleElsewhere(seq uint64, fn func(*driver)) {
+	other := m.crew.machines[seq%uint64(len(m.crew.machines))]
+	_ = other.l.Do(func() { fn(other.d) }) // it is closed when all drivers are over
+}
+
+func (m *machine) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram {
+	return m.crew.interval(m.thread, i, h)
+}
+
+func (m *machine) over() { m.crew.over(m.thread) }

@@ -85,6 +85,10 @@ func (s *sim) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Hist
 	s.told = append(s.told, i)
 	return h
 }
+func (s *sim) ready(begin func(time.Duration)) { begin(s.clock) }
+func (s *sim) settleElsewhere(uint64, func(*driver)) {
+	s.t.Error("a request of another driver, and there is none")
+}
 func (s *sim) over() {
 	if s.done {
 		s.t.Error("over twice")
