@@ -20,6 +20,7 @@ import (
 // benchFlags are bench's command line.
 type benchFlags struct {
 	options bench.Options
+	target  benchTarget
 	rate    float64
 	stages  string
 	poisson bool
@@ -37,10 +38,10 @@ func newBench() *cobra.Command {
 	var o benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench [flags] URL",
-		Short: "Put load on an HTTP/1.1 server and tell the truth about it",
-		Long: `Bench sends requests to URL, http://host:port/path or unix:/socket:/path, and says how
-long answers took, what was lost, what came twice, late or out of order, and whether it
-was itself in the way.
+		Short: "Put load on a server and tell the truth about it",
+		Long: `Bench sends requests to URL, http://host:port/path, https://... or unix:/socket:/path,
+and says how long answers took, what was lost, what came twice, late or out of order, and
+whether it was itself in the way. TLS and HTTP/2 are net/http's, and cost more CPU here.
 
 With -c alone each connection sends its next request when its answer has come, as fast
 as that goes (the closed model): a server that stalls is then asked less, and its stall
@@ -59,6 +60,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
   heddle bench -r 2000 -d 1m --poisson --warmup 5s http://127.0.0.1:8080/
   heddle bench --stages 10s:100-1000,1m:1000 -c 200 http://127.0.0.1:8080/
   heddle bench -r 500 --max-p99 10ms --max-errors 0 --max-lost 0 --json http://127.0.0.1:8080/
+  heddle bench --http2 --pipeline 20 --cacert ca.pem https://127.0.0.1:8443/
   heddle bench -X POST -H 'Content-Type: text/plain' --body 'order {id}' unix:/run/app.sock:/orders`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -96,6 +98,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 	fs.BoolVar(&o.json, "json", false, "print the whole result as JSON")
 	fs.StringVar(&o.csv, "csv", "", "a file for the intervals")
 	fs.StringVar(&o.save, "save", "", "a file for the whole result, as --json prints it")
+	o.target.add(cmd)
 	limits := addThresholds(fs)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := o.check(cmd, args[0]); err != nil {
@@ -143,12 +146,16 @@ func addThresholds(fs *pflag.FlagSet) (given func() bench.Thresholds) {
 	}
 }
 
+// benchUsage is what a person reads of what the package refuses.
+func benchUsage(err error) error {
+	return usage("bench", "%s", strings.TrimPrefix(err.Error(), "bench: "))
+}
+
 // check makes the run's options of the flags, and refuses what cannot be meant.
 func (o *benchFlags) check(cmd *cobra.Command, url string) (err error) {
-	wrong := func(err error) error { return usage("bench", "%s", strings.TrimPrefix(err.Error(), "bench: ")) }
 	b := &o.options
-	if b.Target, err = bench.ParseTarget(url); err != nil {
-		return wrong(err)
+	if err := o.target.take(b, url); err != nil {
+		return err
 	}
 	changed := cmd.Flags().Changed
 	for _, f := range []struct { // whose zero is a default in a library, and a slip here
@@ -171,14 +178,14 @@ func (o *benchFlags) check(cmd *cobra.Command, url string) (err error) {
 			b.Pace, err = bench.NewPace(stages, o.poisson, b.Seed)
 		}
 		if err != nil {
-			return wrong(err)
+			return benchUsage(err)
 		}
 	case changed("rate"):
 		if b.Duration == 0 {
 			b.Duration = 10 * time.Second
 		}
 		if b.Pace, err = bench.NewPace([]bench.Stage{{Duration: b.Duration, From: o.rate, To: o.rate}}, o.poisson, b.Seed); err != nil {
-			return wrong(err)
+			return benchUsage(err)
 		}
 	case o.poisson:
 		return usage("bench", "--poisson needs --rate or --stages")
@@ -187,7 +194,7 @@ func (o *benchFlags) check(cmd *cobra.Command, url string) (err error) {
 		return err
 	}
 	if err := b.Check(); err != nil {
-		return wrong(err)
+		return benchUsage(err)
 	}
 	return nil
 }

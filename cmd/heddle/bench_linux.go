@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -40,6 +41,7 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 	if live {
 		o.options.OnInterval = func(i bench.Interval) { showInterval(os.Stderr, i) }
 	}
+	log.SetOutput(io.Discard) // net/http complains there about servers that are counted
 	o.options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	r, err := bench.Run(ctx, o.options)
 	if live {

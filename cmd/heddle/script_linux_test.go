@@ -509,6 +509,7 @@ func cmdCertificate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: args[0]},
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		BasicConstraintsValid: true, IsCA: len(args) == 1, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}

@@ -21,7 +21,8 @@ func TestRequestAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	sl := d.slots[0]
-	c := &client{d: d, slot: sl, link: still{}, ring: make([]pending, 1)}
+	c := &client{d: d, slot: sl, ring: make([]pending, 1)}
+	c.setLink(still{})
 	sl.c = c
 	c.OnOpen()
 	p := []byte(ok("0000000000000000"))

@@ -24,7 +24,8 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &client{d: d, slot: d.slots[0], link: still{}, ring: make([]pending, 1)}
+	c := &client{d: d, slot: d.slots[0], ring: make([]pending, 1)}
+	c.setLink(still{})
 	c.slot.c = c
 	c.OnOpen()
 	p := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 14\r\nDate: Sat, 01 Jan 2028 00:00:00 GMT\r\n\r\nHello, heddle\n")

@@ -26,7 +26,7 @@ func (s *slot) dial() {
 		c.OnClose(err)
 		return
 	}
-	c.link = link
+	c.setLink(link)
 }
 
 // settle is called when it is known how an attempt to connect went.
@@ -92,15 +92,18 @@ type pending struct {
 	late      bool // it has counted as timed out
 }
 
-// A client is one connection: a loop.Handler.
+// A client is one connection: a loop.Handler of HTTP/1.1, or what a carrier tells.
 type client struct {
-	d    *driver
-	slot *slot // nil: it has timed out, and its place is taken
-	link link
+	d       *driver
+	slot    *slot // nil: it has timed out, and its place is taken
+	link    link  // nil: there is none yet
+	wire    wire  // it, if it is one
+	carrier carrier
 
-	opened bool
-	ended  bool // nothing is awaited of it, and it is as good as closed
-	useful bool // it has carried an answer
+	opened  bool
+	ended   bool // nothing is awaited of it, and it is as good as closed
+	useful  bool // it has carried an answer
+	leaving bool // it is asked nothing more, and ends with what is awaited
 
 	ring  []pending // those awaited, in the order they were sent
 	first int
@@ -116,7 +119,7 @@ type client struct {
 	hold   func([]byte)
 }
 
-func (c *client) hasRoom() bool { return c.opened && !c.ended && c.count < len(c.ring) }
+func (c *client) hasRoom() bool { return c.opened && !c.ended && !c.leaving && c.count < len(c.ring) }
 
 func (c *client) at(i int) *pending { return &c.ring[(c.first+i)%len(c.ring)] }
 
@@ -194,12 +197,7 @@ func (c *client) match(now time.Duration) {
 	case c.count > 0 && (!a.hasID || c.at(0).id == a.id):
 		c.which = 0
 	case a.hasID && c.d.gave(a.id):
-		for i := 1; i < c.count; i++ {
-			if c.at(i).id == a.id {
-				c.which = i
-				break
-			}
-		}
+		c.which = c.find(a.id)
 	case c.count > 0:
 		c.which = 0
 	}
@@ -235,24 +233,15 @@ func (c *client) complete(now time.Duration) {
 		d.surplus(&c.ans, c.warm)
 		c.ans = answer{}
 	} else {
-		c.useful = true
-		if c.which > 0 {
-			d.rec.of(c.warm).reordered++
-		}
-		p := *c.at(c.which)
-		c.remove(c.which)
-		d.answered(&p, &c.ans, !c.wrong && c.bodyAt == len(c.expect), now)
+		o := reply{status: c.ans.status, wrong: c.wrong || c.bodyAt != len(c.expect)}
+		c.take(c.which, &o, now)
 		c.ans = answer{}
-		if s := c.slot; s != nil && d.o.Think > 0 && d.state == stateRunning {
-			s.rest()
-		}
 	}
-	switch {
-	case closes, c.slot == nil && c.count == 0:
+	if closes {
 		c.end(KindClosed)
-	default:
-		d.room(c)
+		return
 	}
+	c.next()
 }
 
 // check looks for time-outs.

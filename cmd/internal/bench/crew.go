@@ -40,7 +40,7 @@ type ended struct {
 	interval Interval
 	h        *hdrhistogram.Histogram // nil: no latencies, or
 	encoded  string                  // it is packed
-	last     bool   // there is no interval: the driver is over
+	last     bool                    // there is no interval: the driver is over
 }
 
 // maxQueue is how many histograms of each driver may wait to be summed up; further

@@ -34,12 +34,6 @@ type timer interface {
 	Stop() bool
 }
 
-// A link is a *loop.Conn.
-type link interface {
-	Send(head, body []byte) (end int64, err error)
-	Abort(err error)
-}
-
 type state uint8
 
 const (
@@ -272,7 +266,7 @@ func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
 		which = sort.Search(len(d.weights), func(i int) bool { return at < d.weights[i] })
 	}
 	id := d.tag | d.next&idSeqMask
-	if _, err := c.link.Send(d.templates[which].stamp(id), nil); err != nil {
+	if err := c.ask(d.templates[which], id); err != nil {
 		d.unclaim()
 		c.end(KindReset)
 		return false
@@ -292,7 +286,7 @@ func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
 }
 
 // answered is told of a whole answer to p.
-func (d *driver) answered(p *pending, a *answer, bodyOK bool, now time.Duration) {
+func (d *driver) answered(p *pending, o *reply, now time.Duration) {
 	d.roll(now)
 	d.outstanding--
 	seq := p.id & idSeqMask
@@ -306,12 +300,16 @@ func (d *driver) answered(p *pending, a *answer, bodyOK bool, now time.Duration)
 	} else {
 		t.answered++
 	}
-	t.statuses[a.status]++
+	if o.status > 0 {
+		t.statuses[o.status]++
+	}
 	switch want := d.templates[p.template].status; {
 	case late: // counted already
-	case want != 0 && a.status != want, want == 0 && a.status >= 400:
+	case o.said != "":
+		d.rec.failAs(warm, o.said)
+	case want != 0 && o.status != want, want == 0 && o.status >= 400:
 		d.rec.fail(warm, KindStatus)
-	case !bodyOK:
+	case o.wrong:
 		d.rec.fail(warm, KindBody)
 	}
 	d.rec.now.Answers++

@@ -20,12 +20,19 @@ const (
 	KindDialTimeout             // no answer to an attempt to connect
 	KindDescriptors             // this process may not open any more
 	KindPorts                   // no local port is left
+	KindTLSUnknown              // nobody trusted vouches for the server's certificate
+	KindTLSName                 // its certificate is another host's
+	KindTLSExpired              // its certificate is not valid now
+	KindTLSPlain                // it does not speak TLS
+	KindTLSClosed               // it closed the connection before TLS was agreed on
+	KindTLS                     // another failure of TLS, at any time
+	KindNoHTTP2                 // it does not speak HTTP/2, which was asked for
 	KindDial                    // another failure to connect
 	KindTimeout                 // no answer within the time-out: it came late, or never
 	KindReset                   // the server reset the connection
 	KindClosed                  // the server closed it before it answered
 	KindTruncated               // the server closed it amid an answer
-	KindMalformed               // what came is no HTTP/1.x answer
+	KindMalformed               // what came is no answer of HTTP, or of sessions
 	KindTooLarge                // the answer's head is too large
 	KindStatus                  // the answer's status is not the one expected
 	KindBody                    // the answer's body is not the one expected
@@ -33,7 +40,8 @@ const (
 )
 
 var kindNames = [kinds]string{
-	"resolve", "refused", "connect timeout", "no descriptors", "no ports", "connect",
+	"resolve", "refused", "connect timeout", "no descriptors", "no ports",
+	"TLS: unknown authority", "TLS: other name", "TLS: expired", "TLS: not spoken", "TLS: closed", "TLS", "no HTTP/2", "connect",
 	"timeout", "reset", "closed", "truncated", "malformed", "too large", "status", "body",
 }
 
@@ -42,7 +50,12 @@ func (k Kind) String() string { return kindNames[k] }
 // dialKind sorts the error of an attempt to connect.
 func dialKind(err error) Kind {
 	var dns *net.DNSError
+	var secure *tlsError
 	switch {
+	case errors.As(err, &secure):
+		return secure.kind()
+	case err == errNoHTTP2:
+		return KindNoHTTP2
 	case errors.As(err, &dns):
 		return KindResolve
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):

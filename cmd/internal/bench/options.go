@@ -10,6 +10,7 @@ import (
 // Options are a run. All but Target have defaults.
 type Options struct {
 	Target   Target
+	TLS      TLS       // of a target that speaks it
 	Requests []Request // which are sent, by weight; default one GET of the target's path
 
 	Threads  int           // loops, each with its share of the connections and of the Pace; default 1
@@ -89,6 +90,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("bench: %q cannot be a field's name", o.IDField)
 	case len(o.Requests) > maxRequests:
 		return o, fmt.Errorf("bench: %d requests to choose from; want up to %d", len(o.Requests), maxRequests)
+	}
+	if err := o.checkTarget(); err != nil {
+		return o, err
 	}
 	for _, r := range o.Requests {
 		if r.Weight < 0 || r.Weight > maxWeight {

@@ -42,6 +42,7 @@ type tally struct {
 	duplicated, stray, reordered                   uint64
 	connected, bytes                               uint64
 	errors                                         [kinds]uint64
+	named                                          map[string]uint64 // errors whose kinds the target has named
 	statuses                                       [1000]uint64
 }
 
@@ -60,6 +61,9 @@ func (t *tally) add(other *tally) {
 	for status, n := range other.statuses {
 		t.statuses[status] += n
 	}
+	for name, n := range other.named {
+		t.name(name, n)
+	}
 }
 
 func (t *tally) counts() Counts {
@@ -73,6 +77,10 @@ func (t *tally) counts() Counts {
 			c.Errors += n
 			c.Kinds[Kind(k).String()] = n
 		}
+	}
+	for name, n := range t.named {
+		c.Errors += n
+		c.Kinds[name] = n
 	}
 	for status, n := range t.statuses {
 		if n > 0 {
@@ -119,6 +127,32 @@ func (r *recorder) of(warm bool) *tally {
 func (r *recorder) fail(warm bool, k Kind) {
 	r.of(warm).errors[k]++
 	r.now.Errors++
+}
+
+// maxNamed is how many kinds of errors a target may name, and otherKind what further
+// ones count as.
+const (
+	maxNamed  = 64
+	otherKind = "other"
+)
+
+// failAs counts an error whose kind the target has named.
+func (r *recorder) failAs(warm bool, name string) {
+	r.of(warm).name(name, 1)
+	r.now.Errors++
+}
+
+// name counts n errors of a kind that the target has named.
+func (t *tally) name(name string, n uint64) {
+	if _, known := t.named[name]; !known {
+		if len(t.named) >= maxNamed {
+			name = otherKind
+		}
+		if t.named == nil {
+			t.named = make(map[string]uint64)
+		}
+	}
+	t.named[name] += n
 }
 
 // roll ends the interval that is going on and begins the next. Its latencies are not

@@ -60,6 +60,9 @@ func (r *Result) Text(to io.Writer) error {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s %s", r.Target.Host, strings.Join(r.Names[:min(len(r.Names), 5)], ", "))
 	line("%s", r.Title())
+	if note := r.Target.Note(); note != "" {
+		line("  %s", note)
+	}
 	over := fmt.Sprintf("measured over %v", short(r.Measured))
 	if r.Warmup > 0 {
 		over += fmt.Sprintf(", after a warm-up of %v with %d requests that do not count", r.Warmup, r.WarmupCounts.Requests)

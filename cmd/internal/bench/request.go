@@ -1,57 +1,13 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// A Target is the server that a run asks.
-type Target struct {
-	Network string `json:"network"` // tcp or unix
-	Address string `json:"address"`
-	Host    string `json:"host"` // what the requests' Host says
-	Path    string `json:"path"` // of requests that name none, with its query
-}
-
-// ParseTarget reads http://host:port/path?query, or unix:/socket:/path for a unix socket.
-func ParseTarget(text string) (Target, error) {
-	if rest, ok := strings.CutPrefix(text, "unix:"); ok {
-		socket, path, _ := strings.Cut(rest, ":")
-		if socket == "" || path != "" && path[0] != '/' {
-			return Target{}, fmt.Errorf("bench: %q: want unix:/path/of/socket or unix:/path/of/socket:/path", text)
-		}
-		if path == "" {
-			path = "/"
-		}
-		return Target{Network: "unix", Address: socket, Host: "localhost", Path: path}, nil
-	}
-	if !strings.Contains(text, "://") {
-		text = "http://" + text
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return Target{}, fmt.Errorf("bench: %w", err)
-	case u.Scheme == "https":
-		return Target{}, errors.New("bench: https is not supported yet")
-	case u.Scheme != "http" || u.Hostname() == "" || u.User != nil:
-		return Target{}, fmt.Errorf("bench: %q: want http://host:port/path or unix:/path/of/socket", text)
-	}
-	t := Target{Network: "tcp", Address: u.Host, Host: u.Host, Path: u.RequestURI()}
-	if u.Port() == "" {
-		t.Address = u.Hostname() + ":80"
-		if strings.Contains(u.Hostname(), ":") {
-			t.Address = "[" + u.Hostname() + "]:80"
-		}
-	}
-	return t, nil
-}
 
 // A Request is one kind of request of a run. Wherever its path, header or body says
 // {id}, the request's id takes its place: 16 hex digits, another one each time.
@@ -81,6 +37,12 @@ type template struct {
 	bare   bool  // its answer has no body
 	status int
 	expect string
+
+	// What bytes is made of, for carriers.
+	method, host, path, body string
+	header                   http.Header // but for Host
+	idField                  string      // "": none
+	plain                    bool        // it has no idMark
 }
 
 // stamp puts an id in; the bytes are valid until the next stamp.
@@ -165,7 +127,16 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 		return fail("%q cannot be a host", host)
 	}
 
-	t := &template{name: r.Name, bare: r.Method == "HEAD", status: r.Status, expect: r.Expect}
+	header.Del("Host")
+	t := &template{
+		name: r.Name, bare: r.Method == "HEAD", status: r.Status, expect: r.Expect,
+		method: r.Method, host: host, path: r.Path, body: r.Body, header: header, idField: idField,
+	}
+	if target.web() {
+		if err := t.checkWeb(); err != nil {
+			return fail("%w", err)
+		}
+	}
 	for rest, more := b.String(), true; more; {
 		var before string
 		before, rest, more = strings.Cut(rest, idMark)
@@ -178,6 +149,11 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 			return fail("it is longer than %d bytes", maxRequest)
 		}
 	}
+	own := 0
+	if idField != "" {
+		own = 1
+	}
+	t.plain = len(t.ids) == own
 	return t, nil
 }
 

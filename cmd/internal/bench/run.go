@@ -36,6 +36,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		d.tag, d.claimed = tag, &w.claimed
 		drivers[i], w.machines[i].d = d, d
 	}
+	defer w.closeDialers()
+	for _, m := range w.machines {
+		if m.dialer, err = o.dialer(); err != nil {
+			return nil, err
+		}
+	}
 	ran := make(chan error, o.Threads)
 	begun := 0
 	for _, m := range w.machines {
@@ -70,6 +76,15 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		r.Own.Loops = loops
 	}
 	return r, err
+}
+
+// closeDialers ends what the dialers have made.
+func (w *crew) closeDialers() {
+	for _, m := range w.machines {
+		if m.dialer != nil {
+			m.dialer.close()
+		}
+	}
 }
 
 // share is what thread i of o's has to do.
@@ -109,6 +124,7 @@ type machine struct {
 	thread int
 	d      *driver
 	l      *loop.Loop
+	dialer dialer // nil: the loop's own
 }
 
 func (m *machine) now() time.Duration { return time.Since(m.crew.base) }
@@ -118,6 +134,9 @@ func (m *machine) cpu() time.Duration { return cpuTime() }
 func (m *machine) after(d time.Duration, fn func()) timer { return m.l.After(d, fn) }
 
 func (m *machine) dial(c *client) (link, error) {
+	if m.dialer != nil {
+		return m.dialer.dial(m.l, c)
+	}
 	o := &m.crew.o
 	conn, err := m.l.Dial(o.Target.Network, o.Target.Address, func(*loop.Conn) loop.Handler { return c }, loop.DialOptions{Timeout: o.Timeout})
 	if err != nil {

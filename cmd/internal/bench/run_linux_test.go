@@ -305,15 +305,20 @@ func TestRunRefuses(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
+	tcp := func(address, host, path string) Target {
+		return Target{Network: "tcp", Address: address, Host: host, Path: path}
+	}
 	for text, want := range map[string]Target{
-		"http://h:81/a?b#c": {"tcp", "h:81", "h:81", "/a?b"}, "h": {"tcp", "h:80", "h", "/"}, "http://[::1]": {"tcp", "[::1]:80", "[::1]", "/"},
-		"127.0.0.1:8080": {"tcp", "127.0.0.1:8080", "127.0.0.1:8080", "/"}, "unix:/a/b": {"unix", "/a/b", "localhost", "/"}, "unix:/a/b:/c?d": {"unix", "/a/b", "localhost", "/c?d"},
+		"http://h:81/a?b#c": tcp("h:81", "h:81", "/a?b"), "h": tcp("h:80", "h", "/"), "http://[::1]": tcp("[::1]:80", "[::1]", "/"),
+		"127.0.0.1:8080": tcp("127.0.0.1:8080", "127.0.0.1:8080", "/"),
+		"unix:/a/b":      {Network: "unix", Address: "/a/b", Host: "localhost", Path: "/"}, "unix:/a/b:/c?d": {Network: "unix", Address: "/a/b", Host: "localhost", Path: "/c?d"},
+		"https://h/x": {Network: "tcp", Address: "h:443", Host: "h", Path: "/x", TLS: true}, "https://[::1]:8443": {Network: "tcp", Address: "[::1]:8443", Host: "[::1]:8443", Path: "/", TLS: true},
 	} {
 		if got, err := ParseTarget(text); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "http://", "ftp://h", "https://h", "http://u:p@h", "unix:", "unix:/a:b", "http://h:port", "http://h/%zz"} {
+	for _, text := range []string{"", "http://", "ftp://h", "https://", "http://u:p@h", "unix:", "unix:/a:b", "http://h:port", "http://h/%zz"} {
 		if got, err := ParseTarget(text); err == nil {
 			t.Errorf("%q: got %+v", text, got)
 		}
