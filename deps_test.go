@@ -85,7 +85,7 @@ var rooms = map[string]room{
 	"httpcompat/front":          {below: []string{"httpcompat", "internal/histogram"}, takes: []string{rate}},
 	"cmd/internal/admin":        {below: []string{"worker/engine", "httpcompat/front", "service/host", "cmd/internal/gateway"}, takes: []string{prom}},
 	"httpcompat/upstream":       {below: []string{"httpcompat"}},
-	"cmd/internal/bench":        {below: []string{"loop"}, takes: []string{hdr}},
+	"cmd/internal/bench":        {below: []string{"loop", "service"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
 	"cmd/internal/systemd":      {},
 	"cmd/internal/watch":        {takes: []string{notify}},

@@ -22,7 +22,8 @@ type wire interface {
 // run's loop, and none of it within ask or Abort.
 type carrier interface {
 	link
-	// ask sends a request. An error says that it was not sent, and that no other can be.
+	// ask sends a request. An error says that it was not sent, and that no other can be;
+	// those before it go on.
 	ask(t *template, id uint64) error
 }
 
@@ -46,6 +47,16 @@ func (c *client) ask(t *template, id uint64) error {
 	}
 	_, err := c.wire.Send(t.stamp(id), nil)
 	return err
+}
+
+// refused is told that ask has failed.
+func (c *client) refused() {
+	if c.carrier == nil {
+		c.end(KindReset)
+		return
+	}
+	c.leaving = true
+	c.next()
 }
 
 // setLink is told what dial has returned.

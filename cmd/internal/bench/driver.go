@@ -61,6 +61,7 @@ type driver struct {
 	threads   uint64         // how many there are
 	claimed   *atomic.Uint64 // closed model with Count: the requests of all drivers
 	templates []*template
+	longest   int      // bytes of them
 	weights   []uint64 // running sums
 	idField   string   // in lower case, "": no ids
 	tag       uint64   // the high bits of this run's ids
@@ -113,6 +114,7 @@ func newDriver(o Options, w world) (*driver, error) {
 			return nil, err
 		}
 		d.templates = append(d.templates, t)
+		d.longest = max(d.longest, len(t.bytes))
 		total += uint64(max(r.Weight, 1))
 		d.weights = append(d.weights, total)
 	}
@@ -268,7 +270,7 @@ func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
 	id := d.tag | d.next&idSeqMask
 	if err := c.ask(d.templates[which], id); err != nil {
 		d.unclaim()
-		c.end(KindReset)
+		c.refused()
 		return false
 	}
 	d.roll(now)

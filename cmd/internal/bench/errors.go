@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/service"
 )
 
 // A Kind is why a request, or an attempt to connect, failed.
@@ -27,6 +28,7 @@ const (
 	KindTLSClosed               // it closed the connection before TLS was agreed on
 	KindTLS                     // another failure of TLS, at any time
 	KindNoHTTP2                 // it does not speak HTTP/2, which was asked for
+	KindNoApp                   // the locator knows no such app
 	KindDial                    // another failure to connect
 	KindTimeout                 // no answer within the time-out: it came late, or never
 	KindReset                   // the server reset the connection
@@ -41,7 +43,7 @@ const (
 
 var kindNames = [kinds]string{
 	"resolve", "refused", "connect timeout", "no descriptors", "no ports",
-	"TLS: unknown authority", "TLS: other name", "TLS: expired", "TLS: not spoken", "TLS: closed", "TLS", "no HTTP/2", "connect",
+	"TLS: unknown authority", "TLS: other name", "TLS: expired", "TLS: not spoken", "TLS: closed", "TLS", "no HTTP/2", "no such app", "connect",
 	"timeout", "reset", "closed", "truncated", "malformed", "too large", "status", "body",
 }
 
@@ -58,6 +60,8 @@ func dialKind(err error) Kind {
 		return KindNoHTTP2
 	case errors.As(err, &dns):
 		return KindResolve
+	case errors.Is(err, service.ErrNotAvailable), err == errNoApp:
+		return KindNoApp
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return KindRefused
 	case errors.Is(err, loop.ErrTimeout), errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, context.DeadlineExceeded):

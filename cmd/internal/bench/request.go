@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,6 +18,7 @@ type Request struct {
 	Path   string      `json:"path"`   // with the query; default the target's
 	Header http.Header `json:"header"` // Content-Length and Connection are the generator's own
 	Body   string      `json:"body"`
+	Event  string      `json:"event"`  // of a session, which has only this and the body; default the target's
 	Weight int         `json:"weight"` // how often, in proportion to the others'; default 1
 	Status int         `json:"status"` // the answer's, else it counts as an error; default any 2xx or 3xx
 	Expect string      `json:"expect"` // the answer's body, likewise; "": any
@@ -37,6 +39,7 @@ type template struct {
 	bare   bool  // its answer has no body
 	status int
 	expect string
+	event  string // of a session
 
 	// What bytes is made of, for carriers.
 	method, host, path, body string
@@ -59,6 +62,12 @@ func (t *template) stamp(id uint64) []byte {
 
 // compile makes a template of r. idField: the name of the field for the id, "": none.
 func (r Request) compile(target Target, idField string, closing bool) (*template, error) {
+	switch {
+	case target.App != "":
+		return r.compileCall(target)
+	case r.Event != "":
+		return nil, errors.New("bench: an event is for an app's sessions")
+	}
 	if r.Method == "" {
 		if r.Method = "GET"; r.Body != "" {
 			r.Method = "POST"
@@ -137,17 +146,8 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 			return fail("%w", err)
 		}
 	}
-	for rest, more := b.String(), true; more; {
-		var before string
-		before, rest, more = strings.Cut(rest, idMark)
-		t.bytes = append(t.bytes, before...)
-		if more {
-			t.ids = append(t.ids, len(t.bytes))
-			t.bytes = append(t.bytes, strings.Repeat("0", idLen)...)
-		}
-		if len(t.bytes) > maxRequest {
-			return fail("it is longer than %d bytes", maxRequest)
-		}
+	if !t.fill(b.String()) {
+		return fail("it is longer than %d bytes", maxRequest)
 	}
 	own := 0
 	if idField != "" {
@@ -155,6 +155,23 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 	}
 	t.plain = len(t.ids) == own
 	return t, nil
+}
+
+// fill makes t's bytes and ids of text. It fails if that is too long.
+func (t *template) fill(text string) bool {
+	for more := true; more; {
+		var before string
+		before, text, more = strings.Cut(text, idMark)
+		t.bytes = append(t.bytes, before...)
+		if more {
+			t.ids = append(t.ids, len(t.bytes))
+			t.bytes = append(t.bytes, strings.Repeat("0", idLen)...)
+		}
+		if len(t.bytes) > maxRequest {
+			return false
+		}
+	}
+	return true
 }
 
 // token reports whether s is one (RFC 9110, 5.6.2).

@@ -70,6 +70,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	for _, other := range drivers[1:] {
 		d.absorb(other)
 	}
+	for _, one := range drivers { // which may not have connected
+		if o.Target.Protocol == "" {
+			o.Target.Protocol = one.o.Target.Protocol
+		}
+	}
 	d.o = o
 	r, err := d.result(w.base.Add(d.started), w.merged)
 	if err == nil {

@@ -15,9 +15,15 @@ type Target struct {
 	Host    string `json:"host"` // what the requests' Host says
 	Path    string `json:"path"` // of requests that name none, with its query
 
+	// Of an app: its sessions are opened by way of the locator at Address, which may be
+	// several, with commas.
+	App     string `json:"app,omitempty"`     // "": it is a server of HTTP
+	Event   string `json:"event,omitempty"`   // of requests that name none
+	Dialect string `json:"dialect,omitempty"` // v0 or v1; default what the locator speaks, v1 first
+
 	TLS      bool   `json:"tls,omitempty"`
 	HTTP     string `json:"http,omitempty"`     // HTTP1 or HTTP2; default what TLS agrees on, without it HTTP1
-	Protocol string `json:"protocol,omitempty"` // what its first answer was in, of a target that net/http's client asks
+	Protocol string `json:"protocol,omitempty"` // what was spoken, as the first connection has it: an app's dialect, or that of net/http's client
 }
 
 // What Target.HTTP asks for. HTTP2 without TLS is spoken at once (RFC 9113, 3.3).
@@ -56,6 +62,11 @@ func ParseTarget(text string) (Target, error) {
 	return t, nil
 }
 
+// AppTarget is an app that the locators at address know, host:port or unix:PATH.
+func AppTarget(address, app, event string) Target {
+	return Target{Network: "sessions", Address: address, Host: app, App: app, Event: event}
+}
+
 // web says whether net/http's client asks it.
 func (t *Target) web() bool { return t.TLS || t.HTTP == HTTP2 }
 
@@ -63,6 +74,10 @@ func (t *Target) web() bool { return t.TLS || t.HTTP == HTTP2 }
 func (o *Options) checkTarget() error {
 	t := &o.Target
 	switch {
+	case t.App != "" && (t.TLS || t.HTTP != ""):
+		return errors.New("bench: an app's sessions have neither TLS nor a version of HTTP")
+	case t.Dialect != "" && (t.App == "" || t.Dialect != "v0" && t.Dialect != "v1"):
+		return fmt.Errorf("bench: dialect %q; want v0 or v1, of an app", t.Dialect)
 	case t.HTTP != "" && t.HTTP != HTTP1 && t.HTTP != HTTP2:
 		return fmt.Errorf("bench: HTTP/%s; want HTTP/%s or HTTP/%s", t.HTTP, HTTP1, HTTP2)
 	case o.Pipeline > 1 && t.TLS && t.HTTP != HTTP2:
@@ -74,7 +89,14 @@ func (o *Options) checkTarget() error {
 
 // Note is a line for a report's head, of how the target was asked; "": nothing to say.
 func (t *Target) Note() string {
-	if !t.web() {
+	switch {
+	case t.App != "":
+		d := t.Protocol
+		if d == "" {
+			d = "unknown"
+		}
+		return "sessions of dialect " + d + ", without HTTP: latencies count to a session's end"
+	case !t.web():
 		return ""
 	}
 	how := t.Protocol
@@ -92,7 +114,10 @@ func (t *Target) Note() string {
 
 // dialer is what makes the run's connections; nil: its loop does.
 func (o *Options) dialer() (dialer, error) {
-	if o.Target.web() {
+	switch {
+	case o.Target.App != "":
+		return newCaller(o)
+	case o.Target.web():
 		return newWeb(o)
 	}
 	return nil, nil
