@@ -37,7 +37,7 @@ type benchFlags struct {
 func newBench() *cobra.Command {
 	var o benchFlags
 	cmd := &cobra.Command{
-		Use:   "bench [flags] URL",
+		Use:   "bench [flags] {URL | --app NAME --event EVENT}",
 		Short: "Put load on a server and tell the truth about it",
 		Long: `Bench sends requests to URL, http://host:port/path, https://... or unix:/socket:/path,
 and says how long answers took, what was lost, what came twice, late or out of order, and
@@ -48,6 +48,11 @@ as that goes (the closed model): a server that stalls is then asked less, and it
 hardly shows. With -r or --stages requests leave when they are due whatever became of
 those before, on up to -c connections, and latencies count from when they should have
 left (the open model). --stages 10s:1000,30s:5000 holds rates, 30s:1000-5000 climbs.
+
+With --event each request is a session of an app, without HTTP: it is opened with that
+event, sent the body as its one piece (--pack: an HTTP request), and answered when it has
+ended. The daemon's control socket leads to the app (--app, --name, --control), or any
+Cocaine cloud's locator (--locator).
 
 Each request carries an id in X-Request-Id; a server that gives it back has its answers
 told apart by it. {id} in the path, a header or the body is replaced with it.
@@ -61,13 +66,9 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
   heddle bench --stages 10s:100-1000,1m:1000 -c 200 http://127.0.0.1:8080/
   heddle bench -r 500 --max-p99 10ms --max-errors 0 --max-lost 0 --json http://127.0.0.1:8080/
   heddle bench --http2 --pipeline 20 --cacert ca.pem https://127.0.0.1:8443/
+  heddle bench --app shop --event price --body '{id}' -c 4 --pipeline 16
   heddle bench -X POST -H 'Content-Type: text/plain' --body 'order {id}' unix:/run/app.sock:/orders`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usage("bench", "bench needs one URL; got %s", quotedWords(args))
-			}
-			return nil
-		},
+		Args: cobra.ArbitraryArgs, // see benchTarget.take
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
@@ -101,7 +102,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 	o.target.add(cmd)
 	limits := addThresholds(fs)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := o.check(cmd, args[0]); err != nil {
+		if err := o.check(cmd, args); err != nil {
 			return err
 		}
 		if runtime.GOOS != "linux" {
@@ -152,9 +153,9 @@ func benchUsage(err error) error {
 }
 
 // check makes the run's options of the flags, and refuses what cannot be meant.
-func (o *benchFlags) check(cmd *cobra.Command, url string) (err error) {
+func (o *benchFlags) check(cmd *cobra.Command, args []string) (err error) {
 	b := &o.options
-	if err := o.target.take(b, url); err != nil {
+	if err := o.target.take(b, args); err != nil {
 		return err
 	}
 	changed := cmd.Flags().Changed
@@ -205,7 +206,7 @@ const maxMix = 16 << 20 // bytes
 // requests makes the run's requests of the flags and files.
 func (o *benchFlags) requests(changed func(string) bool) error {
 	if o.mixFile != "" {
-		for _, name := range []string{"method", "header", "body", "body-file", "expect-status", "expect-body"} {
+		for _, name := range []string{"method", "header", "body", "body-file", "expect-status", "expect-body", "pack"} {
 			if changed(name) {
 				return usage("bench", "with --mix there is no --%s: the file says it", name)
 			}
@@ -223,6 +224,7 @@ func (o *benchFlags) requests(changed func(string) bool) error {
 		return nil
 	}
 	r := bench.Request{Method: o.method, Body: o.body, Status: o.status, Expect: o.expect, Header: make(http.Header)}
+	r.Pack, r.Path = o.target.pack != "", o.target.pack
 	if o.bodyFile != "" {
 		if changed("body") {
 			return usage("bench", "--body and --body-file exclude each other")
@@ -280,7 +282,7 @@ func (o *benchFlags) report(out io.Writer, r *bench.Result, limits bench.Thresho
 		return &failure{code: exitThreshold, err: fmt.Errorf("a threshold failed: %s", strings.Join(failed, "; "))}
 	}
 	if r.Answered+r.Late == 0 && !r.Cut {
-		return &failure{code: exitError, err: errors.New("nothing was answered"), try: "try: curl -v " + o.options.Target.Host}
+		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options.Target)}
 	}
 	return nil
 }

@@ -37,6 +37,14 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 	defer stop()
 	release := context.AfterFunc(ctx, stop)
 	defer release()
+	if t := &o.target; t.isApp() && t.locator == "" {
+		target, leave, err := t.visit(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		o.options.Target = target
+	}
 	live := isTerminal(os.Stderr)
 	if live {
 		o.options.OnInterval = func(i bench.Interval) { showInterval(os.Stderr, i) }

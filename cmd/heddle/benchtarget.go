@@ -11,6 +11,12 @@ type benchTarget struct {
 	http2, http1 bool
 	insecure     bool
 	cacert, sni  string
+
+	control controlFlags // of an app's sessions, with --app
+	event   string
+	pack    string // the path of an HTTP request
+	locator string
+	dialect string
 }
 
 func (t *benchTarget) add(cmd *cobra.Command) {
@@ -20,13 +26,28 @@ func (t *benchTarget) add(cmd *cobra.Command) {
 	fs.BoolVarP(&t.insecure, "insecure", "k", false, "with TLS: ask any server, whoever it is")
 	fs.StringVar(&t.cacert, "cacert", "", "with TLS: a file of those who may vouch for the server, PEM (default: the system's)")
 	fs.StringVar(&t.sni, "sni", "", "with TLS: the name that the server is asked for, and has to be (default: the URL's host)")
+	fs.StringVar(&t.event, "event", "", "sessions of an app, in place of a URL: the event that each is opened with")
+	fs.StringVar(&t.pack, "pack", "", "of --event: send an HTTP request for this path, packed as events that stand for HTTP want it, with -X, -H and the body")
+	t.control.add(cmd)
+	fs.StringVar(&t.locator, "locator", "", "of --app: where it is known, host:port or unix:/path (default: the daemon's control socket)")
+	fs.StringVar(&t.dialect, "dialect", "", "of --app: speak v0 or v1 (default: what the locator speaks, v1 first)")
+	completeFlag(cmd, "dialect", cobra.FixedCompletions([]string{"v0", "v1"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // maxCACert is how long a file of --cacert may be.
 const maxCACert = 4 << 20 // bytes
 
-// take has b ask the target of a URL.
-func (t *benchTarget) take(b *bench.Options, url string) (err error) {
+// take has b ask the target of a URL, or an app.
+func (t *benchTarget) take(b *bench.Options, args []string) (err error) {
+	switch {
+	case t.isApp() && len(args) > 0:
+		return usage("bench", "bench takes a URL, or an app's sessions by --app and --event; got both")
+	case t.isApp():
+		return t.takeApp(b)
+	case len(args) != 1:
+		return usage("bench", "bench needs one URL; got %s", quotedWords(args))
+	}
+	url := args[0]
 	if b.Target, err = bench.ParseTarget(url); err != nil {
 		return benchUsage(err)
 	}
@@ -48,4 +69,17 @@ func (t *benchTarget) take(b *bench.Options, url string) (err error) {
 		}
 	}
 	return nil
+}
+
+// try is what to do when nothing was answered.
+func (t *benchTarget) try(b *bench.Target) string {
+	switch {
+	case t.locator != "":
+		return "try: heddle call " + quoted(t.control.app) + " info --locator " + t.locator
+	case t.isApp():
+		return t.control.hint("try: heddle status")
+	case b.TLS:
+		return "try: curl -v https://" + b.Host
+	}
+	return "try: curl -v " + b.Host
 }

@@ -56,9 +56,9 @@ type daemon struct {
 	herald   *herald
 
 	bodies httpcompat.Bodies // of requests for workers that want them whole
-
-	relays atomic.Int64 // messages and requests of control clients that are being sent on
-	lines  lineRoom     // those of clients that speak lines
+	visits visits            // clients that open sessions by themselves
+	relays atomic.Int64      // messages and requests of control clients that are being sent on
+	lines  lineRoom          // those of clients that speak lines
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
@@ -321,6 +321,7 @@ func (d *daemon) end() {
 	if d.front != nil {
 		d.front.Close()
 	}
+	d.visits.end()
 	d.closeCloud()
 	for _, a := range d.everyone() {
 		a.close()

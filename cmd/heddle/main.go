@@ -7,7 +7,7 @@
 //	heddle status                   what the daemon and its workers do
 //	heddle deploy                   build it anew and switch, without losing a request
 //	heddle call                     any method of any service of a cloud
-//	heddle bench                    load on an HTTP server, and what became of it
+//	heddle bench                    load on an HTTP server or an app, and what became of it
 //	heddle version
 //
 // Data goes to standard output, talk to standard error. Exit codes: 0 ok,

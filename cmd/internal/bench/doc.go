@@ -1,4 +1,4 @@
-// Package bench puts load on an HTTP/1.1 server and says what became of it: how
+// Package bench puts load on a server of HTTP, or an app of sessions, and says what became of it: how
 // long answers took counted from when their requests should have left, which were
 // lost, which came twice, late or out of order, and whether the generator itself
 // was in the way.
@@ -9,7 +9,9 @@
 // A run is one goroutine, that of its loop: nothing on the way of a request is
 // locked or allocated. With several threads it is several such, each with a driver and
 // its share of the connections and of the schedule, and a crew that has them begin
-// together and makes one report of theirs.
+// together and makes one report of theirs. So it is with sessions, too, where a caller's
+// connections take the place of the bytes of HTTP/1.1; TLS and HTTP/2 are net/http's
+// client's, on goroutines that tell the loop of their answers.
 //
 // # Models
 //

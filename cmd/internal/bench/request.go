@@ -19,6 +19,7 @@ type Request struct {
 	Header http.Header `json:"header"` // Content-Length and Connection are the generator's own
 	Body   string      `json:"body"`
 	Event  string      `json:"event"`  // of a session, which has only this and the body; default the target's
+	Pack   bool        `json:"pack"`   // of a session: it has the rest, too, packed as events want it that stand for HTTP
 	Weight int         `json:"weight"` // how often, in proportion to the others'; default 1
 	Status int         `json:"status"` // the answer's, else it counts as an error; default any 2xx or 3xx
 	Expect string      `json:"expect"` // the answer's body, likewise; "": any
@@ -64,8 +65,8 @@ func (t *template) stamp(id uint64) []byte {
 func (r Request) compile(target Target, idField string, closing bool) (*template, error) {
 	switch {
 	case target.App != "":
-		return r.compileCall(target)
-	case r.Event != "":
+		return r.compileCall(target, idField)
+	case r.Event != "" || r.Pack:
 		return nil, errors.New("bench: an event is for an app's sessions")
 	}
 	if r.Method == "" {
@@ -146,7 +147,7 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 			return fail("%w", err)
 		}
 	}
-	if !t.fill(b.String()) {
+	if !t.fill(b.String(), idMark) {
 		return fail("it is longer than %d bytes", maxRequest)
 	}
 	own := 0
@@ -157,11 +158,12 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 	return t, nil
 }
 
-// fill makes t's bytes and ids of text. It fails if that is too long.
-func (t *template) fill(text string) bool {
+// fill makes t's bytes and ids of text, in which mark stands for the id. It fails if
+// that is too long.
+func (t *template) fill(text, mark string) bool {
 	for more := true; more; {
 		var before string
-		before, text, more = strings.Cut(text, idMark)
+		before, text, more = strings.Cut(text, mark)
 		t.bytes = append(t.bytes, before...)
 		if more {
 			t.ids = append(t.ids, len(t.bytes))

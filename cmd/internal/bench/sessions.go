@@ -282,32 +282,3 @@ func (k *callConn) erred(id uint64, err error, bytes int64, r *reply) {
 		k.c.answered(id, r, bytes, false)
 	}
 }
-
-// compileCall makes a template of r for an app: its event, and what it is sent.
-func (r Request) compileCall(t Target) (*template, error) {
-	if r.Event == "" {
-		r.Event = t.Event
-	}
-	if r.Name == "" {
-		r.Name = r.Event
-	}
-	fail := func(format string, args ...any) (*template, error) {
-		return nil, fmt.Errorf("bench: request %q: "+format, append([]any{r.Name}, args...)...)
-	}
-	switch {
-	case r.Event == "":
-		return fail("it names no event")
-	case len(r.Event) > maxEvent:
-		return fail("an event's name has at most %d bytes", maxEvent)
-	case r.Method != "" || r.Path != "" || len(r.Header) > 0 || r.Status != 0:
-		return fail("a session has no method, path, headers and status")
-	}
-	c := &template{name: r.Name, event: r.Event, expect: r.Expect}
-	if !c.fill(r.Body) {
-		return fail("it is longer than %d bytes", maxRequest)
-	}
-	return c, nil
-}
-
-// maxEvent is how long an event's name may be.
-const maxEvent = 1 << 10 // bytes
