@@ -49,3 +49,18 @@ func BenchmarkSummary(b *testing.B) {
 		summary(h)
 	}
 }
+
+// BenchmarkKeep: what it costs besides to keep its latencies.
+func BenchmarkKeep(b *testing.B) {
+	h := newHistogram()
+	for range 20_000 {
+		record(h, time.Duration(rand.ExpFloat64()*float64(5*time.Millisecond)))
+	}
+	for b.Loop() {
+		text, err := encode(h)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(text)), "bytes")
+	}
+}

@@ -206,7 +206,7 @@ func (w *crew) merge() (all Interval) {
 		}
 	}
 	if sum != nil {
-		all.Latency = summary(sum)
+		w.o.sumUp(&all, sum)
 		w.release(sum)
 	}
 	return all

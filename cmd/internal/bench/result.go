@@ -34,6 +34,9 @@ type Result struct {
 	Intervals []Interval `json:"intervals"` // of the whole run, warm-up included
 	Own       Own        `json:"own"`
 
+	Marks        []Mark `json:"marks,omitempty"`         // what became of the server, in order
+	MarksDropped uint64 `json:"marks_dropped,omitempty"` // further ones
+
 	Histogram string `json:"histogram"` // the latencies, in HdrHistogram's V2 format, compressed, in base64
 }
 
@@ -107,6 +110,30 @@ type Interval struct {
 	InFlight int           `json:"in_flight"` // at the end
 	Conns    int           `json:"connections"`
 	Latency  Latency       `json:"latency"`
+
+	Histogram string `json:"histogram,omitempty"` // its latencies, as in Result; "": not kept
+}
+
+// Limits of the intervals whose latencies are kept one by one: what that takes must
+// neither slow the run nor swell its result.
+const (
+	minKeptInterval  = 100 * time.Millisecond
+	maxKeptIntervals = 10_000
+)
+
+// KeepsIntervals says whether the latencies of each interval are kept, not those of
+// the whole run alone. o has been checked, or has its interval and length set.
+func (o Options) KeepsIntervals() bool {
+	o, err := o.withDefaults()
+	return err == nil && o.Interval >= minKeptInterval && (o.Duration+o.Timeout)/o.Interval <= maxKeptIntervals
+}
+
+// sumUp fills in what h, the latencies of i, says.
+func (o *Options) sumUp(i *Interval, h *hdrhistogram.Histogram) {
+	i.Latency = summary(h)
+	if i.Latency.Count > 0 && o.KeepsIntervals() {
+		i.Histogram, _ = encode(h) // never fails: it has the size that newHistogram gave it
+	}
 }
 
 // Own is what the generator knows of itself.
@@ -149,6 +176,9 @@ func Read(from io.Reader) (*Result, error) {
 	if _, err := r.Distribution(); err != nil {
 		return nil, err
 	}
+	if len(r.Intervals) > maxIntervals || len(r.Marks) > maxMarks {
+		return nil, fmt.Errorf("bench: not a result: %d intervals, %d marks", len(r.Intervals), len(r.Marks))
+	}
 	return r, nil
 }
 
@@ -160,6 +190,19 @@ func (r *Result) Distribution() (*hdrhistogram.Histogram, error) {
 	h, err := hdrhistogram.Decode([]byte(r.Histogram))
 	if err != nil {
 		return nil, fmt.Errorf("bench: the result's histogram: %w", err)
+	}
+	return h, nil
+}
+
+// Distribution returns the interval's latencies, in nanoseconds; nil if they were not
+// kept or there are none.
+func (i *Interval) Distribution() (*hdrhistogram.Histogram, error) {
+	if len(i.Histogram) == 0 {
+		return nil, nil
+	}
+	h, err := hdrhistogram.Decode([]byte(i.Histogram))
+	if err != nil {
+		return nil, fmt.Errorf("bench: the histogram of the interval at %v: %w", i.Start, err)
 	}
 	return h, nil
 }

@@ -38,9 +38,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer w.closeDialers()
 	for _, m := range w.machines {
-		if m.dialer, err = o.dialer(); err != nil {
+		made, err := o.dialer()
+		if err != nil {
 			return nil, err
 		}
+		m.dialer = made
 	}
 	ran := make(chan error, o.Threads)
 	begun := 0

@@ -80,7 +80,7 @@ func (t *simTimer) Reset(d time.Duration) {
 func (s *sim) now() time.Duration { return s.clock }
 func (s *sim) cpu() time.Duration { return s.clock / 4 }
 func (s *sim) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram {
-	i.Latency = summary(h)
+	(&Options{Duration: time.Hour}).sumUp(&i, h)
 	h.Reset()
 	s.told = append(s.told, i)
 	return h
