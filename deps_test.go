@@ -86,13 +86,14 @@ var rooms = map[string]room{
 	"cmd/internal/admin":        {below: []string{"worker/engine", "httpcompat/front", "service/host", "cmd/internal/gateway"}, takes: []string{prom}},
 	"httpcompat/upstream":       {below: []string{"httpcompat"}},
 	"cmd/internal/bench":        {below: []string{"loop", "service"}, takes: []string{hdr}},
+	"cmd/internal/bench/report": {below: []string{"cmd/internal/bench"}, takes: []string{hdr}},
 	"cmd/internal/config":       {below: []string{"worker/engine", "httpcompat/front"}, takes: []string{toml}},
 	"cmd/internal/systemd":      {},
 	"cmd/internal/watch":        {takes: []string{notify}},
 	"cmd/internal/gateway":      {below: []string{"httpcompat/front", "service"}},
 	"cmd/internal/logs":         {below: []string{"worker/engine", "httpcompat/front"}},
 	"cmd/heddle": {
-		below: []string{"worker/engine", "httpcompat/front", "httpcompat/upstream", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd", "cmd/internal/watch"},
+		below: []string{"worker/engine", "httpcompat/front", "httpcompat/upstream", "service", "service/host", "cmd/internal/admin", "cmd/internal/bench", "cmd/internal/bench/report", "cmd/internal/config", "cmd/internal/gateway", "cmd/internal/logs", "cmd/internal/systemd", "cmd/internal/watch"},
 		takes: []string{fsm, cobra, pflag, prom, acme, tea, nats, xsync},
 	},
 

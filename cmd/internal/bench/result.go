@@ -128,10 +128,20 @@ func (o Options) KeepsIntervals() bool {
 	return err == nil && o.Interval >= minKeptInterval && (o.Duration+o.Timeout)/o.Interval <= maxKeptIntervals
 }
 
+// Kept says whether the latencies of each interval are there.
+func (r *Result) Kept() bool {
+	for i := range r.Intervals {
+		if v := &r.Intervals[i]; v.Latency.Count > 0 && v.Histogram == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // sumUp fills in what h, the latencies of i, says.
 func (o *Options) sumUp(i *Interval, h *hdrhistogram.Histogram) {
 	i.Latency = summary(h)
-	if i.Latency.Count > 0 && o.KeepsIntervals() {
+	if o.KeepsIntervals() {
 		i.Histogram, _ = encode(h) // never fails: it has the size that newHistogram gave it
 	}
 }
@@ -195,7 +205,7 @@ func (r *Result) Distribution() (*hdrhistogram.Histogram, error) {
 }
 
 // Distribution returns the interval's latencies, in nanoseconds; nil if they were not
-// kept or there are none.
+// kept.
 func (i *Interval) Distribution() (*hdrhistogram.Histogram, error) {
 	if len(i.Histogram) == 0 {
 		return nil, nil
