@@ -62,7 +62,7 @@ func openBrowser(t *testing.T) *browser {
 	t.Cleanup(end)
 	b := &browser{}
 	b.ctx, _ = chromedp.NewContext(ctx) // Cancel ends it, below
-	t.Cleanup(func() { // all its processes leave, not the first one alone
+	t.Cleanup(func() {                  // all its processes leave, not the first one alone
 		if err := chromedp.Cancel(b.ctx); err != nil {
 			t.Error(err)
 		}

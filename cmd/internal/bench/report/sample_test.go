@@ -47,14 +47,14 @@ func latencyOf(h *hdrhistogram.Histogram) bench.Latency {
 func (m made) result(t testing.TB) *bench.Result {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(m.seed, 1))
-	all := hdrhistogram.New(1, int64(2*time.Hour), 3)
+	all, h := hdrhistogram.New(1, int64(20*time.Second), 3), hdrhistogram.New(1, int64(20*time.Second), 3)
 	r := &bench.Result{
 		Version: 1, Target: bench.Target{Network: "tcp", Address: "127.0.0.1:8080", Host: "127.0.0.1:8080", Path: "/"}, Names: []string{"GET /"},
 		Started: time.Unix(1_790_000_000, 123e6).UTC(), Warmup: time.Duration(m.warm) * time.Second, Measured: time.Duration(m.intervals-m.warm) * time.Second,
 		Model: bench.Model{Kind: bench.Open, Conns: 10, Pipeline: 1, Timeout: 5 * time.Second, Stages: []bench.Stage{{Duration: time.Duration(m.intervals) * time.Second, From: float64(m.rate), To: float64(m.rate)}}},
 	}
 	for i := range m.intervals {
-		h := hdrhistogram.New(1, int64(2*time.Hour), 3)
+		h.Reset()
 		mean := float64(m.mean) * math.Exp(m.drift*rnd.NormFloat64())
 		for range m.rate {
 			d := int64(mean/2 + rnd.ExpFloat64()*mean/2)
