@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,8 +29,8 @@ type benchFlags struct {
 	status                          int
 	expect                          string
 
-	json      bool
-	csv, save string
+	json  bool
+	files benchFiles
 }
 
 func newBench() *cobra.Command {
@@ -60,6 +59,10 @@ told apart by it. {id} in the path, a header or the body is replaced with it.
 --mix FILE has several requests, as a JSON list of {"method", "path", "header", "body",
 "weight", "status", "expect"}; each comes as often as its weight says.
 
+On a terminal a line shows how it goes. --save keeps the whole result, of which heddle
+bench report makes further reports and heddle bench compare tells what has changed;
+--html is a page of charts.
+
 Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold failed.`,
 		Example: `  heddle bench -c 64 -d 30s http://127.0.0.1:8080/
   heddle bench -r 2000 -d 1m --poisson --warmup 5s http://127.0.0.1:8080/
@@ -67,6 +70,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
   heddle bench -r 500 --max-p99 10ms --max-errors 0 --max-lost 0 --json http://127.0.0.1:8080/
   heddle bench --http2 --pipeline 20 --cacert ca.pem https://127.0.0.1:8443/
   heddle bench --app shop --event price --body '{id}' -c 4 --pipeline 16
+  heddle bench -r 500 -d 1m --save run.json --html run.html http://127.0.0.1:8080/
   heddle bench -X POST -H 'Content-Type: text/plain' --body 'order {id}' unix:/run/app.sock:/orders`,
 		Args: cobra.ArbitraryArgs, // see benchTarget.take
 	}
@@ -97,8 +101,8 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 	fs.BoolVar(&b.NoIDs, "no-ids", false, "send no ids")
 	fs.DurationVar(&b.Interval, "interval", time.Second, "of what is shown and kept over time")
 	fs.BoolVar(&o.json, "json", false, "print the whole result as JSON")
-	fs.StringVar(&o.csv, "csv", "", "a file for the intervals")
-	fs.StringVar(&o.save, "save", "", "a file for the whole result, as --json prints it")
+	fs.StringVar(&o.files.save, "save", "", "a file for the whole result, as --json prints it; for bench report and compare")
+	o.files.add(fs)
 	o.target.add(cmd)
 	limits := addThresholds(fs)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -110,6 +114,8 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 		}
 		return runBench(cmd, &o, limits())
 	}
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.AddCommand(newBenchReport(), newBenchCompare())
 	return cmd
 }
 
@@ -197,7 +203,24 @@ func (o *benchFlags) check(cmd *cobra.Command, args []string) (err error) {
 	if err := b.Check(); err != nil {
 		return benchUsage(err)
 	}
+	if o.files.hdr != "" && !b.KeepsIntervals() {
+		return usage("bench", "--hdr: want an --interval of 100ms or more, and at most 10,000 of them")
+	}
 	return nil
+}
+
+// length is how long the run takes that check has let pass; 0: until so many requests.
+func (o *benchFlags) length() time.Duration {
+	b := &o.options
+	switch {
+	case b.Count > 0:
+		return 0
+	case b.Duration == 0 && b.Pace != nil:
+		return b.Pace.Length()
+	case b.Duration == 0:
+		return bench.DefaultDuration
+	}
+	return b.Duration
 }
 
 // maxMix is how long a file of --mix or --body-file may be.
@@ -257,32 +280,4 @@ func readAtMost(path string, most int64) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, most)
 	}
 	return p, err
-}
-
-// report prints and writes what came of a run, and fails if it is not what was
-// wanted.
-func (o *benchFlags) report(out io.Writer, r *bench.Result, limits bench.Thresholds, csv, save *os.File) error {
-	show := r.Text
-	if o.json {
-		show = r.Write
-	}
-	err := show(out)
-	for _, w := range []struct {
-		to    *os.File
-		write func(io.Writer) error
-	}{{csv, r.CSV}, {save, r.Write}} {
-		if w.to != nil {
-			err = errors.Join(err, w.write(w.to), w.to.Close())
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if failed := limits.Failed(r); len(failed) > 0 {
-		return &failure{code: exitThreshold, err: fmt.Errorf("a threshold failed: %s", strings.Join(failed, "; "))}
-	}
-	if r.Answered+r.Late == 0 && !r.Cut {
-		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options.Target)}
-	}
-	return nil
 }

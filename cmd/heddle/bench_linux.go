@@ -2,37 +2,30 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-go/heddle/cmd/internal/bench"
+	"github.com/heddle-go/heddle/cmd/internal/bench/report"
 )
 
 // runBench runs bench until its end, or the first signal; a second one ends the
 // process.
 func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error {
-	create := func(path string) (*os.File, error) {
-		if path == "" {
-			return nil, nil
-		}
-		return os.Create(path)
-	}
-	csv, err := create(o.csv) // before the run, not after an hour of it
-	if err != nil {
+	if err := o.files.create(); err != nil {
 		return err
 	}
-	save, err := create(o.save)
-	if err != nil {
-		return err
-	}
+	defer o.files.close()
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	release := context.AfterFunc(ctx, stop)
@@ -45,33 +38,72 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 		defer leave()
 		o.options.Target = target
 	}
-	live := isTerminal(os.Stderr)
-	if live {
-		o.options.OnInterval = func(i bench.Interval) { showInterval(os.Stderr, i) }
+	live := newLiveLine(os.Stderr, o.length())
+	if live != nil {
+		o.options.OnInterval = live.show
 	}
 	log.SetOutput(io.Discard) // net/http complains there about servers that are counted
 	o.options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	r, err := bench.Run(ctx, o.options)
-	if live {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-	}
+	live.clear()
 	if err != nil {
 		return err
 	}
-	return o.report(cmd.OutOrStdout(), r, limits, csv, save)
+	if err := reportBench(cmd.OutOrStdout(), r, o.json, limits, &o.files); err != nil {
+		return err
+	}
+	if r.Answered+r.Late == 0 && !r.Cut {
+		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options.Target)}
+	}
+	return nil
 }
 
-// showInterval writes the live line over the one before.
-func showInterval(to io.Writer, i bench.Interval) {
-	rate := 0.0
-	if i.Length > 0 {
-		rate = float64(i.Answers) / i.Length.Seconds()
+// A liveLine is the terminal's last line while a run goes on; nil: there is none.
+type liveLine struct {
+	to *os.File
+
+	mu   sync.Mutex
+	live report.Live // guarded by mu
+	last string      // guarded by mu: what it shows
+}
+
+// newLiveLine returns the line of a run that takes so long, if to is a terminal.
+func newLiveLine(to *os.File, total time.Duration) *liveLine {
+	if !isTerminal(to) {
+		return nil
 	}
-	warm := ""
-	if i.Warmup {
-		warm = " (warm-up)"
+	return &liveLine{to: to, live: report.Live{Total: total}}
+}
+
+// anew is what goes before a line that is written over the one that is there:
+// carriage return and EL, ECMA-48.
+const anew = "\r\x1b[K"
+
+// show writes the line of i over the one before. The last column stays free, or some
+// terminals would begin a new line.
+func (l *liveLine) show(i bench.Interval) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = l.live.Add(i, terminalWidth(l.to)-1)
+	fmt.Fprint(l.to, anew+l.last)
+}
+
+// say writes a line above it.
+func (l *liveLine) say(text string) {
+	if l == nil {
+		return
 	}
-	fmt.Fprintf(to, "\r\x1b[K%v%s: %.0f/s, p50 %v, p99 %v, %d errors, %d in flight",
-		(i.Start + i.Length).Round(100*time.Millisecond), warm, rate,
-		i.Latency.P50.Round(time.Microsecond), i.Latency.P99.Round(time.Microsecond), i.Errors, i.InFlight)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprint(l.to, anew+text+"\r\n"+l.last)
+}
+
+func (l *liveLine) clear() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = ""
+	fmt.Fprint(l.to, anew)
 }

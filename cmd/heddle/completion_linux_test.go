@@ -105,6 +105,9 @@ func TestCompletions(t *testing.T) {
 		{[]string{"scale", ""}, []string{noFiles}},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", noFiles}},
 		{[]string{"man", ""}, []string{dirs}},
+		{[]string{"bench", ""}, []string{"compare", "report", noFiles}},
+		{[]string{"bench", "report", ""}, []string{files}},
+		{[]string{"bench", "compare", "a", ""}, []string{files}},
 	} {
 		if got := offered(tt.args...); !slices.Equal(got, tt.want) {
 			t.Errorf("%q: got %q, want %q", tt.args, got, tt.want)

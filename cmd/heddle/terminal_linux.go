@@ -20,3 +20,16 @@ func isTerminal(f *os.File) bool {
 	})
 	return err == nil && is
 }
+
+// terminalWidth is f's, in columns; 80 where it does not say.
+func terminalWidth(f *os.File) int {
+	width := 80
+	if rc, err := f.SyscallConn(); err == nil {
+		_ = rc.Control(func(fd uintptr) {
+			if ws, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil && ws.Col > 0 {
+				width = int(ws.Col)
+			}
+		})
+	}
+	return width
+}

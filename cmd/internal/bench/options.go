@@ -35,6 +35,9 @@ type Options struct {
 	Logger *slog.Logger // of the loop; default slog.Default()
 }
 
+// DefaultDuration is how long requests are sent in the closed model.
+const DefaultDuration = 10 * time.Second
+
 // Limits of Options.
 const (
 	maxThreads   = 256
@@ -53,7 +56,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.IDField, "X-Request-Id")
 	setDefault(&o.Interval, time.Second)
 	if o.Duration == 0 {
-		if o.Duration = 10 * time.Second; o.Pace != nil {
+		if o.Duration = DefaultDuration; o.Pace != nil {
 			o.Duration = o.Pace.Length()
 		}
 	}

@@ -22,6 +22,31 @@ type CompareOptions struct {
 	Seed       uint64  // of the drawing; default 1
 }
 
+func (o CompareOptions) withDefaults() (CompareOptions, error) {
+	if o.Confidence == 0 {
+		o.Confidence = 0.95
+	}
+	if o.Resamples == 0 {
+		o.Resamples = 2000
+	}
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	switch {
+	case !(o.Confidence >= 0.5 && o.Confidence <= 0.9999):
+		return o, fmt.Errorf("bench: a confidence of %v; want 0.5 to 0.9999", o.Confidence)
+	case o.Resamples < 100 || o.Resamples > maxResamples:
+		return o, fmt.Errorf("bench: %d resamples; want 100 to %d", o.Resamples, maxResamples)
+	}
+	return o, nil
+}
+
+// Check tells what is wrong with o, if something is.
+func (o CompareOptions) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // Limits of a comparison.
 const (
 	maxRuns      = 20 // on a side
@@ -90,22 +115,12 @@ var measures = []struct {
 // because what is slow is slow for a while. The same results, options and seed give
 // the same comparison. ErrNotKept: a result has no histograms of its intervals.
 func Compare(a, b []*bench.Result, o CompareOptions) (*Comparison, error) {
-	if o.Confidence == 0 {
-		o.Confidence = 0.95
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	if o.Resamples == 0 {
-		o.Resamples = 2000
-	}
-	if o.Seed == 0 {
-		o.Seed = 1
-	}
-	switch {
-	case len(a) == 0 || len(b) == 0 || len(a) > maxRuns || len(b) > maxRuns:
+	if len(a) == 0 || len(b) == 0 || len(a) > maxRuns || len(b) > maxRuns {
 		return nil, fmt.Errorf("bench: %d and %d runs; want 1 to %d of each", len(a), len(b), maxRuns)
-	case !(o.Confidence >= 0.5 && o.Confidence <= 0.9999):
-		return nil, fmt.Errorf("bench: a confidence of %v; want 0.5 to 0.9999", o.Confidence)
-	case o.Resamples < 100 || o.Resamples > maxResamples:
-		return nil, fmt.Errorf("bench: %d resamples; want 100 to %d", o.Resamples, maxResamples)
 	}
 	sides := [2][]*bench.Result{a, b}
 	both, v, err := collect(sides)

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
+// TestBenchOnTerminal: a line of the terminal's width shows how a run goes, is written
+// over and over again, follows the width, and is gone when the summary comes.
+func TestBenchOnTerminal(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer s.Close()
+	heddle, err := exec.LookPath("heddle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, columns := range []uint16{40, 120} {
+		// The shell's part is to wait until the terminal has its size.
+		cmd := exec.Command("/bin/sh", "-c", `read go; exec "$0" "$@"`, heddle, "bench", "-r", "200", "-d", "1500ms", "--warmup", "500ms", "--interval", "100ms", s.URL+"/")
+		cmd.Env = append(cmd.Environ(), "XDG_RUNTIME_DIR="+shortDir(t))
+		c, master := startOnPty(t, cmd)
+		rc, err := master.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sized error
+		if err := rc.Control(func(fd uintptr) {
+			sized = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 10, Col: columns})
+		}); err != nil || sized != nil {
+			t.Fatal(err, sized)
+		}
+		if _, err := master.WriteString("go\n"); err != nil {
+			t.Fatal(err)
+		}
+		c.await(t, `generator +[0-9]`)
+		<-c.done
+		said := strings.TrimPrefix(c.said.String(), "go\r\n")
+		live, summary, ok := strings.Cut(said, "\r\x1b[K127.0.0.1:")
+		if !ok || strings.Contains(summary, "\x1b") || strings.Contains(live, "\n") {
+			t.Fatalf("%d columns: the live line and the summary are mixed:\n%q", columns, said)
+		}
+		lines := strings.Split(live, "\r\x1b[K")
+		if len(lines) < 10 {
+			t.Errorf("%d columns: %d lines:\n%q", columns, len(lines), live)
+		}
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(escapes.ReplaceAllString(line, "")); n >= int(columns) {
+				t.Errorf("a line of %d columns of %d: %q", n, columns, line)
+			}
+		}
+		for _, want := range []string{"of 1.5 s, warming up  ", "/s"} {
+			if !strings.Contains(live, want) {
+				t.Errorf("%d columns: no %q in\n%q", columns, want, live)
+			}
+		}
+		last := lines[len(lines)-1]
+		if wide := strings.Contains(last, " in flight  rate "); wide != (columns == 120) {
+			t.Errorf("%d columns: %q", columns, last)
+		}
+		if !strings.Contains(summary, "open model: 200/s") || c.cmd.ProcessState.ExitCode() != 0 {
+			t.Errorf("exit code %d, summary\n%s", c.cmd.ProcessState.ExitCode(), fmt.Sprint(summary))
+		}
+	}
+}
