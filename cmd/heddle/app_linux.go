@@ -46,6 +46,7 @@ func newApp(d *daemon, name string, o *appOptions, home, release, users string) 
 		log = log.With("app", o.name)
 	}
 	a := &app{d: d, name: name, o: o, home: home, releases: release, users: users, log: log, life: newLifecycle(name, release, log), deaths: newDeaths(filepath.Join(home, "deaths"), log)}
+	a.life.notify = a.notify
 	a.life.surround(a.surroundings(o))
 	a.limited = o.limits
 	a.life.kind = kind{o.plain.options(), engine.Dialect(o.foreign.dialect)}
@@ -244,6 +245,7 @@ func (a *app) startEngine(sig signals, r *release, loops []*loop.Loop) error {
 func (a *app) died(death engine.Death) {
 	a.life.died(death)
 	a.deaths.add(death)
+	a.notifyDeath(death)
 }
 
 // watchStart shows on a terminal how many workers are online.

@@ -29,8 +29,8 @@ type benchFlags struct {
 	status                          int
 	expect                          string
 
-	json  bool
-	files benchFiles
+	json    bool
+	files   benchFiles
 }
 
 func newBench() *cobra.Command {
@@ -58,6 +58,10 @@ told apart by it. {id} in the path, a header or the body is replaced with it.
 
 --mix FILE has several requests, as a JSON list of {"method", "path", "header", "body",
 "weight", "status", "expect"}; each comes as often as its weight says.
+
+If a daemon on this machine serves URL, its deploys, crashes and what else becomes of it
+during the run are marked in every report; --name or --control names one that stands
+behind something else.
 
 On a terminal a line shows how it goes. --save keeps the whole result, of which heddle
 bench report makes further reports and heddle bench compare tells what has changed;

@@ -22,10 +22,6 @@ import (
 // runBench runs bench until its end, or the first signal; a second one ends the
 // process.
 func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error {
-	if err := o.files.create(); err != nil {
-		return err
-	}
-	defer o.files.close()
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	release := context.AfterFunc(ctx, stop)
@@ -44,11 +40,21 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 	}
 	log.SetOutput(io.Discard) // net/http complains there about servers that are counted
 	o.options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	f, err := o.target.follow(ctx, &o.options.Target, live.say)
+	if err != nil {
+		return err
+	}
+	defer f.end()
+	if err := o.files.create(); err != nil {
+		return err
+	}
+	defer o.files.close()
 	r, err := bench.Run(ctx, o.options)
 	live.clear()
 	if err != nil {
 		return err
 	}
+	f.mark(r)
 	if err := reportBench(cmd.OutOrStdout(), r, o.json, limits, &o.files); err != nil {
 		return err
 	}

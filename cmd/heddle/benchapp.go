@@ -105,5 +105,5 @@ func (t *benchTarget) takeApp(b *bench.Options) error {
 
 // isApp says whether an app's sessions are asked for.
 func (t *benchTarget) isApp() bool {
-	return t.event != "" || t.control.app != "" || t.locator != "" || t.dialect != "" || t.pack != "" || t.control.name != "" || t.control.path != ""
+	return t.event != "" || t.control.app != "" || t.locator != "" || t.dialect != "" || t.pack != ""
 }

@@ -45,7 +45,7 @@ func (t *benchTarget) take(b *bench.Options, args []string) (err error) {
 	case t.isApp():
 		return t.takeApp(b)
 	case len(args) != 1:
-		return usage("bench", "bench needs one URL; got %s", quotedWords(args))
+		return usage("bench", "bench needs one URL, or --app and --event; got %s", quotedWords(args))
 	}
 	url := args[0]
 	if b.Target, err = bench.ParseTarget(url); err != nil {

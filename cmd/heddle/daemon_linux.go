@@ -62,6 +62,8 @@ type daemon struct {
 
 	reloading sync.Mutex // held while a reload is under way; guards o.config from then on
 
+	notices noticeBoard
+
 	mu           sync.Mutex
 	cloud        *host.Cloud // nil: without --locator; written before the first app starts
 	node         *node       // its service
@@ -338,6 +340,7 @@ func (d *daemon) end() {
 	for _, a := range d.everyone() {
 		a.output.End() // or those that follow would keep the control socket
 	}
+	d.notices.end() // likewise
 	if d.control != nil {
 		d.endMessages()
 		ctx, cancel := context.WithTimeout(context.Background(), controlWait)

@@ -221,6 +221,7 @@ func (p *deployment) begin() error {
 		return p.failed(err)
 	}
 	lc.log.Info(p.verb+" begins", "release", p.r.Name, "from", p.r.From, "target", p.r.Target, "pid", p.a.order.Pid, "suspended", p.a.order.Suspended)
+	lc.notify(noticeBegan, "%s", p.op.doing)
 	p.a.say(event{Event: eventAccepted, Release: p.r.Name})
 	return nil
 }
@@ -239,6 +240,7 @@ func (p *deployment) copy(put func(ctx context.Context, path string) error) erro
 			err = copyFailure(p.r.Target, p.r.Program, err) // the disk was full just behind the copy
 		}
 		lc.log.Warn(p.verb+" failed", "release", p.r.Name, "err", err)
+		lc.notify(noticeFailed, "%s: %v", p.op.doing, err)
 		lc.turns.end(p.op)
 		return p.failed(err)
 	}
@@ -274,8 +276,10 @@ func (p *deployment) switchOver() (drained <-chan struct{}, err error) {
 		}
 		p.counted()
 		lc.log.Info(p.verb+": switched", "release", p.r.Name, "previous", p.res.Previous, "state", p.res.State)
+		lc.notify(noticeSwitched, "%s is %s, in place of %s", p.r.Name, p.res.State, p.res.Previous)
 	} else {
 		lc.log.Warn(p.verb+" failed; nothing has changed", "release", p.r.Name, "previous", p.res.Previous, "err", reasonOf(err))
+		lc.notify(noticeFailed, "%s: %s", p.op.doing, reasonOf(err))
 		lc.releases.fail(p.r.Name, reasonOf(err))
 	}
 	lc.turns.end(p.op)
@@ -288,6 +292,7 @@ func (p *deployment) switchOver() (drained <-chan struct{}, err error) {
 		select {
 		case <-drained:
 			lc.log.Info("the old release's workers have left", "release", p.res.Previous)
+			lc.notify(noticeLeft, "the workers of %s have left", p.res.Previous)
 		case <-lc.base.Done():
 			return
 		}

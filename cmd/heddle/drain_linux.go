@@ -16,6 +16,7 @@ func (d *daemon) drain(sig signals) error {
 	d.state = stateDraining
 	timeout := d.drainTimeout
 	d.mu.Unlock()
+	d.notices.post(notice{Time: time.Now(), Kind: noticeStopping, Text: "the daemon drains"})
 	d.herald.stops(timeout)
 	again := "a second signal"
 	if d.term {

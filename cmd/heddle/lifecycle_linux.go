@@ -36,6 +36,7 @@ type lifecycle struct {
 	kind     kind
 	base     context.Context // ends with the daemon
 	end      context.CancelCauseFunc
+	notify   func(kind, format string, args ...any) // tells whoever listens
 
 	turns turns
 	works sync.WaitGroup // what goes on without its command
@@ -57,7 +58,7 @@ type surroundings struct {
 }
 
 func newLifecycle(name, dir string, log *slog.Logger) *lifecycle {
-	lc := &lifecycle{name: name, log: log, releases: newStore(dir), lost: make(map[string]int)}
+	lc := &lifecycle{name: name, log: log, releases: newStore(dir), lost: make(map[string]int), notify: func(string, string, ...any) {}}
 	lc.base, lc.end = context.WithCancelCause(context.Background())
 	return lc
 }

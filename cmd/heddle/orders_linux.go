@@ -37,6 +37,7 @@ func (d *daemon) takeOrders(s *ipc.Server) {
 	})
 	s.Handle(topicLogs, d.answerLogs)
 	s.Handle(topicSessions, d.answerSessions)
+	s.Handle(topicNotices, d.answerNotices)
 	s.Handle(topicWithdraw, func(_ context.Context, r *ipc.Request) error {
 		a := &asker{reply: r.Reply}
 		of, err := d.appOf(r.Payload)

@@ -28,6 +28,7 @@ func (lc *lifecycle) steer(ctx context.Context, a *asker, verb, doing string, do
 		return nil, lc.refusal(verb, err)
 	}
 	lc.log.Info(doing+" begins", "pid", op.pid)
+	lc.notify(noticeBegan, "%s", doing)
 	type answer struct {
 		res *result
 		err error
@@ -38,8 +39,10 @@ func (lc *lifecycle) steer(ctx context.Context, a *asker, verb, doing string, do
 		res, err := do(work, op, e)
 		if err != nil {
 			lc.log.Warn(doing+" failed", "err", reasonOf(err))
+			lc.notify(noticeFailed, "%s: %s", doing, reasonOf(err))
 		} else {
 			lc.log.Info(doing + " is done")
+			lc.notify(noticeDone, "%s", doing)
 		}
 		lc.turns.end(op)
 		ended <- answer{res, err}

@@ -95,6 +95,7 @@ func (r *Result) Text(to io.Writer) error {
 			}
 		}
 	}
+	r.events(line)
 	o := &r.Own
 	line("\n  generator  %.0f %% of one processor, %v of CPU a request, loop lag p99 %v, most %v", 100*o.Share, short(o.PerSent), short(o.Lag.P99), short(o.Lag.Max))
 	if r.Model.Kind == Open {
@@ -105,6 +106,26 @@ func (r *Result) Text(to io.Writer) error {
 	}
 	_, err := io.WriteString(to, b.String())
 	return err
+}
+
+// shownMarks is how many marks the text lists.
+const shownMarks = 12
+
+// events says what became of the server.
+func (r *Result) events(line func(format string, args ...any)) {
+	if len(r.Marks) == 0 {
+		return
+	}
+	line("\n  meanwhile")
+	for i, m := range r.Marks {
+		if i == shownMarks {
+			break
+		}
+		line("    %-8s %s: %s", short(m.At), m.Kind, m.Text)
+	}
+	if more := uint64(max(len(r.Marks)-shownMarks, 0)) + r.MarksDropped; more > 0 {
+		line("    and %d more", more)
+	}
 }
 
 // Where the generator is taken to have been in the way.
