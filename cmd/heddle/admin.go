@@ -2,13 +2,16 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/heddle-go/heddle/cmd/internal/admin"
+	"github.com/heddle-go/heddle/loop"
 )
 
-// adminFlags are the flags of run and proxy that concern who watches, as given.
+// adminFlags are the flags of run, proxy and locator that concern who watches, as given.
 type adminFlags struct {
 	verb     string // whose they are
 	listen   string // "": nobody
@@ -38,4 +41,13 @@ func (f *adminFlags) address() (a admin.Address, err error) {
 		return a, usage(f.verb, "--admin %s: %s", f.listen, err)
 	}
 	return a, nil
+}
+
+// adminFailure is what a person reads when the address cannot be had.
+func adminFailure(verb string, a admin.Address, err error) error {
+	f := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle " + verb + " --admin with another address"}
+	if errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, loop.ErrNotSocket) {
+		f.fine = "whoever serves there goes on; nothing was started."
+	}
+	return f
 }

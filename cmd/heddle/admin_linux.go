@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/loop"
@@ -25,15 +22,6 @@ func (d *daemon) openAdmin() error {
 	}
 	d.out.Printf("admin %s", d.admin.URL())
 	return nil
-}
-
-// adminFailure is what a person reads when the address cannot be had.
-func adminFailure(verb string, a admin.Address, err error) error {
-	f := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle " + verb + " --admin with another address"}
-	if errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, loop.ErrNotSocket) {
-		f.fine = "whoever serves there goes on; nothing was started."
-	}
-	return f
 }
 
 // watched is the daemon as its pages show it.

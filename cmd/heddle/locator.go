@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/cmd/internal/config"
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/service/host"
 )
 
@@ -21,10 +26,16 @@ type locatorReady struct {
 	Pid     int    `json:"pid"`
 }
 
+// locatorOptions are locator's flags.
+type locatorOptions struct {
+	listen, storage string
+	join            []string
+	admin           adminFlags
+	json            bool
+}
+
 func newLocator() *cobra.Command {
-	var listen, storage string
-	var join []string
-	var asJSON bool
+	o := new(locatorOptions)
 	cmd := &cobra.Command{
 		Use:   "locator [flags]",
 		Short: "Serve a locator without apps",
@@ -39,53 +50,121 @@ Ctrl-C ends it, behind what was asked before.
 Only an address that says so, such as 0.0.0.0:10053, is open to other machines, where
 nobody is asked who they are.`,
 		Example: `  heddle locator
-  heddle locator --listen unix:/run/shop/locator --storage /var/lib/shop`,
+  heddle locator --listen unix:/run/shop/locator --storage /var/lib/shop
+  heddle locator --join 10.0.0.1:10053 --admin 127.0.0.1:9180`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if listen == "" {
-				return usage("locator", "--listen is empty: want host:port or unix:/path")
-			}
-			if err := config.CheckLocator(listen); err != nil {
-				return usage("locator", "--listen %s", err)
-			}
-			if err := checkJoin("locator", join); err != nil {
+			if err := o.check(); err != nil {
 				return err
-			}
-			if storage == "" {
-				if err := makeStateDir(stateDir()); err != nil {
-					return err
-				}
-				storage = storagePath("locator")
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			out := newOutlet(os.Stderr, outletLimit)
-			defer out.Close(outletWait)
-			log := slog.New(slog.NewTextHandler(out, nil))
-			c, err := host.Start(host.Options{Locator: listen, Storage: storage, Cluster: true, Peers: join, Log: log, Verbosity: verbosity, Logger: log})
-			if err != nil {
-				return cloudFailure("locator --listen", listen, err)
-			}
-			if reachable(c.Addr()) {
-				log.Warn("other machines may reach the locator; nobody is asked who they are", "locator", c.Addr())
-			}
-			out.Printf("ready %s", c.Addr())
-			if asJSON {
-				if err = json.NewEncoder(cmd.OutOrStdout()).Encode(locatorReady{c.Addr(), storage, os.Getpid()}); err != nil {
-					stop()
-				}
-			}
-			<-ctx.Done()
-			closing, cancel := context.WithTimeout(context.Background(), cloudWait)
-			defer cancel()
-			_ = c.Close(closing) // once only
-			return err
+			return serveLocator(ctx, o, cmd.OutOrStdout())
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&listen, "listen", host.DefaultLocator, "address of the locator: host:port or unix:/path")
-	joinVar(cmd, &join, "")
-	fs.StringVar(&storage, "storage", "", "directory of the service storage (default: locator.storage beside the control sockets)")
-	fs.BoolVar(&asJSON, "json", false, `print {"locator","storage","pid"} when it serves`)
+	fs.StringVar(&o.listen, "listen", host.DefaultLocator, "address of the locator: host:port or unix:/path")
+	joinVar(cmd, &o.join, "")
+	fs.StringVar(&o.storage, "storage", "", "directory of the service storage (default: locator.storage beside the control sockets)")
+	o.admin.add(cmd)
+	fs.BoolVar(&o.json, "json", false, `print {"locator","storage","pid"} when it serves`)
 	return cmd
+}
+
+// check refuses what cannot be meant.
+func (o *locatorOptions) check() error {
+	if o.listen == "" {
+		return usage("locator", "--listen is empty: want host:port or unix:/path")
+	}
+	if err := config.CheckLocator(o.listen); err != nil {
+		return usage("locator", "--listen %s", err)
+	}
+	if _, err := o.admin.address(); err != nil {
+		return err
+	}
+	return checkJoin("locator", o.join)
+}
+
+// serveLocator serves until ctx ends.
+func serveLocator(ctx context.Context, o *locatorOptions, stdout io.Writer) error {
+	storage := o.storage
+	if storage == "" {
+		if err := makeStateDir(stateDir()); err != nil {
+			return err
+		}
+		storage = storagePath("locator")
+	}
+	out := newOutlet(os.Stderr, outletLimit)
+	defer out.Close(outletWait)
+	log := slog.New(slog.NewTextHandler(out, nil))
+	ls, err := startLoops(1, log)
+	if err != nil {
+		return err
+	}
+	defer ls.close()
+	var cloud atomic.Pointer[host.Cloud]
+	if o.admin.listen != "" {
+		a, err := openLocatorAdmin(ctx, o, ls.list, &cloud, log)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		out.Printf("admin %s", a.URL())
+	}
+	c, err := host.Start(host.Options{Locator: o.listen, Loops: ls.list, Storage: storage, Cluster: true, Peers: o.join, Log: log, Verbosity: verbosity, Logger: log})
+	if err != nil {
+		return cloudFailure("locator --listen", o.listen, err)
+	}
+	cloud.Store(c)
+	if reachable(c.Addr()) {
+		log.Warn("other machines may reach the locator; nobody is asked who they are", "locator", c.Addr())
+	}
+	out.Printf("ready %s", c.Addr())
+	if o.json {
+		err = json.NewEncoder(stdout).Encode(locatorReady{c.Addr(), storage, os.Getpid()})
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
+	closing, cancel := context.WithTimeout(context.Background(), cloudWait)
+	defer cancel()
+	_ = c.Close(closing) // once only
+	return err
+}
+
+// openLocatorAdmin serves the pages of --admin.
+func openLocatorAdmin(ctx context.Context, o *locatorOptions, loops []*loop.Loop, cloud *atomic.Pointer[host.Cloud], log *slog.Logger) (*admin.Server, error) {
+	a, err := o.admin.address()
+	if err != nil {
+		return nil, err
+	}
+	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
+	v := versionOf(info)
+	srv, err := admin.Open(admin.Options{Address: a, Logger: log, Source: admin.Source{
+		State: func() string {
+			switch {
+			case ctx.Err() != nil:
+				return stateDraining
+			case cloud.Load() == nil:
+				return stateStarting
+			}
+			return admin.Serving
+		},
+		Control: loops[0],
+		Loops:   func() []*loop.Loop { return loops },
+		Front:   func() admin.Front { return nil },
+		Apps:    func() []admin.App { return nil },
+		Cloud: func() admin.Cloud {
+			if c := cloud.Load(); c != nil {
+				return c
+			}
+			return nil
+		},
+		Version:  v.Version,
+		Revision: v.Commit,
+	}})
+	if err != nil {
+		return nil, adminFailure("locator", a, err)
+	}
+	return srv, nil
 }
