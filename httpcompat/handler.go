@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -99,7 +100,7 @@ func (h *handler) ServeInvoke(ctx context.Context, s *session.Session) {
 	r, err := h.request(ctx, x, sc, s, data)
 	if err != nil {
 		putScratch(sc)
-		h.logf("httpcompat: session %d: %v", s.ID(), err)
+		h.logf("httpcompat: session %d: %s", s.ID(), strings.TrimPrefix(err.Error(), "httpcompat: "))
 		h.refuse(s, http.StatusBadRequest)
 		return
 	}

@@ -238,7 +238,9 @@ func TestServeEvent(t *testing.T) {
 // Time-outs and limits are each request's own.
 func TestServerLimits(t *testing.T) {
 	errs := make(chan error, 1)
+	var logged bytes.Buffer // read once the answer that follows the line has come
 	h := &handler{server: &http.Server{
+		ErrorLog:       log.New(&logged, "", 0),
 		ReadTimeout:    50 * time.Millisecond,
 		WriteTimeout:   100 * time.Millisecond,
 		MaxHeaderBytes: 1000,
@@ -287,6 +289,9 @@ func TestServerLimits(t *testing.T) {
 	}
 	if m, err := bad.Recv(); err != nil || !bytes.Contains(m.Data, []byte{0xcd, 400 >> 8, 400 & 0xff}) {
 		t.Errorf("bad head: %q, %v", m.Data, err)
+	}
+	if line := logged.String(); strings.Count(line, "httpcompat") != 1 || !strings.Contains(line, ": malformed head: ") {
+		t.Errorf("logged: %q", line)
 	}
 	bad.Discard()
 	none, err := asking.Open(session.OpenOptions{Event: DefaultEvent, Last: true})
