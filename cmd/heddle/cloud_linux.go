@@ -77,7 +77,7 @@ func (d *daemon) enlistLocked(a *app) error {
 	e := a.supervised()
 	c := host.App{Name: a.name, Opener: e, HTTP: httpcompat.DefaultEvent, Info: a.cloudInfo, Control: a.cloudControl}
 	if a.o.foreign.is() {
-		c.HTTP, c.Serves = a.o.foreign.event, e.Serves
+		c.HTTP, c.Serves, c.Free, c.Open = a.o.foreign.event, e.Serves, e.Free, e.Open
 	}
 	err := d.cloud.AddApp(c)
 	if err == nil {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"syscall"
@@ -37,6 +38,11 @@ type App struct {
 	// Serves says whether there are workers on loop i; nil: on every one. Clients of the
 	// app's service get connections on loops that have some.
 	Serves func(i int) bool
+
+	// Free says whether somebody on loop i can take a call now; if nobody can, Open finds
+	// a worker on whatever loop, or waits for one. Both nil: whoever is on a loop has all.
+	Free func(i int) bool
+	Open func(ctx context.Context, o session.OpenOptions) (*session.Session, error)
 
 	// Info is what the app's info answers, any value that has msgpack; nil: the name
 	// and that it is running. It may wait.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"syscall"
@@ -22,6 +23,7 @@ type bridge struct {
 	client *session.Session
 	worker *session.Session // nil: not yet, or not any more
 	cancel func() bool      // while a worker is waited for
+	far    *far             // in place of both, when it may be on another loop
 	timer  func()           // stops the caller's own time-out; nil: he has none
 	up     flow             // client to worker
 	down   flow             // worker to client
@@ -57,10 +59,18 @@ func (b *bridge) begin(data []byte) error {
 			o.First, o.Last = data, true
 		}
 	}
-	s, cancel, err := b.app.Opener.OpenOn(n.lane, o, b.opened)
-	if err != nil {
-		b.up.drop()
-		return openError(err)
+	var s *session.Session
+	var cancel func() bool
+	if b.app.Free == nil || b.app.Open == nil || b.app.Free(n.lane) {
+		var err error
+		if s, cancel, err = b.app.Opener.OpenOn(n.lane, o, b.opened); err != nil {
+			b.up.drop()
+			return openError(err)
+		}
+	} else {
+		o.Handler = nil
+		o.First = bytes.Clone(o.First) // the call's arguments go with it
+		b.goFar(o)
 	}
 	b.call.Serve((*clientSide)(b))
 	n.bridges[b] = struct{}{}
@@ -130,6 +140,9 @@ func (b *bridge) leave() {
 		s.Cancel(errClient)
 		s.Release()
 	}
+	if b.far != nil {
+		b.far.cancel()
+	}
 	b.forget()
 }
 
@@ -164,6 +177,7 @@ func (h *clientSide) OnMessage(s *session.Session, m session.Message) {
 	if err := b.up.push(p, 0); err != nil {
 		b.failUp(err)
 	}
+	b.far.kick()
 }
 
 // OnWritable: the client has taken something.
@@ -173,6 +187,7 @@ func (h *clientSide) OnWritable(*session.Session) {
 		b.leave() // his own call has ended
 		return
 	}
+	b.far.resume()
 	b.settle()
 }
 
@@ -202,6 +217,7 @@ func (h *clientSide) OnEnd(s *session.Session, err error) {
 	default: // his connection has ended
 		b.leave()
 	}
+	b.far.kick()
 }
 
 // workerSide is a bridge as the handler of the worker's session.
@@ -218,7 +234,11 @@ func (h *workerSide) OnMessage(s *session.Session, m session.Message) {
 	if b.headed {
 		cost = int64(len(m.Data)) + session.ChunkCost
 	}
-	p := m.Data
+	b.hear(m.Data, cost)
+}
+
+// hear gives the client a chunk of the worker's.
+func (b *bridge) hear(p []byte, cost int64) {
 	if b.packs && b.headed {
 		p = codec.AppendRaw(nil, p)
 	}
@@ -245,8 +265,14 @@ func (h *workerSide) OnWritable(*session.Session) {
 // OnEnd: the worker has ended its direction, and with it the session.
 func (h *workerSide) OnEnd(s *session.Session, err error) {
 	b := (*bridge)(h)
-	b.worker, b.up.to, b.up.ended, b.down.from = nil, nil, true, nil
+	b.worker, b.up.to, b.down.from = nil, nil, nil
 	s.Release()
+	b.ended(err)
+}
+
+// ended: the worker has ended its direction with err, or in order.
+func (b *bridge) ended(err error) {
+	b.up.ended = true
 	b.up.drop()
 	if b.over {
 		return
