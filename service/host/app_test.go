@@ -346,3 +346,29 @@ func TestThousandStreams(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeFirst: a first chunk may have whatever a frame has, though a head of Heddle's
+// has at most a MiB.
+func TestLargeFirst(t *testing.T) {
+	everyWorker(t, Options{}, func(t *testing.T, k workerKind, r *rig, c *Cloud) {
+		first := to(t, c, "app", heddle.V0) // a worker's first frame is a small one
+		first.call(1, 0, "echo", "small")
+		first.chunks(1)
+		for _, n := range []int{session.MaxHead, session.MaxHead + 1, 10 << 20} {
+			blob := strings.Repeat("0123456789abcde\n", n/16+1)[:n]
+			p := to(t, c, "app", heddle.V1)
+			p.call(1, 0, "echo")
+			p.call(1, 0, blob)
+			p.call(1, close1)
+			if got := strings.Join(p.chunks(1), ""); got != blob {
+				t.Errorf("%d bytes: got %d", n, len(got))
+			}
+			v0 := to(t, c, "app", heddle.V0)
+			v0.call(1, 0, "echo", blob)
+			if got := strings.Join(v0.chunks(1), ""); got != blob {
+				t.Errorf("v0, %d bytes: got %d", n, len(got))
+			}
+		}
+		idle(t, r, c)
+	})
+}

@@ -50,7 +50,7 @@ func (b *bridge) begin(data []byte) error {
 		if data == nil {
 			data = []byte{}
 		}
-		if b.up.http && len(data) > session.MaxHead { // see flow.send
+		if len(data) > session.MaxHead { // see flow.send
 			if err := b.up.push(data, 0); err != nil {
 				return err
 			}

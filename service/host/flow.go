@@ -86,7 +86,7 @@ func (f *flow) push(p []byte, cost int64) error {
 }
 
 // send sends what it can of a chunk and returns the rest; nil: all was sent. A chunk is
-// cut only where a window leaves no choice.
+// cut only where a window, or the limit of a head, leaves no choice.
 func (f *flow) send(p []byte) (rest []byte, err error) {
 	if f.to.Mux().Heddle() && f.began && len(p) > session.MaxChunk-session.ChunkCost {
 		for len(p) > 0 {
@@ -100,7 +100,14 @@ func (f *flow) send(p []byte) (rest []byte, err error) {
 		}
 		return nil, nil
 	}
-	if f.http && !f.began && len(p) > session.MaxHead && f.to.Mux().Heddle() {
+	if !f.began && len(p) > session.MaxHead && f.to.Mux().Heddle() {
+		if !f.http { // a head has no window: what is behind has one
+			if ok, err := f.to.TryWriteChunk(p[:session.MaxHead]); err != nil || !ok {
+				return p, err
+			}
+			f.began = true
+			return f.send(p[session.MaxHead:])
+		}
 		if head, body := apart(p); head != nil {
 			if ok, err := f.to.TryWriteChunk(head); err != nil || !ok {
 				return p, err

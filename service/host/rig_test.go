@@ -69,7 +69,7 @@ func newRig(t testing.TB, k workerKind) *rig {
 	path := filepath.Join(t.TempDir(), "w")
 	o := session.ChannelOptions{Dialect: k.dialect, Heddle: k.heddle}
 	ln, err := r.loop.Listen("unix", path, func(c *loop.Conn) loop.Handler {
-		m := session.NewMux(c, session.Options{ChannelOptions: o})
+		m := session.NewMux(c, session.Options{ChannelOptions: o, Buffer: DefaultBlob})
 		accepted <- m
 		return m
 	}, loop.ListenOptions{})
@@ -82,7 +82,7 @@ func newRig(t testing.TB, k workerKind) *rig {
 	_, err = other.Dial("unix", path, func(c *loop.Conn) loop.Handler {
 		o := o
 		o.Dialed = true
-		m := session.NewMux(c, session.Options{ChannelOptions: o, Accept: func(s *session.Session) error {
+		m := session.NewMux(c, session.Options{ChannelOptions: o, Buffer: 16 << 20, Accept: func(s *session.Session) error {
 			r.served.Go(func() { r.serve(s) }) // ends with its session
 			return nil
 		}})
@@ -174,7 +174,12 @@ func (r *rig) answer(s *session.Session, event, arg string) error {
 				s.Abort(err)
 				return err
 			}
-			if err := s.WriteChunk(m.Data); err != nil {
+			if len(m.Data) <= session.MaxChunk/2 || !s.Mux().Heddle() {
+				err = s.WriteChunk(m.Data)
+			} else { // which no window may hold as one
+				_, err = s.Write(m.Data)
+			}
+			if err != nil {
 				return err
 			}
 		}
