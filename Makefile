@@ -7,7 +7,7 @@ FUZZTIME  ?= 20000x
 MANDIR    ?= man
 
 .DEFAULT_GOAL := help
-.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-cocaine bench-gnet-engine bench-peers bench-growth bench-idle bench-messages real-peers stdlib-suite compare lint cross man examples bench-modules ci
+.PHONY: help gen test race loopcheck fuzz fuzz-long bench bench-hello bench-lifecycle bench-big bench-gone bench-sse bench-stall bench-h2spec bench-calls bench-cocaine bench-gnet-engine bench-generators bench-peers bench-growth bench-idle bench-messages real-peers stdlib-suite compare lint cross man examples bench-modules ci
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
@@ -67,6 +67,9 @@ bench-cocaine: ## a session of the plain dialects, engine and worker together (A
 
 bench-gnet-engine: ## the traps of gnet's engine and its CPU, beside our loop
 	cd bench/gnet-engine && $(GO) run .
+
+bench-generators: ## heddle bench beside wrk, h2load and hey (GENERATORS='-truth' or '-pace': percentiles and send times)
+	$(GO) run ./bench/generators $(GENERATORS)
 
 bench-peers: ## beside net/http, nginx, HAProxy and ReverseProxy (needs wrk; root on Debian: installed)
 	$(GO) run ./bench/peers

@@ -126,6 +126,7 @@ var rooms = map[string]room{
 	"bench/idle":               {below: []string{"bench/internal/stack", "bench/internal/figures"}},
 	"bench/messages":           {below: []string{"session/ipc", "bench/internal/child", "bench/internal/figures", "internal/nodepeer"}},
 	"bench/cocaine":            {below: []string{"worker", "worker/engine", "bench/internal/child", "bench/internal/figures"}},
+	"bench/generators":         {below: []string{"loop", "bench/internal/child", "bench/internal/figures", "bench/internal/stack"}},
 	"bench/h2spec":             {below: []string{"bench/internal/stack"}},
 	"bench/internal/websocket": {},
 	"bench/internal/traffic":   {below: []string{"bench/internal/pattern", "bench/internal/websocket"}},
