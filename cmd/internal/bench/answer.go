@@ -30,6 +30,7 @@ type answer struct {
 	closes  bool   // the connection carries nothing after this answer
 	hasID   bool   // the field of the request id was there, and was one
 	id      uint64 // of the request
+	idAt    int    // where in the head it is, if it is there
 	minor   byte   // HTTP/1.minor
 	chunked bool
 	length  int64 // Content-Length, -1: none
@@ -40,6 +41,49 @@ type answer struct {
 	left    int64 // bytes, of the body or chunk
 	extra   int   // bytes of trailer fields so far
 }
+
+// A headCache is the last head that came, since servers send the same one again and
+// again but for the id, and what it says. It serves all connections of a driver.
+type headCache struct {
+	head []byte // as a whole, its end included; empty: none
+	says answer
+}
+
+// take consumes the head at the front of p if it is the one that came before, any
+// request's id in the place of that one's. The cached head ends where the first empty line is,
+// so p's does.
+func (h *headCache) take(p []byte, a *answer) (n int, ok bool) {
+	n = len(h.head)
+	if n == 0 || len(p) < n {
+		return 0, false
+	}
+	id := h.says.id
+	from := 0
+	if at := h.says.idAt; h.says.hasID {
+		from = at + idLen
+		if string(p[:at]) != string(h.head[:at]) {
+			return 0, false
+		}
+		if id, ok = parseID(p[at:from]); !ok {
+			return 0, false
+		}
+	}
+	if string(p[from:n]) != string(h.head[from:]) {
+		return 0, false
+	}
+	*a = h.says
+	a.id = id
+	return n, true
+}
+
+// keep is given a head that was taken apart.
+func (h *headCache) keep(head []byte, a *answer) {
+	if len(head) <= maxCached {
+		h.head, h.says = append(h.head[:0], head...), *a
+	}
+}
+
+const maxCached = 4 << 10 // bytes
 
 // A part of a body is what comes next.
 type part uint8
@@ -57,7 +101,12 @@ const (
 // head consumes the head at the front of p, and those of interim answers before it.
 // ok: it was there as a whole. idField is the name, in lower case, of the field that
 // gives back the request's id. errHead, errTooBig, errSwitch.
-func (a *answer) head(p []byte, idField string) (n int, ok bool, err error) {
+func (a *answer) head(p []byte, idField string, cache *headCache) (n int, ok bool, err error) {
+	if a.seen == 0 && a.interim == 0 {
+		if n, ok = cache.take(p, a); ok {
+			return n, true, nil
+		}
+	}
 	for {
 		from := max(a.seen-len("\r\n\r"), 0)
 		end := bytes.Index(p[n+from:], []byte("\r\n\r\n"))
@@ -80,6 +129,9 @@ func (a *answer) head(p []byte, idField string) (n int, ok bool, err error) {
 		n += end
 		switch {
 		case a.status >= 200:
+			if a.interim == 0 {
+				cache.keep(p[:n], a)
+			}
 			return n, true, nil
 		case a.status == 101:
 			return n, false, errSwitch
@@ -107,12 +159,13 @@ func (a *answer) parse(p []byte, idField string) bool {
 		return false
 	}
 	a.closes = a.minor == 0
+	whole := len(p)
 	for first := true; len(p) > 0; first = false {
 		end := bytes.IndexByte(p, '\n')
 		if end < 1 || p[end-1] != '\r' {
 			return false
 		}
-		if line := p[:end-1]; !first && !a.field(line, idField) {
+		if line := p[:end-1]; !first && !a.field(line, idField, whole-len(p)) {
 			return false
 		}
 		p = p[end+1:]
@@ -120,8 +173,8 @@ func (a *answer) parse(p []byte, idField string) bool {
 	return true
 }
 
-// field reads one line of a head.
-func (a *answer) field(line []byte, idField string) bool {
+// field reads one line of a head, at that place of it.
+func (a *answer) field(line []byte, idField string, at int) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 1 {
 		return false
@@ -157,6 +210,7 @@ func (a *answer) field(line []byte, idField string) bool {
 		}
 	case idField != "" && equalFold(name, idField):
 		a.id, a.hasID = parseID(value)
+		a.idAt = at + cap(line) - cap(value) // value is cut from line
 	}
 	return true
 }

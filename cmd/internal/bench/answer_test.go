@@ -23,6 +23,11 @@ type outcome struct {
 // take parses the answer at the front of p, given in pieces of step bytes, as the loop
 // would: what is not consumed comes again with more behind it.
 func take(p []byte, step int, bare bool) (o outcome, n int, done bool, err error) {
+	return takeAfter(new(headCache), p, step, bare)
+}
+
+// takeAfter is take behind answers that cache has seen.
+func takeAfter(cache *headCache, p []byte, step int, bare bool) (o outcome, n int, done bool, err error) {
 	var a answer
 	inBody := false
 	check := func(b []byte) { o.body += string(b) }
@@ -32,7 +37,7 @@ func take(p []byte, step int, bare bool) (o outcome, n int, done bool, err error
 			again = false
 			var k int
 			if !inBody {
-				k, inBody, err = a.head(p[n:end], "x-request-id")
+				k, inBody, err = a.head(p[n:end], "x-request-id", cache)
 				if again = inBody; inBody {
 					a.begin(bare)
 				}
@@ -155,6 +160,40 @@ func TestAnswersOfNetHTTP(t *testing.T) {
 	}
 }
 
+// TestSameHead: a head that is the one before but for a byte, or goes on where that
+// ended, is not taken for it.
+func TestSameHead(t *testing.T) {
+	var cache headCache
+	for _, tt := range []struct {
+		in, body string
+		status   int
+	}{
+		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", "a", 200},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb", "b", 200},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", "ab", 200},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\ncd", "cd", 200},
+		{"HTTP/1.1 201 OK\r\nContent-Length: 2\r\nA: b\r\n\r\ncd", "cd", 201},
+		{"HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", "x", 201},
+		{"HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nyz\r\n0\r\n\r\n", "yz", 201},
+		{"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id: 0123456789abcdef\r\nContent-Length: 2\r\n\r\ncd", "cd", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id: 0123456789abcdee\r\nContent-Length: 2\r\n\r\ncd", "cd", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id: 0123456789abcde\r\n\r\n: 2\r\n\r\n", ": 2\r\n\r\n", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id:\t 00000000000000ff \r\nX-Request-Id:  1123456789abcdee \r\nA: b\r\nContent-Length: 2\r\n\r\ncd", "cd", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id:\t 00000000000000ff \r\nX-Request-Id:  0223456789abcdee \r\nA: b\r\nContent-Length: 2\r\n\r\nef", "ef", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id:\t 0323456789abcdee \r\nX-Request-Id:  00000000000000aa \r\nA: b\r\nContent-Length: 2\r\n\r\ngh", "gh", 201},
+		{"HTTP/1.1 201 OK\r\nX-Request-Id:\t 0323456789abcdee \r\nX-Request-Id:  xxxxxxxxxxxxxxxx \r\nA: b\r\nContent-Length: 2\r\n\r\nij", "ij", 201},
+	} {
+		got, n, done, err := takeAfter(&cache, []byte(tt.in), 1<<20, false)
+		if got.status != tt.status || got.body != tt.body || n != len(tt.in) && !got.rest || !done && !got.rest || err != nil {
+			t.Errorf("%q: got %+v, %d bytes, done %v, %v", tt.in, got, n, done, err)
+		}
+		if fresh, _, _, _ := take([]byte(tt.in), 1<<20, false); fresh != got {
+			t.Errorf("%q: got %+v, without those before %+v", tt.in, got, fresh)
+		}
+	}
+}
+
 // FuzzAnswer holds the parser against net/http's: of what both take they must think
 // the same. Where an answer ends is what matters most.
 func FuzzAnswer(f *testing.F) {
@@ -170,6 +209,11 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte, head bool) {
 		got, n, done, err := take(p, 1<<20, head)
+		var cache headCache // knows the same head, and that with which another way begins
+		_, _, _, _ = takeAfter(&cache, p, 1<<20, !head)
+		if again, m, d, e := takeAfter(&cache, p, 1<<20, head); again != got || m != n || d != done || e != err {
+			t.Fatalf("%q: first %+v, %d, %v, %v; then %+v, %d, %v, %v", p, got, n, done, err, again, m, d, e)
+		}
 		if by, m, d, e := take(p, 1+len(p)/5, head); by != got || m != n || d != done || e != err {
 			t.Fatalf("%q: in one piece %+v, %d, %v, %v; in pieces %+v, %d, %v, %v", p, got, n, done, err, by, m, d, e)
 		}

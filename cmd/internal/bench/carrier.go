@@ -56,7 +56,7 @@ func (c *client) refused() {
 		return
 	}
 	c.leaving = true
-	c.next()
+	c.next(c.d.now())
 }
 
 // setLink is told what dial has returned.
@@ -86,8 +86,9 @@ func (c *client) answered(id uint64, o *reply, bytes int64, closes bool) {
 	warm := c.d.warmAt(c.at(i).due)
 	c.d.rec.of(warm).bytes += uint64(bytes)
 	c.leaving = c.leaving || closes || c.d.o.Reconnect
-	c.take(i, o, c.d.now())
-	c.next()
+	now := c.d.now()
+	c.take(i, o, now)
+	c.next(now)
 }
 
 // failed is told by a carrier that a request will not be answered; bytes: of its body
@@ -103,7 +104,7 @@ func (c *client) failed(id uint64, k Kind, bytes int64, closes bool) {
 	c.d.roll(c.d.now())
 	c.d.lose(&p, k)
 	c.leaving = c.leaving || closes
-	c.next()
+	c.next(c.d.now())
 }
 
 // leaves is told by a carrier that it has ended, or is about to: it tells what becomes
@@ -111,7 +112,7 @@ func (c *client) failed(id uint64, k Kind, bytes int64, closes bool) {
 func (c *client) leaves() {
 	if !c.ended {
 		c.leaving = true
-		c.next()
+		c.next(c.d.now())
 	}
 }
 
@@ -131,10 +132,10 @@ func (c *client) take(i int, o *reply, now time.Duration) {
 }
 
 // next ends the connection if it is done, and else has it asked more.
-func (c *client) next() {
+func (c *client) next(now time.Duration) {
 	if c.count == 0 && (c.leaving || c.slot == nil) {
 		c.end(KindClosed)
 		return
 	}
-	c.d.room(c)
+	c.d.room(c, now)
 }

@@ -68,7 +68,7 @@ func (s *slot) rest() {
 		s.think = s.d.world.after(s.d.o.Think, func() {
 			s.thinking = false
 			if s.c != nil {
-				s.d.room(s.c)
+				s.d.room(s.c, s.d.now())
 			}
 		})
 	} else {
@@ -144,9 +144,10 @@ func (c *client) OnOpen() {
 	}
 	c.opened = true
 	c.d.open++
-	c.d.rec.of(c.d.warmAt(c.d.now()) || c.d.state == stateDialing && c.d.o.Warmup > 0).connected++
+	now := c.d.now()
+	c.d.rec.of(c.d.warmAt(now) || c.d.state == stateDialing && c.d.o.Warmup > 0).connected++
 	c.slot.settle()
-	c.d.room(c)
+	c.d.room(c, c.d.now()) // the run may have begun just now, and its time anew
 }
 
 // OnBytes takes answers apart. It never fails: a connection that carries something
@@ -158,7 +159,7 @@ func (c *client) OnBytes(p []byte) (n int, err error) {
 			if n == len(p) {
 				return n, nil
 			}
-			k, ok, err := c.ans.head(p[n:], c.d.idField)
+			k, ok, err := c.ans.head(p[n:], c.d.idField, &c.d.heads)
 			n += k
 			if err != nil {
 				c.end(answerKind(err))
@@ -241,7 +242,7 @@ func (c *client) complete(now time.Duration) {
 		c.end(KindClosed)
 		return
 	}
-	c.next()
+	c.next(now)
 }
 
 // check looks for time-outs.

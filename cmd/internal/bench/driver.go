@@ -80,6 +80,7 @@ type driver struct {
 	outstanding int
 	open        int      // connections
 	seen        []uint64 // a bit for each of the last requests: answered
+	heads       headCache
 
 	n       uint64        // requests sent
 	next    uint64        // the number of the next one
@@ -174,26 +175,26 @@ func (d *driver) begin(at time.Duration) {
 	}
 	for _, s := range d.slots {
 		if s.c != nil && s.c.opened {
-			d.room(s.c)
+			d.room(s.c, d.now())
 		}
 	}
 }
 
-// room is told of a connection that can take another request.
-func (d *driver) room(c *client) {
+// room is told of a connection that can take another request since now, which what
+// takes the answer apart has read: one reading of the clock is enough for both.
+func (d *driver) room(c *client, now time.Duration) {
 	switch {
 	case d.state != stateRunning || c.slot == nil || !c.hasRoom():
 	case d.o.Pace != nil:
 		d.pushFree(c.slot)
 		if d.waiting {
 			d.waiting = false
-			d.clear = d.now()
+			d.clear = now
 			d.pump()
 		}
 	case c.slot.thinking:
 	default:
 		for c.hasRoom() && d.state == stateRunning {
-			now := d.now()
 			if now >= d.o.Duration {
 				d.drain()
 				return
