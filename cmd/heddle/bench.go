@@ -29,8 +29,8 @@ type benchFlags struct {
 	status                          int
 	expect                          string
 
-	json    bool
-	files   benchFiles
+	json  bool
+	files benchFiles
 }
 
 func newBench() *cobra.Command {
