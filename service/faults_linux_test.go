@@ -223,7 +223,12 @@ func TestLocatorFaults(t *testing.T) {
 			t.Errorf("a silent locator: got %v", err)
 		}
 		c.Locator().SetFaults(servicetest.Faults{})
-		if err := call(silent, "sample"); err != nil {
+		until := time.Now().Add(patience)
+		err = call(silent, "sample")
+		for errors.Is(err, service.ErrTimeout) && time.Now().Before(until) { // on a busy machine its answer takes longer, too
+			err = call(silent, "sample")
+		}
+		if err != nil {
 			t.Errorf("the locator speaks again: got %v", err)
 		}
 	})
