@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -92,5 +93,29 @@ func TestEchoUnderRuntimes(t *testing.T) {
 				t.Errorf("after the asker's end: %v", err)
 			}
 		})
+	}
+}
+
+// TestEchoLong: what is longer than a window holds whole comes back in pieces.
+func TestEchoLong(t *testing.T) {
+	e := workertest.New(workertest.Options{})
+	t.Cleanup(func() { _ = e.Close() })
+	serve(t, worker.Options{Launch: e.Launch(), Dial: e.Dial})
+	s, err := e.Open(context.Background(), session.OpenOptions{Event: "echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	done := make(chan error, 1)
+	go func() { // ends with the session
+		err := s.WriteChunk([]byte("head"))
+		if err == nil {
+			_, err = s.Write(long)
+		}
+		done <- errors.Join(err, s.Close())
+	}()
+	got, err := io.ReadAll(s)
+	if sent := <-done; err != nil || sent != nil || string(got) != "head"+string(long) {
+		t.Errorf("got %d bytes, %v, %v", len(got), err, sent)
 	}
 }

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"time"
@@ -51,7 +52,9 @@ func echo(ctx context.Context, s *session.Session) {
 			return
 		}
 		if m.Kind == session.Chunk {
-			err = s.WriteChunk(m.Data)
+			if err = s.WriteChunk(m.Data); errors.Is(err, session.ErrTooLarge) { // no window would hold it whole
+				_, err = s.Write(m.Data)
+			}
 		}
 		m.Drop()
 		if err != nil {

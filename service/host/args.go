@@ -28,7 +28,7 @@ func decodeArgs(args []byte, required int, v any) (bad string) {
 	if err != nil || !fitMembers(t, args[size:], count) {
 		return badArgs
 	}
-	if _, err := value.Decode(args, v, value.Limits{}); err != nil {
+	if _, err := value.Decode(args, v, value.Limits{Bytes: len(args)}); err != nil {
 		return badArgs // a number out of range
 	}
 	return ""

@@ -390,3 +390,38 @@ func frame(t testing.TB, channel, id uint64, args ...any) []byte {
 }
 
 func sprint(all ...any) string { return strings.TrimSpace(fmt.Sprintln(all...)) }
+
+// TestLargestBlob: one of as many bytes as an object may have is kept, one of more is
+// refused, and the connection goes on.
+func TestLargestBlob(t *testing.T) {
+	c := start(t, Options{Storage: t.TempDir()})
+	bothDialects(t, func(t *testing.T, d heddle.Dialect) {
+		p := to(t, c, "storage", d)
+		say := func(session uint64, blob string) codec.Frame {
+			args := []byte{0x94}
+			for _, v := range []string{"c", "k", blob} {
+				args = codec.AppendRawString(args, v)
+			}
+			p.send(codec.AppendMethod(nil, d, session, write, append(args, 0x90)))
+			f, _, err := p.next()
+			if err != nil || f.Session != session {
+				t.Fatalf("got %v", err)
+			}
+			return f
+		}
+		blob := strings.Repeat("x", DefaultBlob)
+		if f := say(1, blob); d == heddle.V1 && f.Type != value1 || d == heddle.V0 && f.Type != choke0 {
+			t.Errorf("got message %d %q", f.Type, f.Args)
+		}
+		if f := say(2, blob+"y"); !strings.Contains(string(f.Args), "ile too large") {
+			t.Errorf("one byte more: got message %d %q", f.Type, f.Args)
+		}
+		if d == heddle.V0 {
+			p.want(2, choke0)
+		}
+		p.call(3, read, "c", "k")
+		if f, _, err := p.next(); err != nil || len(f.Args) < DefaultBlob {
+			t.Errorf("got %v, %d bytes", err, len(f.Args))
+		}
+	})
+}
