@@ -70,6 +70,10 @@ func dialKind(err error) Kind {
 		return KindDescriptors
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return KindPorts
+	case isReset(err): // of a locator, which was connected to
+		return KindReset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return KindClosed
 	}
 	return KindDial
 }
