@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Title says which model a run had, and whether coordinated omission can hide
@@ -104,8 +105,19 @@ func (r *Result) Text(to io.Writer) error {
 	for _, w := range r.Warnings() {
 		line("  warning: %s", w)
 	}
-	_, err := io.WriteString(to, b.String())
+	_, err := io.WriteString(to, plain(b.String()))
 	return err
+}
+
+// plain is text without what a terminal would obey: a result that is read may hold
+// anything.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 // shownMarks is how many marks the text lists.

@@ -60,7 +60,8 @@ func TestSaved(t *testing.T) {
 		promised.Rate != r.Rate || promised.Latency["p99"] != float64(r.Latency.P99) || promised.Duplicated == 0 || promised.Lost == 0 {
 		t.Errorf("the JSON that scripts rely on is %+v", promised)
 	}
-	for _, bad := range []string{"", "{}", "[]", `{"version": 99}`, `{"version": 1}`, `{"version": 1, "histogram": "aGVsbG8="}`} {
+	times := strings.NewReplacer(`"start_ns": 0`, `"start_ns": -1`).Replace(text)
+	for _, bad := range []string{times, "", "{}", "[]", `{"version": 99}`, `{"version": 1}`, `{"version": 1, "histogram": "aGVsbG8="}`} {
 		if _, err := Read(strings.NewReader(bad)); err == nil {
 			t.Errorf("%s: read as a result", bad)
 		}
@@ -82,6 +83,20 @@ func TestText(t *testing.T) {
 	r = simulate(t, s, Options{Duration: 3 * time.Second, Conns: 1}, 0)
 	if title := r.Title(); !strings.Contains(title, "closed model: 1 connection,") || !strings.Contains(title, "coordinated omission is possible") {
 		t.Errorf("got %q", title)
+	}
+}
+
+// TestTextIsPlain: what a result holds reaches no terminal as an order.
+func TestTextIsPlain(t *testing.T) {
+	r := sample(t)
+	r.Target.Host, r.Names[0], r.Kinds["\x1b[2J"] = "a\x1b]0;x\a", "\r\x9b", 1
+	r.Marks = []Mark{{Kind: "\x1b", Text: "a\tb"}}
+	var b strings.Builder
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\a\r\t\u009b") || !strings.Contains(b.String(), "a?]0;x?") || !strings.Contains(b.String(), "meanwhile") {
+		t.Errorf("got %q", &b)
 	}
 }
 

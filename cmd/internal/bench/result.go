@@ -186,10 +186,29 @@ func Read(from io.Reader) (*Result, error) {
 	if _, err := r.Distribution(); err != nil {
 		return nil, err
 	}
-	if len(r.Intervals) > maxIntervals || len(r.Marks) > maxMarks {
-		return nil, fmt.Errorf("bench: not a result: %d intervals, %d marks", len(r.Intervals), len(r.Marks))
+	if err := r.check(); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// check refuses what no run can have found.
+func (r *Result) check() error {
+	if len(r.Intervals) > maxIntervals || len(r.Marks) > maxMarks {
+		return fmt.Errorf("bench: not a result: %d intervals, %d marks", len(r.Intervals), len(r.Marks))
+	}
+	within := func(d time.Duration) bool { return d >= 0 && d <= maxLength+2*maxTimeout+slack }
+	ok := within(r.Warmup) && within(r.Measured)
+	for i := range r.Intervals {
+		ok = ok && within(r.Intervals[i].Start) && within(r.Intervals[i].Length)
+	}
+	for _, m := range r.Marks {
+		ok = ok && within(m.At)
+	}
+	if !ok {
+		return errors.New("bench: not a result: a time that is outside of any run")
+	}
+	return nil
 }
 
 // Distribution returns all latencies, in nanoseconds.

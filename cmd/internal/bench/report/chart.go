@@ -37,7 +37,7 @@ type tick struct {
 // A flag is a mark on the time axis.
 type flag struct {
 	At    float64
-	N     int // its number in the table; 0: it has no room for one
+	N     string // its number in the table, or those that stand close; "": it has no room for one
 	Class string
 	Text  string
 }
@@ -64,8 +64,9 @@ func (a axis) share(v float64) float64 {
 	return min(max((v-a.from)/(a.to-a.from), 0), 1)
 }
 
-// fromZero is an axis from 0 to most, or a little more, and its ticks.
+// fromZero is an axis from 0 to more than most, and its ticks.
 func fromZero(most float64, label func(float64) string) (a axis, ticks []tick) {
+	most *= 1.04 // a line along the edge is none
 	step := niceStep(most / 4)
 	a = axis{to: step * max(math.Ceil(most/step), 1)}
 	for v := 0.0; v <= a.to*(1+1e-9); v += step {
@@ -130,8 +131,9 @@ func timeTicks(end time.Duration) (ticks []tick) {
 			break
 		}
 	}
-	for at := time.Duration(0); at <= end; at += step {
-		ticks = append(ticks, tick{100 * float64(at) / float64(end), moment(at)})
+	step *= end/(6*step+1) + 1 // beyond the list: several days
+	for i := range end/step + 1 {
+		ticks = append(ticks, tick{100 * float64(i*step) / float64(end), moment(i * step)})
 	}
 	return ticks
 }

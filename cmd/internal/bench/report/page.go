@@ -23,7 +23,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 const (
 	shownNames = 20
 	shownKinds = 20
-	shownFlags = 12 // on a chart with their numbers
+	closeFlags = 4 // percent of a chart's width within which flags have one number
 )
 
 // A page is what the template is given.
@@ -172,16 +172,14 @@ func (p *page) overTime(r *bench.Result) {
 		worst = fmt.Sprintf("; each step is the worst of %d intervals", each)
 	}
 	base := chart{X: timeTicks(end), Warm: 100 * along(r.Warmup, end)}
-	for i, m := range r.Marks {
+	for _, m := range r.Marks {
 		f := flag{At: 100 * along(m.At, end), Class: "mark", Text: moment(m.At) + ": " + m.Text}
 		if m.Kind == "died" || m.Kind == "failed" {
 			f.Class = "mark bad"
 		}
-		if i < shownFlags {
-			f.N = i + 1
-		}
 		base.Flags = append(base.Flags, f)
 	}
+	number(base.Flags)
 	for i := range bins {
 		b := &bins[i]
 		text := fmt.Sprintf("%s: %s answers/s, %d errors, %d in flight", moment(b.start), digits(b.perSecond(b.answers)), b.errors, b.inFlight)
@@ -204,7 +202,13 @@ func (p *page) overTime(r *bench.Result) {
 
 	rate := base
 	rate.ID, rate.Title, rate.Note = "rate", "Rate", "a second"
-	sent, came := func(b *bin) float64 { return b.perSecond(b.requests) }, func(b *bin) float64 { return b.perSecond(b.answers) }
+	whole := func(b *bin, n uint64) float64 {
+		if 2*b.length < bins[0].length {
+			return -1 // the rest of the last interval, in which nothing was sent
+		}
+		return b.perSecond(n)
+	}
+	sent, came := func(b *bin) float64 { return whole(b, b.requests) }, func(b *bin) float64 { return whole(b, b.answers) }
 	y, ticks := fromZero(most(sent, came), digits)
 	rate.Y = ticks
 	rate.Series = []series{line("requests sent", "s2", y, sent), line("answers", "s1", y, came)}
@@ -228,6 +232,21 @@ func (p *page) overTime(r *bench.Result) {
 	y, errors.Y = fromZero(most(failed, waits), digits)
 	errors.Series = []series{line("in flight", "s1", y, waits), line("errors", "s4", y, failed)}
 	p.Over = []chart{rate, latency, errors}
+}
+
+// number gives flags their numbers, one for several that stand close.
+func number(flags []flag) {
+	for i := 0; i < len(flags); {
+		last := i
+		for last+1 < len(flags) && flags[last+1].At-flags[i].At < closeFlags {
+			last++
+		}
+		flags[i].N = strconv.Itoa(i + 1)
+		if last > i {
+			flags[i].N += "–" + strconv.Itoa(last+1)
+		}
+		i = last + 1
+	}
 }
 
 // bars are counts by name, the greatest first.

@@ -71,7 +71,7 @@ func TestPageEscapes(t *testing.T) {
 	}
 }
 
-var number = regexp.MustCompile(`NaN|Inf|\d{9,}\.\d|-\d+(\.\d+)?%`)
+var oddNumber = regexp.MustCompile(`NaN|Inf|\d{9,}\.\d|-\d+(\.\d+)?%`)
 
 // TestPageOfOddities: whatever a result holds, its page is one.
 func TestPageOfOddities(t *testing.T) {
@@ -96,7 +96,7 @@ func TestPageOfOddities(t *testing.T) {
 			t.Errorf("%s: %d bytes", name, len(text))
 		}
 		_, body, _ := strings.Cut(text, "<body>")
-		if m := number.FindString(body); m != "" {
+		if m := oddNumber.FindString(body); m != "" {
 			t.Errorf("%s: %q is in the page", name, m)
 		}
 		if strings.Count(text, "<path") != 9 {
@@ -146,6 +146,11 @@ func TestSpread(t *testing.T) {
 }
 
 func TestAxes(t *testing.T) {
+	flags := []flag{{At: 1}, {At: 2}, {At: 4.9}, {At: 5}, {At: 50}}
+	number(flags)
+	if flags[0].N != "1–3" || flags[1].N != "" || flags[2].N != "" || flags[3].N != "4" || flags[4].N != "5" {
+		t.Errorf("flags: %v", flags)
+	}
 	a, ticks := fromZero(950, digits)
 	if a.to != 1000 || len(ticks) < 3 || ticks[0].At != 100 || ticks[len(ticks)-1] != (tick{0, "1000"}) {
 		t.Errorf("got %v, %v", a, ticks)
@@ -159,7 +164,7 @@ func TestAxes(t *testing.T) {
 	if a, ticks := logTimes(time.Millisecond, time.Millisecond); math.Abs(a.share(1e6)-0.5) > 1e-9 || len(ticks) == 0 {
 		t.Errorf("of one value: got %v, %v", a, ticks)
 	}
-	for _, end := range []time.Duration{1, time.Millisecond, time.Second, 30 * time.Second, time.Hour, 7 * 24 * time.Hour} {
+	for _, end := range []time.Duration{1, time.Millisecond, time.Second, 30 * time.Second, time.Hour, 7 * 24 * time.Hour, 90 * 24 * time.Hour, math.MaxInt64} {
 		if ticks := timeTicks(end); len(ticks) < 1 || len(ticks) > 8 || ticks[len(ticks)-1].At > 100 {
 			t.Errorf("%v: %v", end, ticks)
 		}
