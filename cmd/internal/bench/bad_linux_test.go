@@ -149,7 +149,7 @@ func TestBadTargets(t *testing.T) {
 			cloud.App("app", nil).Announce(&servicetest.Announcement{Endpoints: []servicetest.Endpoint{e}})
 			o := at(t, "sessions", cloud.Endpoint())
 			o.Conns, o.Duration, o.Timeout = 3, 300*time.Millisecond, time.Second
-			if r := inTime(t, o); r.Lost == 0 || r.Kinds[name] == 0 || r.Errors != r.Kinds[name]+r.Kinds["closed"] {
+			if r := inTime(t, o); r.Answered != 0 || r.Kinds[name] == 0 || r.Errors != r.Kinds[name]+r.Kinds["closed"] {
 				t.Errorf("got %+v", r.Counts)
 			}
 		})

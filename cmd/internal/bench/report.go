@@ -150,7 +150,10 @@ const (
 // Warnings are what a reader should know before he believes the numbers.
 func (r *Result) Warnings() (list []string) {
 	o := &r.Own
-	if threads := max(r.Model.Threads, 1); o.Share >= busyShare*float64(threads) {
+	switch threads := max(r.Model.Threads, 1); {
+	case o.Share >= busyShare*float64(threads) && r.Target.web():
+		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor, most of it in net/http's client: the server may have lacked it", 100*o.Share))
+	case o.Share >= busyShare*float64(threads):
 		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor, with %d of its loops: it was the bottleneck, or close to it", 100*o.Share, threads))
 	}
 	loops := o.Loops

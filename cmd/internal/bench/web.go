@@ -234,7 +234,7 @@ type webAnswer struct {
 
 func (k *webConn) roundTrip(conn *http.ClientConn, t *template, id uint64) (a webAnswer) {
 	fail := func(err error, inBody bool) webAnswer {
-		a.err, a.kind = err, webKind(err, inBody)
+		a.err, a.kind = err, webKind(err, inBody, k.socket.h2)
 		if end := k.socket.end.Load(); a.kind == KindClosed && end != nil && isReset(*end) {
 			a.kind = KindReset
 		}
@@ -335,18 +335,17 @@ func (k *webConn) request(t *template, id uint64) (*http.Request, error) {
 }
 
 // webKind sorts an error of net/http's client. inBody: the answer's head had come.
-func webKind(err error, inBody bool) Kind {
+// HTTP/2 calls each end of a connection an unexpected one.
+func webKind(err error, inBody, h2 bool) Kind {
 	var op *net.OpError
 	switch {
 	case isReset(err):
 		return KindReset
 	case errors.As(err, &op) && (op.Op == "local error" || op.Op == "remote error"):
 		return KindTLS
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) && (inBody || !h2), errors.Is(err, io.EOF) && inBody:
 		return KindTruncated
-	case errors.Is(err, io.EOF) && inBody:
-		return KindTruncated
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), op != nil:
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), op != nil:
 		return KindClosed
 	}
 	return textKind(err.Error())
