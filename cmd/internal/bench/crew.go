@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,6 +203,7 @@ func (w *crew) merge() (all Interval) {
 			sum = p.h
 		default:
 			sum.Merge(p.h)
+			runtime.Gosched() // see summary
 			w.release(p.h)
 		}
 	}

@@ -151,7 +151,7 @@ const (
 func (r *Result) Warnings() (list []string) {
 	o := &r.Own
 	switch threads := max(r.Model.Threads, 1); {
-	case o.Share >= busyShare*float64(threads) && r.Target.web():
+	case o.Share >= busyShare*float64(threads) && r.Target.Web():
 		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor, most of it in net/http's client: the server may have lacked it", 100*o.Share))
 	case o.Share >= busyShare*float64(threads):
 		list = append(list, fmt.Sprintf("the generator used %.0f %% of a processor, with %d of its loops: it was the bottleneck, or close to it", 100*o.Share, threads))

@@ -142,7 +142,7 @@ func (r Request) compile(target Target, idField string, closing bool) (*template
 		name: r.Name, bare: r.Method == "HEAD", status: r.Status, expect: r.Expect,
 		method: r.Method, host: host, path: r.Path, body: r.Body, header: header, idField: idField,
 	}
-	if target.web() {
+	if target.Web() {
 		if err := t.checkWeb(); err != nil {
 			return fail("%w", err)
 		}

@@ -67,8 +67,8 @@ func AppTarget(address, app, event string) Target {
 	return Target{Network: "sessions", Address: address, Host: app, App: app, Event: event}
 }
 
-// web says whether net/http's client asks it.
-func (t *Target) web() bool { return t.TLS || t.HTTP == HTTP2 }
+// Web says whether net/http's client asks it.
+func (t *Target) Web() bool { return t.TLS || t.HTTP == HTTP2 }
 
 // checkTarget says what is wrong with how the target is to be asked, or nil.
 func (o *Options) checkTarget() error {
@@ -96,7 +96,7 @@ func (t *Target) Note() string {
 			d = "unknown"
 		}
 		return "sessions of dialect " + d + ", without HTTP: latencies count to a session's end"
-	case !t.web():
+	case !t.Web():
 		return ""
 	}
 	how := t.Protocol
@@ -117,7 +117,7 @@ func (o *Options) dialer() (dialer, error) {
 	switch {
 	case o.Target.App != "":
 		return newCaller(o)
-	case o.Target.web():
+	case o.Target.Web():
 		return newWeb(o)
 	}
 	return nil, nil
