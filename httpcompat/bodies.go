@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Bodies struct {
 	// Set before it is used.
 	Limit int64         // bytes; default DefaultBodies
 	Late  time.Duration // default DefaultLate
+
+	said atomic.Int64 // when a refusal was logged, in seconds
 
 	mu     sync.Mutex
 	used   int64
@@ -73,6 +76,12 @@ func (b *Bodies) takeLocked(n int64) bool {
 	return false
 }
 
+// mayLog says whether a refusal may be logged: one a second.
+func (b *Bodies) mayLog() bool {
+	now := time.Now().Unix()
+	return b.said.Swap(now) != now
+}
+
 // Hold begins to count the request that w answers; Drop ends that. A nil Bodies bounds
 // nothing.
 func (b *Bodies) Hold(w http.ResponseWriter) *Held {
@@ -120,6 +129,19 @@ func (h *Held) Take(n int64) error {
 	}
 	h.n += n
 	return nil
+}
+
+// Keep has the request hold n bytes from now on, and no more than it did.
+func (h *Held) Keep(n int64) {
+	if h.of == nil {
+		return
+	}
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	if n < h.n {
+		h.of.used -= h.n - n
+		h.n = n
+	}
 }
 
 // Drop gives back what the request has.

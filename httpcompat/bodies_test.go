@@ -121,7 +121,7 @@ func TestBodiesInSum(t *testing.T) {
 		t.Errorf("got %d %q", resp.StatusCode, text)
 	}
 	s.Close() // and all handlers have ended
-	if !strings.Contains(log.String(), "no memory for a request's body") {
+	if !strings.Contains(log.String(), "bodies of all requests together") {
 		t.Errorf("got the log %q", &log)
 	}
 	h := b.Hold(httptest.NewRecorder())

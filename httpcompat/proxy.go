@@ -76,6 +76,10 @@ type Proxy struct {
 	Plain   bool
 	MaxBody int64
 
+	// Refused is told of requests whose bodies are refused (413, 503, 408); nil: the
+	// Logger is, of those for which there is no memory, one a second.
+	Refused func(r *http.Request, code int, why string)
+
 	// Bodies bounds what the bodies of requests toward plain workers hold, all
 	// together; nil: nothing does.
 	Bodies *Bodies
@@ -193,6 +197,7 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request, sc *scratch, hel
 	if o.First, ok = appendPlainHead(sc.head[:0], r, body); !ok {
 		failFields(w, r)
 	}
+	held.Keep(int64(len(o.First)))
 	return o, ok
 }
 
@@ -202,21 +207,35 @@ func (p *Proxy) unread(w http.ResponseWriter, r *http.Request, err error, limit 
 	case errors.As(err, &e):
 		p.tooLong(w, r, limit)
 	case err == errBodies:
-		p.log().Warn("httpcompat: no memory for a request's body", "method", r.Method, "uri", r.RequestURI)
+		p.tell(r, http.StatusServiceUnavailable, err)
 		w.Header().Set("Connection", "close") // the rest is not read
 		RefuseBusy(w, r, err)
 	case err == ErrLateBody:
-		p.log().Warn("httpcompat: a request is given up", "method", r.Method, "uri", r.RequestURI, "err", err)
+		p.tell(r, http.StatusRequestTimeout, err)
 		fail(w, r, http.StatusRequestTimeout, err.Error())
 	default:
 		fail(w, r, http.StatusBadRequest, err.Error())
 	}
 }
 
+// tell says that a request is refused for want of memory.
+func (p *Proxy) tell(r *http.Request, code int, err error) {
+	switch {
+	case p.Refused != nil:
+		p.Refused(r, code, err.Error())
+	case p.Bodies.mayLog():
+		p.log().Warn("httpcompat: a request is refused", "code", code, "why", err, "method", r.Method, "uri", r.RequestURI)
+	}
+}
+
 // tooLong answers a request whose body is.
 func (p *Proxy) tooLong(w http.ResponseWriter, r *http.Request, limit int64) {
+	why := fmt.Sprintf("the body has more than %d bytes", limit)
+	if p.Refused != nil {
+		p.Refused(r, http.StatusRequestEntityTooLarge, why)
+	}
 	w.Header().Set("Connection", "close")
-	fail(w, r, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", limit))
+	fail(w, r, http.StatusRequestEntityTooLarge, why)
 }
 
 // endedHead says whether r's head was all of it. HTTP/2's server gives each

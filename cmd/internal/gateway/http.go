@@ -69,7 +69,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v := fieldOf(r, lowerAuthorization); v != nil {
 		a.headers = withAuthorization(v)
 	}
-	p := httpcompat.Proxy{Opener: a, Event: a.event, Logger: g.log, HeadTimeout: g.o.Timeout, Plain: true, Bodies: &g.bodies}
+	p := httpcompat.Proxy{Opener: a, Event: a.event, Logger: g.log, HeadTimeout: g.o.Timeout, Plain: true, Bodies: &g.bodies, Refused: g.complain}
 	p.ServeHTTP(w, out)
 }
 

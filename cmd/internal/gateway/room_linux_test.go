@@ -155,7 +155,7 @@ func TestBodiesInSum(t *testing.T) {
 		}
 		return ""
 	})
-	if log := r.log.String(); !strings.Contains(log, "no memory for a request's body") {
+	if log := r.log.String(); !strings.Contains(log, "bodies of all requests together") {
 		t.Error("no word of it in the log")
 	}
 }
@@ -173,6 +173,9 @@ func TestBodyTooLong(t *testing.T) {
 		if a := r.raw(t, long); a.code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%q: got %d %.100q, want 413", fields, a.code, a.body)
 		}
+	}
+	if log := r.log.String(); !strings.Contains(log, "code=413") {
+		t.Error("no word of it in the log")
 	}
 	await(t, func() string { // net/http takes half a second to close behind a 413
 		b := make([]byte, 1<<20)
