@@ -18,6 +18,7 @@ type crew struct {
 	o        Options
 	base     time.Time // of everybody's clock
 	machines []*machine
+	keeps    bool          // the latencies of each interval
 	done     chan struct{} // closed when all drivers are over
 	wake     chan struct{} // there is something in queue
 
@@ -33,6 +34,7 @@ type crew struct {
 	parts  [][]ended // by thread: those that the others' counterparts are missing of
 	last   []bool    // by thread: no more will come
 	merged []Interval
+	packs  [][]byte // of merged: their latencies, see pack; nil: not kept
 }
 
 // An ended is one driver's part of an interval that is over.
@@ -50,7 +52,7 @@ const maxQueue = 8
 
 func newCrew(o Options) *crew {
 	w := &crew{
-		o: o, base: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1), left: o.Threads,
+		o: o, keeps: o.KeepsIntervals(), base: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1), left: o.Threads,
 		parts: make([][]ended, o.Threads), last: make([]bool, o.Threads),
 	}
 	for i := range o.Threads {
@@ -157,8 +159,9 @@ func (w *crew) sumUp() {
 			w.parts[p.thread] = append(w.parts[p.thread], p)
 		}
 		for w.complete() {
-			i := w.merge()
+			i, pack := w.merge()
 			w.merged = append(w.merged, i)
+			w.packs = append(w.packs, pack)
 			if w.o.OnInterval != nil {
 				w.o.OnInterval(i)
 			}
@@ -179,7 +182,7 @@ func (w *crew) complete() (some bool) {
 }
 
 // merge takes the first part of each driver and makes one interval of them.
-func (w *crew) merge() (all Interval) {
+func (w *crew) merge() (all Interval, packed []byte) {
 	var sum *hdrhistogram.Histogram
 	for thread, parts := range w.parts {
 		if len(parts) == 0 {
@@ -208,10 +211,24 @@ func (w *crew) merge() (all Interval) {
 		}
 	}
 	if sum != nil {
-		w.o.sumUp(&all, sum)
+		all.Latency = summary(sum)
+		if w.keeps {
+			packed = pack(sum)
+		}
 		w.release(sum)
 	}
-	return all
+	return all, packed
+}
+
+// intervals returns all of them, with their latencies. That takes a millisecond each,
+// in which no loop of a run should want its processor: so it is done at the end.
+func (w *crew) intervals() []Interval {
+	for i, p := range w.packs {
+		if len(p) > 0 {
+			w.merged[i].Histogram, _ = encode(unpack(p)) // never fails: it has the size that newHistogram gave it
+		}
+	}
+	return w.merged
 }
 
 // release keeps h for an interval to come.

@@ -138,14 +138,6 @@ func (r *Result) Kept() bool {
 	return true
 }
 
-// sumUp fills in what h, the latencies of i, says.
-func (o *Options) sumUp(i *Interval, h *hdrhistogram.Histogram) {
-	i.Latency = summary(h)
-	if o.KeepsIntervals() {
-		i.Histogram, _ = encode(h) // never fails: it has the size that newHistogram gave it
-	}
-}
-
 // Own is what the generator knows of itself.
 type Own struct {
 	Late    Latency       `json:"late"` // how long after they were due requests left that had a free connection

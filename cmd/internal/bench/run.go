@@ -78,7 +78,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 	}
 	d.o = o
-	r, err := d.result(w.base.Add(d.started), w.merged)
+	r, err := d.result(w.base.Add(d.started), w.intervals())
 	if err == nil {
 		r.Own.Loops = loops
 	}

@@ -80,7 +80,10 @@ func (t *simTimer) Reset(d time.Duration) {
 func (s *sim) now() time.Duration { return s.clock }
 func (s *sim) cpu() time.Duration { return s.clock / 4 }
 func (s *sim) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram {
-	(&Options{Duration: time.Hour}).sumUp(&i, h)
+	i.Latency = summary(h)
+	if i.Latency.Count > 0 {
+		i.Histogram, _ = encode(unpack(pack(h)))
+	}
 	h.Reset()
 	s.told = append(s.told, i)
 	return h

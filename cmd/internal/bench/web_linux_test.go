@@ -224,7 +224,9 @@ func TestTLSMischief(t *testing.T) {
 		{"fine", func(_ net.Conn, _ int, id string) (string, bool) { return ok(id), true },
 			func(r *Result) bool { return r.Answered == 40 && r.Errors == 0 && r.Connected == 1 }},
 		{"dropped", func(_ net.Conn, n int, id string) (string, bool) { return map[bool]string{true: ok(id)}[n != 2], true },
-			func(r *Result) bool { return r.Lost >= 5 && r.Lost+r.Late == r.Kinds["timeout"] && r.Errors == r.Lost+r.Late }},
+			func(r *Result) bool {
+				return r.Lost >= 5 && r.Lost+r.Late == r.Kinds["timeout"] && r.Errors == r.Lost+r.Late
+			}},
 		{"reset", func(c net.Conn, n int, id string) (string, bool) {
 			if n == 3 {
 				_ = c.(*net.TCPConn).SetLinger(0)
