@@ -53,6 +53,7 @@ func good(t *testing.T, kind string, flood func(io.Writer)) Options {
 		return at(t, kind, cloud.Endpoint())
 	}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/flood" {
 			flood(w)
 		}
@@ -321,5 +322,23 @@ func TestOutOfPorts(t *testing.T) {
 		if r.Answered != 500 || r.Lost != 0 || r.Kinds["no ports"] < 15 || r.Errors != r.Kinds["no ports"] {
 			t.Errorf("%s: got %+v", kind, r.Counts)
 		}
+	}
+}
+
+// TestLargePipeline: as many of the largest requests as may be outstanding wait in
+// order, whoever is asked.
+func TestLargePipeline(t *testing.T) {
+	for _, kind := range []string{"HTTP/1.1", "HTTP/2", "sessions"} {
+		t.Run(kind, func(t *testing.T) {
+			o := good(t, kind, nil)
+			o.Requests = []Request{{Method: "POST", Body: strings.Repeat("x", 3<<20)}}
+			if kind == "sessions" {
+				o.Requests = []Request{{Body: strings.Repeat("x", 3<<20)}}
+			}
+			o.Conns, o.Pipeline, o.Count, o.Duration, o.Timeout = 1, 12, 24, time.Minute, 30*time.Second
+			if r := inTime(t, o); r.Answered != 24 || r.Errors != 0 {
+				t.Errorf("got %+v", r.Counts)
+			}
+		})
 	}
 }

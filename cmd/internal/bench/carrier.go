@@ -33,6 +33,13 @@ type dialer interface {
 	close()                                     // waits for what goes on; the loops have ended
 }
 
+// outRoom is what may be queued on a connection beside its requests' own bytes.
+const outRoom = 1 << 20 // bytes
+
+// mostQueued is how many bytes may wait on one connection: those of all that may be
+// outstanding on it, and of what goes around them.
+func (d *driver) mostQueued() int { return outRoom + 2*d.longest*d.o.Pipeline }
+
 // A reply is what an answer was.
 type reply struct {
 	status int    // of HTTP; 0: it has none

@@ -149,6 +149,7 @@ func (m *machine) dial(c *client) (link, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.SetLimit(c.d.mostQueued())
 	return conn, nil
 }
 

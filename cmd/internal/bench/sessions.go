@@ -152,15 +152,12 @@ func (h callHandler) OnBytes(p []byte) (int, error) {
 	return n, err
 }
 
-// outRoom is what may be queued on a connection beside its requests, in bytes.
-const outRoom = 1 << 20
-
 func (k *callConn) begin(lc *loop.Conn) loop.Handler {
 	k.mux = session.NewMux(lc, session.Options{
 		ChannelOptions: session.ChannelOptions{Dialect: k.dialect, Dialed: true, Service: true},
 		Control:        k, MaxSessions: 2*k.cr.o.Pipeline + 1, Logger: k.cr.o.Logger,
 	})
-	lc.SetLimit(outRoom + 2*k.c.d.longest*k.cr.o.Pipeline)
+	lc.SetLimit(k.c.d.mostQueued())
 	return callHandler{k.mux, k}
 }
 
