@@ -117,7 +117,7 @@ func (l *liveLine) say(text string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprint(l.to, anew+text+"\r\n"+l.last)
+	fmt.Fprint(l.to, anew+text+"\n"+l.last)
 }
 
 func (l *liveLine) clear() {

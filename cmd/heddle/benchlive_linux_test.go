@@ -72,3 +72,42 @@ func TestBenchOnTerminal(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchTellsOnTerminal: what becomes of the daemon is told above the line, which
+// stays the last one.
+func TestBenchTellsOnTerminal(t *testing.T) {
+	dir := shortDir(t)
+	d, _ := onPtyIn(t, dir, "run", "--workers", "1", "--listen", "127.0.0.1:0", "app")
+	url := d.await(t, `ready (http://\S+)`)[1]
+	b, master := onPtyIn(t, dir, "bench", "-r", "100", "-d", "2m", "--interval", "100ms", strings.TrimSpace(url)+"/")
+	b.await(t, `p50 .* in flight`)
+	ended(t, startIn(t, dir, "restart"))
+	b.await(t, `\r\x1b\[K[0-9:.]{12} began: a restart\r\n`)
+	b.await(t, `\r\x1b\[K[0-9:.]{12} done: a restart\r\n[0-9.]+ s of 2m  [0-9]+/s `)
+	if _, err := master.Write([]byte{3}); err != nil { // ^C, the terminal's VINTR
+		t.Fatal(err)
+	}
+	b.await(t, `done: a restart\r\n(?s:.*)measured over .*; cut short\r\n`)
+	<-b.done
+	if code := b.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	dismiss(t, d)
+}
+
+// startIn starts heddle with args and that state directory, on no terminal.
+func startIn(t *testing.T, dir string, args ...string) *child {
+	t.Helper()
+	heddle, err := exec.LookPath("heddle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(heddle, args...)
+	cmd.Env = append(cmd.Environ(), "XDG_RUNTIME_DIR="+dir)
+	c, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	return c
+}

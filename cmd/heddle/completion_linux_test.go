@@ -106,6 +106,8 @@ func TestCompletions(t *testing.T) {
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", noFiles}},
 		{[]string{"man", ""}, []string{dirs}},
 		{[]string{"bench", ""}, []string{"compare", "report", noFiles}},
+		{[]string{"bench", "--name", ""}, []string{"weaving", noFiles}},
+		{[]string{"bench", "--html", ""}, []string{files}},
 		{[]string{"bench", "report", ""}, []string{files}},
 		{[]string{"bench", "compare", "a", ""}, []string{files}},
 	} {

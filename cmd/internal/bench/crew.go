@@ -35,6 +35,7 @@ type crew struct {
 	last   []bool    // by thread: no more will come
 	merged []Interval
 	packs  [][]byte // of merged: their latencies, see pack; nil: not kept
+	kept   int      // bytes of packs
 }
 
 // An ended is one driver's part of an interval that is over.
@@ -212,8 +213,9 @@ func (w *crew) merge() (all Interval, packed []byte) {
 	}
 	if sum != nil {
 		all.Latency = summary(sum)
-		if w.keeps {
+		if w.keeps && w.kept < maxKeptBytes {
 			packed = pack(sum)
+			w.kept += len(packed)
 		}
 		w.release(sum)
 	}

@@ -115,6 +115,22 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// Histograms are kept only where intervals are long, and not too many.
+func TestKeepsIntervals(t *testing.T) {
+	for _, v := range []struct {
+		o    Options
+		want bool
+	}{
+		{Options{}, true}, {Options{Interval: 99 * time.Millisecond}, false}, {Options{Interval: 100 * time.Millisecond}, true},
+		{Options{Duration: 3 * time.Hour}, false}, {Options{Duration: 3 * time.Hour, Interval: 2 * time.Second}, true},
+	} {
+		v.o.Target.Address = "x"
+		if got := v.o.KeepsIntervals(); got != v.want {
+			t.Errorf("%v of %v: got %v", v.o.Interval, v.o.Duration, got)
+		}
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	r := &Result{Model: Model{Kind: Open}, Own: Own{Share: 0.99, Lag: Latency{P99: time.Second}, Late: Latency{P999: time.Second}}, Counts: Counts{Unsent: 5}}
 	if w := r.Warnings(); len(w) != 4 {

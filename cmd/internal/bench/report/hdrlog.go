@@ -10,7 +10,7 @@ import (
 )
 
 // ErrNotKept reports a result without the latencies of each interval.
-var ErrNotKept = errors.New("bench: the result has no histogram of each interval: they are kept if an interval is 100ms or longer and the run has at most 10,000")
+var ErrNotKept = errors.New("bench: the result has no histogram of each interval: they are kept if an interval is 100ms or longer, and the run has at most 10,000 and 64 MiB of them")
 
 // Tags of the log's lines.
 const (
