@@ -83,11 +83,11 @@ Status code distribution:
 // a stall waits for its end.
 func TestComputed(t *testing.T) {
 	all := truths[0].computed()
-	if mean := time.Duration(sum(all) / int64(len(all))); (mean - 100*time.Millisecond).Abs() > 100*time.Microsecond {
-		t.Errorf("the mean is %v, want 100 ms", mean)
+	if mean := time.Duration(sum(all) / int64(len(all))); (mean - 200*time.Millisecond).Abs() > 200*time.Microsecond {
+		t.Errorf("the mean is %v, want 200 ms", mean)
 	}
-	// ln 2 and ln 10 times 50 ms
-	for share, want := range map[int]time.Duration{2: 84_657 * time.Microsecond, 10: 165_129 * time.Microsecond} {
+	// ln 2 and ln 10 times 100 ms
+	for share, want := range map[int]time.Duration{2: 169_315 * time.Microsecond, 10: 330_259 * time.Microsecond} {
 		if got := all[len(all)-len(all)/share]; (got - want).Abs() > time.Millisecond {
 			t.Errorf("a 1/%d-th is above %v, want %v", share, got, want)
 		}

@@ -48,7 +48,7 @@ type truth struct {
 }
 
 var truths = []truth{
-	{"sleeps 50 ms and exponentially 50 ms more", behaviour{Least: 50 * time.Millisecond, Spread: 50 * time.Millisecond}},
+	{"sleeps 100 ms and exponentially 100 ms more", behaviour{Least: 100 * time.Millisecond, Spread: 100 * time.Millisecond}},
 	{"sleeps 20 ms, stalls for a second", behaviour{Least: 20 * time.Millisecond, StallAt: 5 * time.Second, Stall: time.Second}},
 }
 

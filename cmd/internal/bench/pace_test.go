@@ -160,8 +160,8 @@ func TestPaceShares(t *testing.T) {
 		all := schedule(p)
 		for _, threads := range []int{1, 2, 7} {
 			for i := range threads {
-				due, ok := p.Due(0, 0)
-				due, ok = p.after(due, 0, uint64(i))
+				first, _ := p.Due(0, 0)
+				due, ok := p.after(first, 0, uint64(i))
 				n := i
 				for ; ok; n += threads {
 					if n >= len(all) || due != all[n] {

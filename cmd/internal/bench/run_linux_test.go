@@ -286,7 +286,7 @@ func TestProgress(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	target := Target{Network: "tcp", Address: "127.0.0.1:1", Host: "x", Path: "/"}
 	for name, o := range map[string]Options{
-		"no target": {}, "connections": {Target: target, Conns: -1}, "pipeline": {Target: target, Pipeline: 1 << 20},
+		"no target": {}, "threads": {Target: target, Threads: 3, Conns: 2}, "fewer threads": {Target: target, Threads: -1}, "connections": {Target: target, Conns: -1}, "pipeline": {Target: target, Pipeline: 1 << 20},
 		"warm-up": {Target: target, Duration: time.Second, Warmup: time.Second}, "time-out": {Target: target, Timeout: time.Nanosecond},
 		"think": {Target: target, Think: 1, Pipeline: 2}, "pipeline anew": {Target: target, Reconnect: true, Pipeline: 2},
 		"interval": {Target: target, Interval: 1}, "field": {Target: target, IDField: "a b"},
