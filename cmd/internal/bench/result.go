@@ -119,7 +119,7 @@ type Interval struct {
 const (
 	minKeptInterval  = 100 * time.Millisecond
 	maxKeptIntervals = 10_000
-	maxKeptBytes     = 64 << 20 // of all, encoded
+	maxKeptBytes     = 64 << 20 // of all, packed
 )
 
 // KeepsIntervals says whether the latencies of each interval are kept, not those of
