@@ -41,14 +41,28 @@ func (c *Call) answer(r Results) error {
 
 // say sends message id of the answer's table.
 func (c *Call) say(id uint64, args []any) error {
-	b := codec.AppendArray(make([]byte, 0, 64), len(args))
+	n := 64
+	for _, a := range args {
+		switch a := a.(type) {
+		case []byte:
+			n += len(a)
+		case heddle.Raw:
+			n += len(a)
+		case heddle.Value:
+			n += len(a)
+		}
+	}
+	if !c.conn.room(n) { // before anything is copied
+		return errSlow
+	}
+	b := codec.AppendArray(make([]byte, 0, n), len(args))
 	for _, a := range args {
 		var err error
 		if b, err = old.Append(b, a); err != nil {
 			return err
 		}
 	}
-	if !c.conn.room(len(b)) {
+	if len(b) > n && !c.conn.room(len(b)) {
 		return errSlow
 	}
 	err := c.s.Say(id, b)

@@ -266,7 +266,17 @@ func (c *conn) work() {
 	c.working = true
 	c.door.cloud.goWork(func() {
 		r, err := j.safely()
-		_ = c.link.Do(func() { c.done(j, r, err) }) // an error: the loop has ended
+		answered := make(chan struct{})
+		if c.link.Do(func() {
+			defer close(answered)
+			c.done(j, r, err)
+		}) != nil {
+			return // the loop has ended
+		}
+		select { // or loops that are busy would gather answers
+		case <-answered:
+		case <-c.door.cloud.closing:
+		}
 	})
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -12,6 +14,7 @@ import (
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/codec"
+	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/session"
 )
 
@@ -216,4 +219,44 @@ func TestOpenCallsInSum(t *testing.T) {
 	}
 	p.nc.Close()
 	wait(t, func() bool { return c.pending.used.Load() == 0 }, "nothing is held")
+}
+
+// TestAnswersInFlight: as many answers as methods may be at work are on their way to
+// loops, however busy these are.
+func TestAnswersInFlight(t *testing.T) {
+	l := newLoop(t)
+	c := start(t, Options{Loops: []*loop.Loop{l}, Work: 1})
+	begun, goOn := make(chan struct{}, 8), make(chan struct{}, 8)
+	must(t, c.Add(Service{Name: "works", Version: 1, V1: []Method{Slow(0, "work", 0, func(*Call, *None) (Results, error) {
+		begun <- struct{}{}
+		<-goOn
+		return Results{"x"}, nil
+	}), Quick(1, "ping", 0, func(*Call, *None) (Results, error) { return nil, nil })}}))
+	var all []*peer
+	for range 4 {
+		p := to(t, c, "works", heddle.V1)
+		p.call(1, 0)
+		p.call(2, 1)
+		p.want(2, value1) // so the call before it has come, too
+		all = append(all, p)
+	}
+	<-begun
+	busy, free := make(chan struct{}), make(chan struct{})
+	must(t, l.Do(func() {
+		close(busy)
+		<-free
+	}))
+	<-busy
+	for range all {
+		goOn <- struct{}{}
+	}
+	select {
+	case <-begun:
+		t.Error("another one has begun before the loop took the first one's answer")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(free)
+	for _, p := range all {
+		p.want(1, value1, "x")
+	}
 }
