@@ -426,3 +426,34 @@ func TestRing(t *testing.T) {
 		}
 	}
 }
+
+// TestManyStreams: there are as many streams of news as there may be, one more is
+// refused, and one that ends makes room.
+func TestManyStreams(t *testing.T) {
+	c := start(t, Options{Cluster: true})
+	var first *peer
+	for range mostWatchers / mostHolds {
+		p := dial(t, c.Addr(), heddle.V1)
+		for id := uint64(1); id <= mostHolds; id++ {
+			p.call(id, routing, "them")
+			p.want(id, write1, map[string]any{})
+		}
+		if first == nil {
+			first = p
+		}
+	}
+	p := dial(t, c.Addr(), heddle.V1)
+	p.call(1, routing, "them")
+	var e []any
+	p.args(1, error1, &e)
+	p.call(2, connect, "them")
+	p.args(2, error1, &e)
+	first.nc.Close()
+	wait(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.watchers) == mostWatchers-mostHolds
+	}, "its streams have ended")
+	p.call(3, routing, "them")
+	p.want(3, write1, map[string]any{})
+}

@@ -9,6 +9,10 @@ import (
 	"github.com/heddle-go/heddle/session"
 )
 
+// mostWatchers is how many streams of news there are at once: each looks at all that is
+// known whenever something changes.
+const mostWatchers = 1024
+
 // A watcher streams news to a client: of services (connect, synchronize) or of
 // routing groups. It lives on its connection's loop. What changes while the client
 // takes nothing is told once, as it is then.
@@ -31,14 +35,20 @@ func (c *Cloud) follow(call *Call, tell teller) error {
 		return errTooMuch
 	}
 	w := &watcher{cloud: c, call: call, tell: tell}
+	c.mu.Lock()
+	full := len(c.watchers) >= mostWatchers
+	if !full {
+		c.watchers[w] = struct{}{}
+	}
+	c.mu.Unlock()
+	if full {
+		return errTooMuch
+	}
 	n.streams++
 	if n.news == nil {
 		n.news = map[*watcher]struct{}{}
 	}
 	n.news[w] = struct{}{}
-	c.mu.Lock()
-	c.watchers[w] = struct{}{}
-	c.mu.Unlock()
 	call.Serve(w)
 	w.flush()
 	return nil
