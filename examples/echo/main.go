@@ -52,7 +52,8 @@ func echo(ctx context.Context, s *session.Session) {
 			return
 		}
 		if m.Kind == session.Chunk {
-			if err = s.WriteChunk(m.Data); errors.Is(err, session.ErrTooLarge) { // no window would hold it whole
+			err = s.WriteChunk(m.Data)
+			if errors.Is(err, session.ErrTooLarge) { // no window would hold it whole
 				_, err = s.Write(m.Data)
 			}
 		}
