@@ -196,7 +196,7 @@ func (m *Metric) judge(differences []float64, confidence, wider float64, moreIsB
 	low, high := at((1-confidence)/2), at((1+confidence)/2)
 	small := false
 	if m.A > 0 {
-		relative := func(x float64) *float64 { x /= m.A; return &x }
+		relative := func(x float64) *float64 { x = max(x/m.A, -1); return &x } // nothing falls below 0
 		m.Change, m.Low, m.High = relative(d), relative(low), relative(high)
 		small = math.Abs(*m.Change) < minChange
 	}
