@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"html/template"
 	"math"
 	"regexp"
 	"strings"
@@ -36,6 +37,11 @@ func TestPage(t *testing.T) {
 	closed.Model = bench.Model{Kind: bench.Closed, Conns: 3}
 	if text := pageOf(t, &closed); !strings.Contains(text, `<p class="note">coordinated omission is possible`) {
 		t.Errorf("the closed model's page does not warn")
+	}
+	slower := *r
+	slower.Target.TLS, slower.Target.Protocol = true, "HTTP/2"
+	if text, note := pageOf(t, &slower), slower.Target.Note(); note == "" || !strings.Contains(text, template.HTMLEscapeString(note)) {
+		t.Errorf("nothing says %q", note)
 	}
 }
 
