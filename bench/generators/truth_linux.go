@@ -76,54 +76,79 @@ func (c truth) computed() []time.Duration {
 	return all
 }
 
+// A witness says what it saw of a truth.
+type witness struct {
+	generator
+	name  string
+	rate  int
+	conns int
+}
+
+// witnesses are those whose reports have percentiles.
+var witnesses = []witness{
+	{generators[1], fmt.Sprintf("heddle bench -r %d", truthRate), truthRate, openConns},
+	{generators[1], "heddle bench, closed", 0, truthConns},
+	{generators[0], "wrk", 0, truthConns},
+	{generators[4], fmt.Sprintf("hey -q, %d/s in all", truthRate), truthRate, truthConns},
+}
+
 // tellTruth prints percentiles as the generators say they are, and as they are.
-func tellTruth(ctx context.Context, tools map[string]string, s *child.Child, to io.Writer) error {
+func tellTruth(ctx context.Context, tools map[string]string, s *child.Child, p plan, to io.Writer) error {
 	rows := [][]string{{"server", "says"}}
-	for _, p := range percentiles {
-		rows[0] = append(rows[0], p.name, "off by")
+	for _, at := range percentiles {
+		rows[0] = append(rows[0], at.name, "off by")
 	}
+	rows[0] = append(rows[0], "late itself, p99.9")
 	for _, c := range truths {
 		all := c.computed()
 		right := make(map[string]time.Duration)
 		cells := []string{c.name, "computed"}
-		for _, p := range percentiles {
-			right[p.name] = all[int(math.Ceil(p.share*float64(len(all))))-1]
-			cells = append(cells, figures.Duration(right[p.name]), "")
+		for _, at := range percentiles {
+			right[at.name] = all[int(math.Ceil(at.share*float64(len(all))))-1]
+			cells = append(cells, figures.Duration(right[at.name]), "")
 		}
-		rows = append(rows, cells)
-		for _, g := range []struct {
-			generator
-			name  string
-			rate  int
-			conns int
-		}{
-			{generators[1], fmt.Sprintf("heddle bench -r %d", truthRate), truthRate, openConns},
-			{generators[1], "heddle bench, closed", 0, truthConns},
-			{generators[0], "wrk", 0, truthConns},
-			{generators[4], fmt.Sprintf("hey -q, %d/s in all", truthRate), truthRate, truthConns},
-		} {
-			if tools[g.program] == "" {
-				continue
-			}
-			url, err := tell(s, c.is)
-			if err != nil {
-				return err
-			}
-			r, err := g.run(ctx, tools, load{url: url, conns: g.conns, d: truthTook, rate: g.rate})
-			if err != nil {
-				return err
-			}
-			cells := []string{"", g.name}
-			for _, p := range percentiles {
-				if d, ok := r.at[p.name]; ok {
-					cells = append(cells, figures.Duration(d), fmt.Sprintf("%+.1f %%", 100*(float64(d)/float64(right[p.name])-1)))
-				} else {
-					cells = append(cells, "", "")
+		rows = append(rows, append(cells, ""))
+		got := make([][]report, len(witnesses))
+		for range p.rounds {
+			for i, w := range witnesses {
+				if tools[w.program] == "" {
+					continue
 				}
+				url, err := tell(s, c.is)
+				if err != nil {
+					return err
+				}
+				r, err := w.run(ctx, tools, load{url: url, conns: w.conns, d: truthTook, rate: w.rate})
+				if err != nil {
+					return err
+				}
+				got[i] = append(got[i], r)
 			}
-			rows = append(rows, cells)
+		}
+		for i, w := range witnesses {
+			if len(got[i]) > 0 {
+				rows = append(rows, testimony(w, got[i], right))
+			}
 		}
 	}
-	fmt.Fprintf(to, "%v each; closed loops with %d connections\n\n", truthTook, truthConns)
+	fmt.Fprintf(to, "%v each, medians of %d rounds; closed loops with %d connections\n\n", truthTook, p.rounds, truthConns)
 	return figures.Markdown(to, rows, 2)
+}
+
+// testimony is a witness's row.
+func testimony(w witness, got []report, right map[string]time.Duration) []string {
+	cells := []string{"", w.name}
+	for _, p := range percentiles {
+		if _, ok := got[0].at[p.name]; !ok {
+			cells = append(cells, "", "")
+			continue
+		}
+		d := figures.Median(got, func(r report) float64 { return float64(r.at[p.name]) })
+		cells = append(cells, figures.Duration(time.Duration(d)), fmt.Sprintf("%+.1f %%", 100*(d/float64(right[p.name])-1)))
+	}
+	late := ""
+	if w.rate > 0 && got[0].late != nil {
+		late = figures.Duration(time.Duration(figures.Median(got, func(r report) float64 { return float64(r.late["p99.9"]) })))
+	}
+	return append(cells, late)
 }
