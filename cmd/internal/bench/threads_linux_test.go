@@ -44,6 +44,8 @@ func TestThreads(t *testing.T) {
 			var told []Interval
 			o.OnInterval = func(i Interval) { told = append(told, i) }
 			r := run(t, addr, o)
+			mu.Lock()
+			defer mu.Unlock()
 			if r.Requests != tt.want || r.Answered != tt.want || len(ids) != int(tt.want) || r.Errors+r.Duplicated+r.Stray+r.Unsent != 0 || r.Connected != 8 {
 				t.Errorf("got %+v, the server %d; want %d", r.Counts, len(ids), tt.want)
 			}
