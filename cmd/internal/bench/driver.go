@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"math"
 	"sort"
 	"sync/atomic"
 	"time"
@@ -206,57 +205,6 @@ func (d *driver) room(c *client, now time.Duration) {
 	}
 }
 
-// pump sends what is due in the open model, and sees to it that it is called again.
-func (d *driver) pump() {
-	for d.state == stateRunning && d.more && d.due < d.o.Duration {
-		now := d.now()
-		if d.due > now {
-			d.pumpTimer.Reset(d.due - now)
-			return
-		}
-		c := d.popFree()
-		if c == nil {
-			d.waiting = true
-			return
-		}
-		if d.due >= d.clear {
-			record(d.rec.lateness, now-d.due)
-		}
-		if !d.send(c, now, d.due) {
-			continue // with another connection
-		}
-		if c.hasRoom() {
-			d.pushFree(c.slot)
-		}
-		d.due, d.more = d.o.Pace.after(d.due, d.next-d.threads, d.threads)
-	}
-}
-
-// spent tells whether request seq of the open model is one too many.
-func (d *driver) spent(seq uint64) bool { return d.o.Count > 0 && seq >= d.o.Count }
-
-// claim takes one of the closed model's requests, of which there may be as many as
-// Count for all drivers together.
-func (d *driver) claim() bool {
-	if d.o.Count > 0 && d.o.Pace == nil && d.claimed.Add(1) > d.o.Count {
-		d.unclaim()
-		return false
-	}
-	return true
-}
-
-// unclaim gives back what claim took.
-func (d *driver) unclaim() {
-	if d.o.Count > 0 && d.o.Pace == nil {
-		d.claimed.Add(^uint64(0))
-	}
-}
-
-// counted tells whether all that Count allows has been sent.
-func (d *driver) counted() bool {
-	return d.o.Count > 0 && (d.o.Pace == nil && d.claimed.Load() >= d.o.Count || d.o.Pace != nil && d.spent(d.next))
-}
-
 // send sends the next request on c; ok is false if c could not take it.
 func (d *driver) send(c *client, now, due time.Duration) (ok bool) {
 	if !d.claim() {
@@ -345,40 +293,6 @@ func (d *driver) lose(p *pending, k Kind) {
 	}
 }
 
-// gave tells whether the run has a request of that id. Of one that another driver
-// would have sent that is taken for granted.
-func (d *driver) gave(id uint64) bool {
-	seq := id & idSeqMask
-	return id&^idSeqMask == d.tag && (seq%d.threads != d.thread || seq < d.next)
-}
-
-// surplus counts an answer to nothing that is outstanding on its connection: it is
-// a duplicate if its request has been answered, and stray otherwise.
-func (d *driver) surplus(a *answer, warm bool) {
-	count := func(d *driver, duplicated bool) {
-		if t := d.rec.of(warm); duplicated {
-			t.duplicated++
-		} else {
-			t.stray++
-		}
-	}
-	seq := a.id & idSeqMask
-	switch {
-	case !a.hasID || a.id&^idSeqMask != d.tag:
-		count(d, false)
-	case seq%d.threads == d.thread:
-		count(d, d.wasAnswered(seq))
-	default:
-		d.world.settleElsewhere(seq, func(owner *driver) { count(owner, owner.wasAnswered(seq)) })
-	}
-}
-
-// wasAnswered tells whether the request of that number, one of the driver's own, was,
-// as far as is known.
-func (d *driver) wasAnswered(seq uint64) bool {
-	return seq < d.next && (d.next-seq > seenBits || d.seen[seq%seenBits/64]&(1<<(seq%64)) != 0)
-}
-
 // roll begins the next interval if it is time.
 func (d *driver) roll(now time.Duration) {
 	for now >= d.nextRoll && d.state != stateOver {
@@ -415,130 +329,6 @@ func (d *driver) onTick() {
 	}
 	d.ticked = d.now()
 	d.tickTimer.Reset(d.tick)
-}
-
-// drain ends sending.
-func (d *driver) drain() {
-	if d.state != stateRunning {
-		return
-	}
-	d.state = stateDraining
-	d.ended = d.now()
-	d.cpuTo = d.world.cpu()
-	d.pumpStop()
-	d.endTimer.Stop()
-	d.endTimer = d.world.after(d.o.Timeout, func() { d.finish(false) })
-}
-
-func (d *driver) pumpStop() {
-	if d.pumpTimer != nil {
-		d.pumpTimer.Stop()
-	}
-}
-
-// stop cuts the run short.
-func (d *driver) stop() {
-	switch d.state {
-	case stateDialing:
-		d.started = d.world.now()
-	case stateRunning:
-		d.ended = d.now()
-		d.cpuTo = d.world.cpu()
-	case stateDraining:
-	case stateOver:
-		return
-	}
-	d.cut = true
-	d.finish(true)
-}
-
-// finish ends the run. What is outstanding is lost, or unfinished if it was cut.
-func (d *driver) finish(cut bool) {
-	d.pumpStop()
-	for _, t := range []timer{d.tickTimer, d.endTimer} {
-		if t != nil {
-			t.Stop()
-		}
-	}
-	if d.state == stateDialing {
-		d.nextRoll = math.MaxInt64
-	}
-	now := d.now()
-	d.roll(now - 1) // the last interval ends now, not before it
-	if cut {
-		for _, c := range d.clients() {
-			for range c.count {
-				p := c.at(0)
-				d.outstanding--
-				d.rec.of(d.warmAt(p.due)).unfinished++
-				c.remove(0)
-			}
-		}
-	}
-	state := d.state
-	d.state = stateOver
-	for _, c := range d.clients() {
-		c.end(KindTimeout)
-	}
-	for _, s := range d.slots {
-		s.stop()
-	}
-	if i := &d.rec.now; state != stateDialing && (now > i.Start || i.Requests+i.Answers+i.Errors > 0) {
-		d.rec.part = d.world.interval(d.rec.roll(now, false, 0, 0), d.rec.part)
-	}
-	d.countUnsent()
-	d.world.over()
-}
-
-// clients returns all connections that there are.
-func (d *driver) clients() (all []*client) {
-	for _, s := range d.slots {
-		if s.c != nil {
-			all = append(all, s.c)
-		}
-	}
-	return append(all, d.lingering...)
-}
-
-// maxUnsent is how many requests are looked at one by one that were due in vain.
-const maxUnsent = 1_000_000
-
-// countUnsent counts the requests that were due before sending ended.
-func (d *driver) countUnsent() {
-	if d.o.Pace == nil {
-		return
-	}
-	for n, more := d.next, d.more; more && d.due < d.ended && !d.spent(n); n += d.threads {
-		if n-d.next > maxUnsent*d.threads { // on average
-			d.rec.measured.unsent += uint64(max(d.o.Pace.count(d.ended)-d.o.Pace.count(d.due), 0)) / d.threads
-			return
-		}
-		d.rec.of(d.warmAt(d.due)).unsent++
-		d.due, more = d.o.Pace.after(d.due, n, d.threads)
-	}
-}
-
-func (d *driver) pushFree(s *slot) {
-	if s.free {
-		return
-	}
-	s.free = true
-	d.free[(d.freeHead+d.freeLen)%len(d.free)] = s
-	d.freeLen++
-}
-
-// popFree returns the connection that has been free for longest, nil: none is.
-func (d *driver) popFree() *client {
-	for d.freeLen > 0 {
-		s := d.free[d.freeHead]
-		d.freeHead = (d.freeHead + 1) % len(d.free)
-		d.freeLen--
-		s.free = false
-		if s.c != nil && s.c.hasRoom() {
-			return s.c
-		}
-	}
-	return nil
 }
 
 func lower(s string) string {
