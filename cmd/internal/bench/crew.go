@@ -129,6 +129,7 @@ func (w *crew) wait(ctx context.Context) error {
 	tooLong := time.NewTimer(2*o.Timeout + o.Duration + slack)
 	defer tooLong.Stop()
 	stop := ctx.Done()
+	again := false
 	for {
 		select {
 		case <-w.wake:
@@ -139,6 +140,11 @@ func (w *crew) wait(ctx context.Context) error {
 				return err
 			}
 		case <-tooLong.C:
+			if !again { // this process may have been stopped meanwhile, and its loops with it
+				again = true
+				tooLong.Reset(slack)
+				continue
+			}
 			return errors.New("bench: the run did not come to its end")
 		case <-w.done:
 			w.sumUp()

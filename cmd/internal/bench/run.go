@@ -11,7 +11,8 @@ import (
 	"github.com/heddle-go/heddle/loop"
 )
 
-// slack is how much longer than it should a run may take before it is given up.
+// slack is how much longer than it should a run may take before it is given up, once
+// more if the process was stopped.
 const slack = 10 * time.Second
 
 // Run puts load on a server as o says and returns what became of it. It takes no
