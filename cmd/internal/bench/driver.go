@@ -18,9 +18,9 @@ type world interface {
 	// ready is told that the driver can begin. begin is called at once or later, when
 	// all drivers of the run can, with the time that is the start of all.
 	ready(begin func(at time.Duration))
-	// settleElsewhere has fn called with the driver that has sent request seq, on its
-	// goroutine.
-	settleElsewhere(seq uint64, fn func(*driver))
+	// surplusElsewhere has the driver that has sent s's request count it, on its goroutine,
+	// unless that has too many to count.
+	surplusElsewhere(s surplus) (ok bool)
 	// interval takes over an interval that is over and its latencies, which are not
 	// summed up yet, and gives an empty histogram for the next. It must not block.
 	interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -134,6 +135,11 @@ type machine struct {
 	d      *driver
 	l      *loop.Loop
 	dialer dialer // nil: the loop's own
+
+	counting []surplus // loop only
+
+	mu      sync.Mutex
+	surplus []surplus // guarded by mu, those that wait to be counted
 }
 
 func (m *machine) now() time.Duration { return time.Since(m.crew.base) }
@@ -157,9 +163,31 @@ func (m *machine) dial(c *client) (link, error) {
 
 func (m *machine) ready(begin func(at time.Duration)) { m.crew.ready(begin) }
 
-func (m *machine) settleElsewhere(seq uint64, fn func(*driver)) {
-	other := m.crew.machines[seq%uint64(len(m.crew.machines))]
-	_ = other.l.Do(func() { fn(other.d) }) // it is closed when all drivers are over
+// maxSurplus is how many surplus answers wait for a loop at most that another has got.
+const maxSurplus = 1 << 15
+
+func (m *machine) surplusElsewhere(s surplus) bool {
+	other := m.crew.machines[s.seq%uint64(len(m.crew.machines))]
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	if len(other.surplus) >= maxSurplus {
+		return false
+	}
+	if other.surplus = append(other.surplus, s); len(other.surplus) == 1 {
+		_ = other.l.Do(other.countSurplus) // it is closed when all drivers are over
+	}
+	return true
+}
+
+// countSurplus counts what other loops have got of surplus answers to this one's
+// requests.
+func (m *machine) countSurplus() {
+	m.mu.Lock()
+	m.surplus, m.counting = m.counting[:0], m.surplus
+	m.mu.Unlock()
+	for _, s := range m.counting {
+		m.d.count(s)
+	}
 }
 
 func (m *machine) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Histogram {

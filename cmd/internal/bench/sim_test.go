@@ -89,8 +89,9 @@ func (s *sim) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Hist
 	return h
 }
 func (s *sim) ready(begin func(time.Duration)) { begin(s.clock) }
-func (s *sim) settleElsewhere(uint64, func(*driver)) {
+func (s *sim) surplusElsewhere(surplus) bool {
 	s.t.Error("a request of another driver, and there is none")
+	return false
 }
 func (s *sim) over() {
 	if s.done {

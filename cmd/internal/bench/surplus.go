@@ -7,24 +7,35 @@ func (d *driver) gave(id uint64) bool {
 	return id&^idSeqMask == d.tag && (seq%d.threads != d.thread || seq < d.next)
 }
 
-// surplus counts an answer to nothing that is outstanding on its connection: it is
-// a duplicate if its request has been answered, and stray otherwise.
+// A surplus is an answer to nothing that is outstanding on its connection: it is a
+// duplicate if its request has been answered, and stray otherwise.
+type surplus struct {
+	seq  uint64 // of the request
+	warm bool   // it belongs to the warm-up
+}
+
+// surplus counts a surplus answer. One that another driver would know is a stray, too,
+// if that one is given more of them than it can look at: they are of a server that
+// floods.
 func (d *driver) surplus(a *answer, warm bool) {
-	count := func(d *driver, duplicated bool) {
-		if t := d.rec.of(warm); duplicated {
-			t.duplicated++
-		} else {
-			t.stray++
-		}
-	}
-	seq := a.id & idSeqMask
+	s := surplus{a.id & idSeqMask, warm}
 	switch {
 	case !a.hasID || a.id&^idSeqMask != d.tag:
-		count(d, false)
-	case seq%d.threads == d.thread:
-		count(d, d.wasAnswered(seq))
-	default:
-		d.world.settleElsewhere(seq, func(owner *driver) { count(owner, owner.wasAnswered(seq)) })
+	case s.seq%d.threads == d.thread:
+		d.count(s)
+		return
+	case d.world.surplusElsewhere(s):
+		return
+	}
+	d.rec.of(warm).stray++
+}
+
+// count counts a surplus answer to one of the driver's own requests.
+func (d *driver) count(s surplus) {
+	if t := d.rec.of(s.warm); d.wasAnswered(s.seq) {
+		t.duplicated++
+	} else {
+		t.stray++
 	}
 }
 
