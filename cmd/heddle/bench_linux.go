@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -35,12 +34,15 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 		defer leave()
 		o.options.Target = target
 	}
-	live := newLiveLine(os.Stderr, o.length())
+	out := newOutlet(os.Stderr, outletLimit)
+	quiet := sync.OnceFunc(func() { out.Close(outletWait) })
+	defer quiet() // before an error is printed
+	live := newLiveLine(os.Stderr, out, o.length())
 	if live != nil {
 		o.options.OnInterval = live.show
 	}
 	log.SetOutput(io.Discard) // net/http complains there about servers that are counted
-	o.options.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	o.options.Logger = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelError}))
 	f, err := o.target.follow(ctx, &o.options.Target, live.say)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 	defer o.files.close()
 	defer fewProcessors(&o.options)()
 	r, err := bench.Run(ctx, o.options)
-	live.clear()
+	quiet() // the line goes before the summary comes
 	if err != nil {
 		return err
 	}
@@ -80,52 +82,29 @@ func fewProcessors(o *bench.Options) (restore func()) {
 	return func() { runtime.GOMAXPROCS(before) }
 }
 
-// A liveLine is the terminal's last line while a run goes on; nil: there is none.
+// A liveLine is the terminal's last line while a run goes on, and what is said above
+// it; nil: there is none. Whoever writes does not wait for the terminal.
 type liveLine struct {
-	to *os.File
-
-	mu   sync.Mutex
-	live report.Live // guarded by mu
-	last string      // guarded by mu: what it shows
+	to   *os.File
+	out  *outlet // to it
+	live report.Live
 }
 
 // newLiveLine returns the line of a run that takes so long, if to is a terminal.
-func newLiveLine(to *os.File, total time.Duration) *liveLine {
+func newLiveLine(to *os.File, out *outlet, total time.Duration) *liveLine {
 	if !isTerminal(to) {
 		return nil
 	}
-	return &liveLine{to: to, live: report.Live{Total: total}}
+	return &liveLine{to: to, out: out, live: report.Live{Total: total}}
 }
 
-// anew is what goes before a line that is written over the one that is there:
-// carriage return and EL, ECMA-48.
-const anew = "\r\x1b[K"
-
-// show writes the line of i over the one before. The last column stays free, or some
-// terminals would begin a new line.
-func (l *liveLine) show(i bench.Interval) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = l.live.Add(i, terminalWidth(l.to)-1)
-	fmt.Fprint(l.to, anew+l.last)
-}
+// show has the line say what i is, too. The last column stays free, or some terminals
+// would begin a new line.
+func (l *liveLine) show(i bench.Interval) { l.out.SetStatus(l.live.Add(i, terminalWidth(l.to)-1)) }
 
 // say writes a line above it.
 func (l *liveLine) say(text string) {
-	if l == nil {
-		return
+	if l != nil {
+		l.out.Printf("%s", plainText(text))
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprint(l.to, anew+text+"\n"+l.last)
-}
-
-func (l *liveLine) clear() {
-	if l == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = ""
-	fmt.Fprint(l.to, anew)
 }

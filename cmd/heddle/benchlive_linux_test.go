@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -93,6 +95,51 @@ func TestBenchTellsOnTerminal(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	dismiss(t, d)
+}
+
+// TestBenchOnStoppedTerminal: a terminal that takes nothing more, as after ^S, keeps no
+// run from its end and its report.
+func TestBenchOnStoppedTerminal(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer s.Close()
+	heddle, err := exec.LookPath("heddle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, terminal := openPty(t)
+	defer terminal.Close()
+	stopOutput(t, terminal, unix.TCOOFF)
+	defer stopOutput(t, terminal, unix.TCOON) // or closing it would wait
+	var report bytes.Buffer
+	cmd := exec.Command(heddle, "bench", "-c", "1", "-d", "500ms", "--interval", "10ms", s.URL+"/")
+	cmd.Env = append(cmd.Environ(), "XDG_RUNTIME_DIR="+shortDir(t))
+	cmd.Stdout, cmd.Stderr = &report, terminal
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: cmd, done: make(chan struct{})}
+	go func() { // ends with the process
+		defer close(c.done)
+		_ = cmd.Wait() // ProcessState has it
+	}()
+	defer c.kill()
+	ended(t, c)
+	if !strings.Contains(report.String(), "measured over 500") {
+		t.Errorf("got\n%s", &report)
+	}
+}
+
+// stopOutput stops a terminal's output, or has it go on.
+func stopOutput(t *testing.T, terminal *os.File, action int) {
+	t.Helper()
+	rc, err := terminal.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := rc.Control(func(fd uintptr) { failed = unix.IoctlSetInt(int(fd), unix.TCXONC, action) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
 }
 
 // startIn starts heddle with args and that state directory, on no terminal.
