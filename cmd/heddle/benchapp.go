@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	heddle "github.com/heddle-go/heddle"
 	"github.com/heddle-go/heddle/cmd/internal/bench"
@@ -15,6 +17,9 @@ import (
 // topicSessions asks the daemon for a locator by which an app's sessions can be
 // opened, as long as the question lasts.
 const topicSessions = "sessions"
+
+// visitWait is how long the daemon may take to open them.
+const visitWait = 5 * time.Second
 
 // visitedApp is what the app is called there.
 const visitedApp = "app"
@@ -58,7 +63,13 @@ func (t *benchTarget) visit(ctx context.Context) (target bench.Target, leave fun
 		<-done
 		_ = client.Close()
 	}
-	h := <-first
+	var h heard
+	select {
+	case h = <-first:
+	case <-time.After(visitWait):
+		leave()
+		return target, nil, t.control.hinted(&failure{code: exitUnreachable, err: fmt.Errorf("the daemon did not open the app's sessions within %v", visitWait), fine: "nothing was sent.", try: "try: heddle status"})
+	}
 	var r sessionsReply
 	if err = h.err; err == nil {
 		err = json.Unmarshal(h.p, &r)

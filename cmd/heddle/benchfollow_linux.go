@@ -59,8 +59,12 @@ func (t *benchTarget) follow(ctx context.Context, target *bench.Target, say func
 func (c *controlFlags) follow(ctx context.Context, say func(string)) (*follower, error) {
 	dialing, cancel := context.WithTimeout(ctx, followWait)
 	client, err := c.dial(dialing, "bench")
+	late := dialing.Err() != nil && ctx.Err() == nil
 	cancel()
-	if err != nil {
+	switch {
+	case late:
+		return nil, notFollowed(errNoFollow)
+	case err != nil:
 		return nil, err
 	}
 	f := &follower{client: client, done: make(chan struct{})}
@@ -77,13 +81,19 @@ func (c *controlFlags) follow(ctx context.Context, say func(string)) (*follower,
 	select {
 	case err = <-begun:
 	case <-time.After(followWait):
-		err = fmt.Errorf("the daemon did not answer within %v", followWait)
+		err = errNoFollow
 	}
 	if err != nil {
 		f.end()
-		return nil, &failure{code: exitUnreachable, err: fmt.Errorf("the daemon's deploys and crashes cannot be followed: %w", err), fine: "nothing was sent.", try: "try: heddle bench without --name and --control"}
+		return nil, notFollowed(err)
 	}
 	return f, nil
+}
+
+var errNoFollow = fmt.Errorf("the daemon did not answer within %v", followWait)
+
+func notFollowed(err error) error {
+	return &failure{code: exitUnreachable, err: fmt.Errorf("the daemon's deploys and crashes cannot be followed: %w", err), fine: "nothing was sent.", try: "try: heddle bench without --name and --control"}
 }
 
 // listen takes notices until ctx ends; it writes nil to begun with the first.
