@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -80,12 +82,19 @@ func (d *daemon) answerNotices(ctx context.Context, r *ipc.Request) error {
 	reader := d.notices.open()
 	defer d.notices.leave(reader)
 	n := notice{Time: time.Now(), Kind: noticeListening}
+	missed := uint64(0) // by a reader that does not read for a while, as one that was stopped
 	for more := true; more; {
+		n.Missed += missed
 		p, err := json.Marshal(n)
 		if err == nil {
 			err = r.Reply(p)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			missed = 0
+		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil: // nothing of it has left
+			missed = n.Missed + 1
+		default:
 			return err
 		}
 		select {
