@@ -341,6 +341,19 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
+// TestManyUnsent: of very many requests that were not sent those of the warm-up are told
+// from the others, and none is beyond Count.
+func TestManyUnsent(t *testing.T) {
+	for _, tt := range []struct{ count, warm, measured uint64 }{{0, 4_000_000, 6_000_000}, {5_000_000, 4_000_000, 1_000_000}, {3_000_000, 3_000_000, 0}} {
+		s := &sim{connect: func(int) (time.Duration, error) { return 0, syscall.ECONNREFUSED }}
+		r := simulate(t, s, Options{Conns: 1, Pace: mustPace(t, "10s:1000000", false, 0), Warmup: 4 * time.Second, Count: tt.count}, 0)
+		near := func(got, want uint64) bool { return got+5 >= want && got <= want+5 }
+		if !near(r.WarmupCounts.Unsent, tt.warm) || !near(r.Unsent, tt.measured) {
+			t.Errorf("of %d: %d unsent in the warm-up and %d after it; want %d and %d", tt.count, r.WarmupCounts.Unsent, r.Unsent, tt.warm, tt.measured)
+		}
+	}
+}
+
 // TestUnsent: what a server too slow for the rate left unsent.
 func TestUnsent(t *testing.T) {
 	s := &sim{serve: func(c *simConn, _, id string) { c.reply(100*time.Millisecond, ok(id)) }}

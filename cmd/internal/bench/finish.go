@@ -1,6 +1,9 @@
 package bench
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // drain ends sending.
 func (d *driver) drain() {
@@ -85,7 +88,8 @@ func (d *driver) clients() (all []*client) {
 	return append(all, d.lingering...)
 }
 
-// maxUnsent is how many requests are looked at one by one that were due in vain.
+// maxUnsent is how many requests are looked at that were due in vain; further ones are
+// reckoned from the rate.
 const maxUnsent = 1_000_000
 
 // countUnsent counts the requests that were due before sending ended.
@@ -94,11 +98,30 @@ func (d *driver) countUnsent() {
 		return
 	}
 	for n, more := d.next, d.more; more && d.due < d.ended && !d.spent(n); n += d.threads {
-		if n-d.next > maxUnsent*d.threads { // on average
-			d.rec.measured.unsent += uint64(max(d.o.Pace.count(d.ended)-d.o.Pace.count(d.due), 0)) / d.threads
+		if n-d.next > maxUnsent {
+			d.reckonUnsent(n)
 			return
 		}
 		d.rec.of(d.warmAt(d.due)).unsent++
 		d.due, more = d.o.Pace.after(d.due, n, d.threads)
+	}
+}
+
+// reckonUnsent adds how many of the driver's requests from n on, which is due at d.due,
+// were due before sending ended, on average.
+func (d *driver) reckonUnsent(n uint64) {
+	left := uint64(math.MaxUint64)
+	if d.o.Count > 0 {
+		left = (d.o.Count-n-1)/d.threads + 1
+	}
+	border := min(max(d.o.Warmup, d.due), d.ended)
+	for _, part := range []struct {
+		warm     bool
+		from, to time.Duration
+	}{{true, d.due, border}, {false, border, d.ended}} {
+		due := math.Round(d.o.Pace.count(part.to) - d.o.Pace.count(part.from))
+		k := min(uint64(max(due, 0))/d.threads, left)
+		d.rec.of(part.warm).unsent += k
+		left -= k
 	}
 }
