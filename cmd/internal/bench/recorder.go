@@ -12,9 +12,12 @@ import (
 // maxLatency is what a latency above it counts as.
 const maxLatency = 2 * maxTimeout
 
-// newHistogram keeps three digits of every latency.
+// digits are how many are kept of a latency.
+const digits = 3
+
+// newHistogram keeps that of every latency.
 func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(maxLatency), 3)
+	return hdrhistogram.New(1, int64(maxLatency), digits)
 }
 
 func record(h *hdrhistogram.Histogram, d time.Duration) {

@@ -58,9 +58,16 @@ func (r *Result) Title() string {
 // Text writes what a person reads.
 func (r *Result) Text(to io.Writer) error {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line := func(format string, args ...any) { // of args texts are plain
+		for i, a := range args {
+			if s, ok := a.(string); ok {
+				args[i] = plain(s)
+			}
+		}
+		fmt.Fprintf(&b, format+"\n", args...)
+	}
 	line("%s %s", r.Target.Host, strings.Join(r.Names[:min(len(r.Names), 5)], ", "))
-	line("%s", r.Title())
+	b.WriteString(r.Title() + "\n")
 	if note := r.Target.Note(); note != "" {
 		line("  %s", note)
 	}
@@ -105,15 +112,15 @@ func (r *Result) Text(to io.Writer) error {
 	for _, w := range r.Warnings() {
 		line("  warning: %s", w)
 	}
-	_, err := io.WriteString(to, plain(b.String()))
+	_, err := io.WriteString(to, b.String())
 	return err
 }
 
-// plain is text without what a terminal would obey: a result that is read may hold
-// anything.
+// plain is text on one line, without what a terminal would obey: a result that is read
+// may hold anything.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // sample is a run that has some of everything.
@@ -61,6 +64,29 @@ func TestSaved(t *testing.T) {
 		t.Errorf("the JSON that scripts rely on is %+v", promised)
 	}
 	times := strings.NewReplacer(`"start_ns": 0`, `"start_ns": -1`).Replace(text)
+	big, err := encode(hdrhistogram.New(1, math.MaxInt64, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(from, to string) string {
+		if !strings.Contains(text, from) {
+			t.Fatalf("no %s in the result", from)
+		}
+		return strings.Replace(text, from, to, 1)
+	}
+	many := func(list, member string, n int) string {
+		return with(`"version": 1,`, `"version": 1, "`+list+`": [`+strings.Repeat(member+",", n)+member+`],`)
+	}
+	for what, bad := range map[string]string{
+		"too many intervals": many("intervals", "{}", maxIntervals), "too many names": many("names", `""`, maxIntervals), "too many nulls": many("marks", "null", maxIntervals),
+		"lists in lists": many("x", strings.Repeat("[", 100)+strings.Repeat("]", 100), 1), "members without an end": many("x", "["+strings.Repeat("1,", maxListed/2)+"1]", 100),
+		"a model of no kind": with(`"kind": "open"`, `"kind": "open\nTag=x"`), "a histogram of lines": with(`"histogram": "`, `"histogram": "\n`),
+		"a histogram of another kind": with(`"histogram": "`+r.Histogram, `"histogram": "`+big),
+	} {
+		if _, err := Read(strings.NewReader(bad)); err == nil {
+			t.Errorf("%s: read as a result", what)
+		}
+	}
 	for _, bad := range []string{times, "", "{}", "[]", `{"version": 99}`, `{"version": 1}`, `{"version": 1, "histogram": "aGVsbG8="}`} {
 		if _, err := Read(strings.NewReader(bad)); err == nil {
 			t.Errorf("%s: read as a result", bad)
@@ -89,13 +115,13 @@ func TestText(t *testing.T) {
 // TestTextIsPlain: what a result holds reaches no terminal as an order.
 func TestTextIsPlain(t *testing.T) {
 	r := sample(t)
-	r.Target.Host, r.Names[0], r.Kinds["\x1b[2J"] = "a\x1b]0;x\a", "\r\x9b", 1
+	r.Target.Host, r.Names[0], r.Kinds["\x1b[2J"] = "a\x1b]0;x\a\n  lost 0", "\r\x9b", 1
 	r.Marks = []Mark{{Kind: "\x1b", Text: "a\tb"}}
 	var b strings.Builder
 	if err := r.Text(&b); err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsAny(b.String(), "\x1b\a\r\t\u009b") || !strings.Contains(b.String(), "a?]0;x?") || !strings.Contains(b.String(), "meanwhile") {
+	if strings.ContainsAny(b.String(), "\x1b\a\r\t\u009b") || !strings.Contains(b.String(), "a?]0;x??  lost 0 ") || !strings.Contains(b.String(), "meanwhile") {
 		t.Errorf("got %q", &b)
 	}
 }

@@ -2,12 +2,8 @@ package bench
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // A Result is what a run found out. As JSON it can be kept and read again, and every
@@ -162,71 +158,6 @@ func (r *Result) Write(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
 	return e.Encode(r)
-}
-
-// maxResult is how long a result may be that Read takes.
-const maxResult = 256 << 20 // bytes
-
-// Read reads what Write wrote.
-func Read(from io.Reader) (*Result, error) {
-	r := new(Result)
-	if err := json.NewDecoder(io.LimitReader(from, maxResult)).Decode(r); err != nil {
-		return nil, fmt.Errorf("bench: not a result: %w", err)
-	}
-	if r.Version != resultVersion {
-		return nil, fmt.Errorf("bench: a result of version %d; this reads version %d", r.Version, resultVersion)
-	}
-	if _, err := r.Distribution(); err != nil {
-		return nil, err
-	}
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// check refuses what no run can have found.
-func (r *Result) check() error {
-	if len(r.Intervals) > maxIntervals || len(r.Marks) > maxMarks {
-		return fmt.Errorf("bench: not a result: %d intervals, %d marks", len(r.Intervals), len(r.Marks))
-	}
-	within := func(d time.Duration) bool { return d >= 0 && d <= maxLength+2*maxTimeout+slack }
-	ok := within(r.Warmup) && within(r.Measured)
-	for i := range r.Intervals {
-		ok = ok && within(r.Intervals[i].Start) && within(r.Intervals[i].Length)
-	}
-	for _, m := range r.Marks {
-		ok = ok && within(m.At)
-	}
-	if !ok {
-		return errors.New("bench: not a result: a time that is outside of any run")
-	}
-	return nil
-}
-
-// Distribution returns all latencies, in nanoseconds.
-func (r *Result) Distribution() (*hdrhistogram.Histogram, error) {
-	if len(r.Histogram) == 0 {
-		return nil, errors.New("bench: the result has no histogram")
-	}
-	h, err := hdrhistogram.Decode([]byte(r.Histogram))
-	if err != nil {
-		return nil, fmt.Errorf("bench: the result's histogram: %w", err)
-	}
-	return h, nil
-}
-
-// Distribution returns the interval's latencies, in nanoseconds; nil if they were not
-// kept.
-func (i *Interval) Distribution() (*hdrhistogram.Histogram, error) {
-	if len(i.Histogram) == 0 {
-		return nil, nil
-	}
-	h, err := hdrhistogram.Decode([]byte(i.Histogram))
-	if err != nil {
-		return nil, fmt.Errorf("bench: the histogram of the interval at %v: %w", i.Start, err)
-	}
-	return h, nil
 }
 
 // result is what the run, which is over, has found out.
