@@ -63,7 +63,7 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 		return err
 	}
 	if r.Answered+r.Late == 0 && !r.Cut {
-		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options.Target)}
+		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options, r)}
 	}
 	return nil
 }

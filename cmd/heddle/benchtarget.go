@@ -44,6 +44,8 @@ func (t *benchTarget) take(b *bench.Options, args []string) (err error) {
 		return usage("bench", "bench takes a URL, or an app's sessions by --app and --event; got both")
 	case t.isApp():
 		return t.takeApp(b)
+	case len(args) == 0:
+		return usage("bench", "bench needs one URL, or --app and --event")
 	case len(args) != 1:
 		return usage("bench", "bench needs one URL, or --app and --event; got %s", quotedWords(args))
 	}
@@ -72,14 +74,34 @@ func (t *benchTarget) take(b *bench.Options, args []string) (err error) {
 }
 
 // try is what to do when nothing was answered.
-func (t *benchTarget) try(b *bench.Target) string {
+func (t *benchTarget) try(b *bench.Options, r *bench.Result) string {
 	switch {
 	case t.locator != "":
 		return "try: heddle call " + quoted(t.control.app) + " info --locator " + t.locator
 	case t.isApp():
 		return t.control.hint("try: heddle status")
-	case b.TLS:
-		return "try: curl -v https://" + b.Host
+	case r.Kinds[bench.KindTLSUnknown.String()] > 0:
+		return "try: --cacert FILE with who vouches for the server, or --insecure"
+	case r.Kinds[bench.KindTLSName.String()] > 0:
+		return "try: --sni NAME, one that the server's certificate has, or --insecure"
 	}
-	return "try: curl -v " + b.Host
+	curl := "try: curl -v"
+	switch {
+	case t.insecure:
+		curl += " -k"
+	case t.cacert != "":
+		curl += " --cacert " + quoted(t.cacert)
+	}
+	if b.Target.Network == "unix" {
+		curl += " --unix-socket " + quoted(b.Target.Address)
+	}
+	scheme := "http://"
+	if b.Target.TLS {
+		scheme = "https://"
+	}
+	path := b.Requests[0].Path
+	if path == "" {
+		path = b.Target.Path
+	}
+	return curl + " " + quoted(scheme+b.Target.Host+path)
 }

@@ -66,7 +66,7 @@ func (r *Result) Text(to io.Writer) error {
 		}
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
-	line("%s %s", r.Target.Host, strings.Join(r.Names[:min(len(r.Names), 5)], ", "))
+	line("%s %s", r.Target.Name(), strings.Join(r.Names[:min(len(r.Names), 5)], ", "))
 	b.WriteString(r.Title() + "\n")
 	if note := r.Target.Note(); note != "" {
 		line("  %s", note)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -52,8 +53,15 @@ func ParseTarget(text string) (Target, error) {
 	switch {
 	case err != nil:
 		return Target{}, fmt.Errorf("bench: %w", err)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
+	case u.User != nil:
+		return Target{}, fmt.Errorf("bench: %q: a name and password go into a header, 'Authorization: Basic ...'", u.Redacted())
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return Target{}, fmt.Errorf("bench: %q: want http://host:port/path, https://host:port/path or unix:/path/of/socket", text)
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return Target{}, fmt.Errorf("bench: %q: port %s; want 1 to 65535", text, p)
+		}
 	}
 	t := Target{Network: "tcp", Address: u.Host, Host: u.Host, Path: u.RequestURI(), TLS: u.Scheme == "https"}
 	if u.Port() == "" {
@@ -85,6 +93,14 @@ func (o *Options) checkTarget() error {
 	}
 	_, err := o.TLS.config(t)
 	return err
+}
+
+// Name is the server in reports: its host as requests have it, a socket as in URLs.
+func (t *Target) Name() string {
+	if t.Network == "unix" {
+		return "unix:" + t.Address
+	}
+	return t.Host
 }
 
 // Note is a line for a report's head, of how the target was asked; "": nothing to say.

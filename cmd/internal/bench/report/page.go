@@ -80,7 +80,7 @@ func newPage(r *bench.Result) (*page, error) {
 	}
 	title, verdict, _ := strings.Cut(r.Title(), "\n")
 	p := &page{
-		Target: r.Target.Host, Names: listed(r.Names), Started: r.Started.Format("2006-01-02 15:04:05 -0700"), Lasted: moment(r.End()),
+		Target: r.Target.Name(), Names: listed(r.Names), Started: r.Started.Format("2006-01-02 15:04:05 -0700"), Lasted: moment(r.End()),
 		Model: title, How: r.Target.Note(), Verdict: strings.TrimSpace(verdict), Hides: r.Model.Kind != bench.Open || r.Unsent > 0,
 		Warnings: r.Warnings(), MarksDropped: r.MarksDropped,
 	}
