@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,7 +56,7 @@ Each request carries an id in X-Request-Id; a server that gives it back has its 
 told apart by it. {id} in the path, a header or the body is replaced with it.
 
 --mix FILE has several requests, as a JSON list of {"method", "path", "header", "body",
-"weight", "status", "expect"}; each comes as often as its weight says.
+"weight", "status", "expect"}; each is drawn as often as its weight says.
 
 If a daemon on this machine serves URL, its deploys, crashes and what else becomes of it
 during the run are marked in every report; --name or --control names one that stands
@@ -242,11 +241,8 @@ func (o *benchFlags) requests(changed func(string) bool) error {
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(p, &o.options.Requests); err != nil {
-			return usage("bench", "%s: %v", o.mixFile, err)
-		}
-		if len(o.options.Requests) == 0 {
-			return usage("bench", "%s has no requests", o.mixFile)
+		if o.options.Requests, err = bench.ParseRequests(p); err != nil {
+			return usage("bench", "%s: %s", o.mixFile, strings.TrimPrefix(err.Error(), "bench: "))
 		}
 		return nil
 	}

@@ -32,7 +32,7 @@ func (r Request) compileCall(t Target, idField string) (*template, error) {
 	}
 	switch {
 	case r.Event == "":
-		return fail("it names no event")
+		return fail("it names no event; --event is that of all which name none")
 	case len(r.Event) > maxEvent:
 		return fail("an event's name has at most %d bytes", maxEvent)
 	case r.Status != 0:

@@ -97,9 +97,9 @@ func (o Options) withDefaults() (Options, error) {
 	if err := o.checkTarget(); err != nil {
 		return o, err
 	}
-	for _, r := range o.Requests {
+	for i, r := range o.Requests {
 		if r.Weight < 0 || r.Weight > maxWeight {
-			return o, fmt.Errorf("bench: a weight of %d; want up to %d", r.Weight, maxWeight)
+			return o, fmt.Errorf("bench: request %d of %d: a weight of %d; want 1 to %d", i+1, len(o.Requests), r.Weight, maxWeight)
 		}
 	}
 	return o, nil

@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,6 +34,49 @@ const (
 	maxWeight   = 1_000_000
 	idMark      = "{id}"
 )
+
+// ParseRequests reads a JSON list of requests, of one or more. What it does not know in
+// them is refused: a name that is misspelt would be a request that nobody meant.
+func ParseRequests(p []byte) ([]Request, error) {
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.DisallowUnknownFields()
+	var list []Request
+	err := d.Decode(&list)
+	if err == nil {
+		if _, err = d.Token(); err == nil {
+			err = errors.New("more than one list")
+		} else if err == io.EOF {
+			err = nil
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("bench: %w", badRequests(p, err))
+	case len(list) == 0:
+		return nil, errors.New("bench: no requests")
+	}
+	return list, nil
+}
+
+// badRequests is err of reading p as requests, for a person.
+func badRequests(p []byte, err error) error {
+	var syntax *json.SyntaxError
+	var other *json.UnmarshalTypeError
+	line := func(offset int64) int {
+		return 1 + bytes.Count(p[:max(min(offset, int64(len(p))), 1)-1], []byte("\n"))
+	}
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("line %d: %s", line(syntax.Offset), syntax)
+	case errors.As(err, &other) && other.Field == "":
+		return fmt.Errorf("line %d: want a list of requests, [{...}, {...}]; got: %s", line(other.Offset), other.Value)
+	case errors.As(err, &other):
+		return fmt.Errorf("line %d: %s: it cannot be a %s", line(other.Offset), other.Field, other.Value)
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
+		return errors.New("it ends too soon")
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
 
 // A template is a request as bytes, but for its id.
 type template struct {
