@@ -81,7 +81,7 @@ func (r *Result) Text(to io.Writer) error {
 	line("%s\n", over)
 
 	line("  requests   %d sent, %d answered, %d late, %d lost%s", r.Requests, r.Answered, r.Late, r.Lost, optional(", %d unfinished", r.Unfinished)+optional(", %d due but never sent", r.Unsent))
-	line("  answers    %s/s; %d duplicated, %d stray, %d reordered; %s of bodies", number(r.Rate), r.Duplicated, r.Stray, r.Reordered, size(r.Bytes))
+	line("  answers    %s/s; %d duplicated, %d stray, %d reordered; %s of bodies%s", number(r.Rate), r.Duplicated, r.Stray, r.Reordered, size(r.Bytes), perSecond(r.Bytes, r.Measured))
 	line("  errors     %d%s", r.Errors, listed(r.Kinds))
 	statuses := make(map[string]uint64)
 	for status, n := range r.Statuses {
@@ -90,7 +90,7 @@ func (r *Result) Text(to io.Writer) error {
 	if len(statuses) > 0 {
 		line("  statuses  %s", strings.TrimPrefix(listed(statuses), ":"))
 	}
-	line("  connected  %d times\n", r.Connected)
+	line("  connected  %s%s\n", times(r.Connected), optional(", and %d in the warm-up", r.WarmupCounts.Connected))
 
 	l := &r.Latency
 	if l.Count == 0 {
@@ -182,7 +182,24 @@ func (r *Result) Warnings() (list []string) {
 	if r.Model.Kind == Open && r.Unsent > 0 {
 		list = append(list, fmt.Sprintf("%d requests were due and never sent: the connections were too few, or the server too slow", r.Unsent))
 	}
+	if r.Lost > 0 && r.Latency.Count > 0 {
+		list = append(list, fmt.Sprintf("%d requests were lost: they have no latency, and the percentiles are those of the others", r.Lost))
+	}
+	if wrong, all := r.wrong(), r.Answered+r.Late; wrong > 0 && 2*wrong >= all {
+		list = append(list, fmt.Sprintf("%d of %d answers were errors: the latencies and the rate are mostly theirs", wrong, all))
+	}
 	return list
+}
+
+// wrong is how many answers were not what was expected; an app's errors have kinds of
+// their own.
+func (r *Result) wrong() (n uint64) {
+	for kind, count := range r.Kinds {
+		if kind == KindStatus.String() || kind == KindBody.String() || strings.HasPrefix(kind, "error ") {
+			n += count
+		}
+	}
+	return n
 }
 
 type named struct {
@@ -246,6 +263,21 @@ func size(n uint64) string {
 		return fmt.Sprintf("%d KiB", n>>10)
 	}
 	return fmt.Sprintf("%d B", n)
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// perSecond is how many bytes that is a second, or "".
+func perSecond(n uint64, over time.Duration) string {
+	if n == 0 || over <= 0 {
+		return ""
+	}
+	return ", " + size(uint64(float64(n)/over.Seconds())) + "/s"
 }
 
 func optional(format string, n uint64) string {

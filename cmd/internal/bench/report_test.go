@@ -162,6 +162,19 @@ func TestWarnings(t *testing.T) {
 	if w := r.Warnings(); len(w) != 4 {
 		t.Errorf("got %q, want four", w)
 	}
+	for _, c := range []struct {
+		counts Counts
+		want   string // in the only warning; "": there is none
+	}{
+		{Counts{Answered: 9, Lost: 1}, "1 requests were lost"},
+		{Counts{Answered: 9, Late: 1, Kinds: map[string]uint64{"status": 2, "error 42,7": 1, "body": 2, "refused": 90}}, "5 of 10 answers were errors"},
+		{Counts{Answered: 10, Kinds: map[string]uint64{"status": 4, "reset": 9}}, ""},
+	} {
+		r := &Result{Counts: c.counts, Latency: Latency{Count: c.counts.Answered}}
+		if w := strings.Join(r.Warnings(), "\n"); !strings.HasPrefix(w, c.want) || (w == "") != (c.want == "") {
+			t.Errorf("%+v: warnings %q, want %q", c.counts, w, c.want)
+		}
+	}
 	if w := new(Result).Warnings(); len(w) != 0 {
 		t.Errorf("got %q, want none", w)
 	}
