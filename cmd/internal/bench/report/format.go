@@ -46,6 +46,14 @@ func count(n uint64) string {
 	return b.String()
 }
 
+// grouped is f with whole numbers from 1000 on, as count has them.
+func grouped(f float64) string {
+	if f >= 1000 && f < 1e15 {
+		return count(uint64(math.Round(f)))
+	}
+	return digits(f)
+}
+
 // moment is a time of the run: 12 s, 1m30s, 2h5m.
 func moment(d time.Duration) string {
 	if d < time.Minute {

@@ -116,7 +116,7 @@ func (p *page) numbers(r *bench.Result) {
 		over += "; cut short"
 	}
 	p.Tiles = []tile{
-		{"answers a second", digits(r.Rate), over, false},
+		{"answers a second", grouped(r.Rate), over, false},
 		{"p50", known(l.P50), "half of the answers came sooner", false},
 		{"p99", known(l.P99), "one in a hundred took longer", false},
 		{"maximum", known(l.Max), "", false},
@@ -183,7 +183,7 @@ func (p *page) overTime(r *bench.Result) {
 	number(base.Flags)
 	for i := range bins {
 		b := &bins[i]
-		text := fmt.Sprintf("%s: %s answers/s, %d errors, %d in flight", moment(b.start), digits(b.perSecond(b.answers)), b.errors, b.inFlight)
+		text := fmt.Sprintf("%s: %s answers/s, %d errors, %d in flight", moment(b.start), grouped(b.perSecond(b.answers)), b.errors, b.inFlight)
 		if b.p50 > 0 {
 			text += fmt.Sprintf("; p50 %s, p90 %s, p99 %s, most %s", duration(b.p50), duration(b.p90), duration(b.p99), duration(b.max))
 		}
@@ -210,7 +210,7 @@ func (p *page) overTime(r *bench.Result) {
 		return b.perSecond(n)
 	}
 	sent, came := func(b *bin) float64 { return whole(b, b.requests) }, func(b *bin) float64 { return whole(b, b.answers) }
-	y, ticks := fromZero(most(sent, came), digits)
+	y, ticks := fromZero(most(sent, came), grouped)
 	rate.Y = ticks
 	rate.Series = []series{line("requests sent", "s2", y, sent), line("answers", "s1", y, came)}
 
@@ -228,11 +228,19 @@ func (p *page) overTime(r *bench.Result) {
 	}
 
 	errors := base
-	errors.ID, errors.Title, errors.Note = "errors", "Errors and requests in flight", "errors a second; in flight at an interval's end"
-	failed, waits := func(b *bin) float64 { return b.perSecond(b.errors) }, func(b *bin) float64 { return float64(b.inFlight) }
-	y, errors.Y = fromZero(most(failed, waits), digits)
-	errors.Series = []series{line("in flight", "s1", y, waits), line("errors", "s4", y, failed)}
-	p.Over = []chart{rate, latency, errors}
+	errors.ID, errors.Title, errors.Note = "errors", "Errors", "a second"
+	failed := func(b *bin) float64 {
+		return float64(b.errors) / max(b.length, r.Intervals[0].Length).Seconds() // the rest of the last interval is no peak
+	}
+	y, errors.Y = fromZero(most(failed), grouped)
+	errors.Series = []series{line("errors", "s4", y, failed)}
+
+	flight := base
+	flight.ID, flight.Title, flight.Note = "flight", "Requests in flight", "at an interval's end"
+	waits := func(b *bin) float64 { return float64(b.inFlight) }
+	y, flight.Y = fromZero(most(waits), grouped)
+	flight.Series = []series{line("in flight", "s1", y, waits)}
+	p.Over = []chart{rate, latency, errors, flight}
 }
 
 // number gives flags their numbers, one for several that stand close.

@@ -120,6 +120,23 @@ func TestPageOfOddities(t *testing.T) {
 }
 
 // TestSpread: the line goes through the distribution's percentiles.
+// TestRestIsNoPeak: time-outs in the last millisecond are not a hundred thousand errors a
+// second.
+func TestRestIsNoPeak(t *testing.T) {
+	r := lively(t)
+	last := r.Intervals[len(r.Intervals)-1]
+	r.Intervals = append(r.Intervals, bench.Interval{Start: last.Start + last.Length, Length: time.Millisecond, Errors: 100})
+	p, err := newPage(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range p.Over {
+		if top := c.Y[len(c.Y)-1].Label; c.ID == "errors" && top != "150" {
+			t.Errorf("the axis of errors a second ends at %s, want 150", top)
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	var list []cumulated
 	for i := range 1000 {
@@ -186,6 +203,11 @@ func TestFormat(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0 s", 1500 * time.Millisecond: "1.5 s", time.Minute: "1m", 90 * time.Second: "1m30s", 2 * time.Hour: "2h", 125 * time.Minute: "2h5m", 20 * time.Minute: "20m"} {
 		if got := moment(d); got != want {
 			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+	for f, want := range map[float64]string{0: "0", 0.5: "0.5", 999.4: "999", 1000: "1\u2009000", 116536.4: "116\u2009536", 2e6: "2\u2009000\u2009000", 1e20: "1e+20"} {
+		if got := grouped(f); got != want {
+			t.Errorf("%v: got %s, want %s", f, got, want)
 		}
 	}
 	if got := count(1234567) + count(123); got != "1\u2009234\u2009567123" {
