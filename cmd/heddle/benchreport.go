@@ -42,6 +42,10 @@ func (f *benchFiles) create() error {
 		if w.path == "" {
 			continue
 		}
+		if w.path == "-" {
+			f.close()
+			return usage("bench", "-: reports go to files; what goes to standard output is the summary, or --json")
+		}
 		file, err := os.Create(w.path)
 		if err != nil {
 			f.close()

@@ -182,6 +182,9 @@ func (r *Result) Warnings() (list []string) {
 	if r.Model.Kind == Open && r.Unsent > 0 {
 		list = append(list, fmt.Sprintf("%d requests were due and never sent: the connections were too few, or the server too slow", r.Unsent))
 	}
+	if made := r.Connected + r.WarmupCounts.Connected; r.Answered > 0 && made < uint64(max(r.Model.Conns, 0)) {
+		list = append(list, fmt.Sprintf("only %d of %d connections could be made: the errors say why", made, r.Model.Conns))
+	}
 	if r.Lost > 0 && r.Latency.Count > 0 {
 		list = append(list, fmt.Sprintf("%d requests were lost: they have no latency, and the percentiles are those of the others", r.Lost))
 	}

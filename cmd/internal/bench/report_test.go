@@ -175,6 +175,13 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%+v: warnings %q, want %q", c.counts, w, c.want)
 		}
 	}
+	r = &Result{Model: Model{Kind: Closed, Conns: 100}, Counts: Counts{Answered: 5, Connected: 30}, WarmupCounts: Counts{Connected: 69}}
+	if w := r.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "only 99 of 100 connections") {
+		t.Errorf("got %q, want one, of connections", w)
+	}
+	if r.Connected++; len(r.Warnings()) != 0 {
+		t.Errorf("got %q, want none", r.Warnings())
+	}
 	if w := new(Result).Warnings(); len(w) != 0 {
 		t.Errorf("got %q, want none", w)
 	}
