@@ -48,6 +48,24 @@ func (b *bin) perSecond(n uint64) float64 {
 	return float64(n) / b.length.Seconds()
 }
 
+// maxDue is the highest rate that a schedule is believed, requests a second.
+const maxDue = 1e9
+
+// scheduled is how many requests stages have due before t, on average.
+func scheduled(stages []bench.Stage, t time.Duration) (n float64) {
+	for _, s := range stages {
+		d := min(t, s.Duration)
+		if d <= 0 {
+			continue
+		}
+		from, to := min(max(s.From, 0), maxDue), min(max(s.To, 0), maxDue)
+		share := float64(d) / float64(s.Duration)
+		n += d.Seconds() * (from + (to-from)*share/2)
+		t -= s.Duration
+	}
+	return n
+}
+
 // known is d, or -1 if the bin has no answer.
 func (b *bin) known(d time.Duration) float64 {
 	if d <= 0 {

@@ -164,7 +164,7 @@ func TestPageInBrowser(t *testing.T) {
 				t.Errorf("%s: not drawn: %+v", v.name, l)
 			}
 		}
-		if charts["rate"] != 2 || charts["latency"] != 4 || charts["errors"] != 1 || charts["flight"] != 1 || charts["spread"] != 1 {
+		if charts["rate"] != 3 || charts["latency"] != 4 || charts["errors"] != 1 || charts["flight"] != 1 || charts["spread"] != 1 {
 			t.Errorf("%s: lines %v", v.name, charts)
 		}
 		if len(shot) < 10_000 {

@@ -210,9 +210,18 @@ func (p *page) overTime(r *bench.Result) {
 		return b.perSecond(n)
 	}
 	sent, came := func(b *bin) float64 { return whole(b, b.requests) }, func(b *bin) float64 { return whole(b, b.answers) }
-	y, ticks := fromZero(most(sent, came), grouped)
+	due := func(b *bin) float64 {
+		if b.length <= 0 || 2*b.length < bins[0].length || r.Model.Kind != bench.Open {
+			return -1
+		}
+		return (scheduled(r.Model.Stages, b.start+b.length) - scheduled(r.Model.Stages, b.start)) / b.length.Seconds()
+	}
+	y, ticks := fromZero(most(due, sent, came), grouped)
 	rate.Y = ticks
 	rate.Series = []series{line("requests sent", "s2", y, sent), line("answers", "s1", y, came)}
+	if r.Model.Kind == bench.Open {
+		rate.Series = append([]series{line("requests due", "s3", y, due)}, rate.Series...)
+	}
 
 	latency := base
 	latency.ID, latency.Title, latency.Note = "latency", "Latency", "logarithmic"+worst
@@ -230,7 +239,7 @@ func (p *page) overTime(r *bench.Result) {
 	errors := base
 	errors.ID, errors.Title, errors.Note = "errors", "Errors", "a second"
 	failed := func(b *bin) float64 {
-		return float64(b.errors) / max(b.length, r.Intervals[0].Length).Seconds() // the rest of the last interval is no peak
+		return (&bin{length: max(b.length, r.Intervals[0].Length)}).perSecond(b.errors) // the rest of the last interval is no peak
 	}
 	y, errors.Y = fromZero(most(failed), grouped)
 	errors.Series = []series{line("errors", "s4", y, failed)}

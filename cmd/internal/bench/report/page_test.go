@@ -90,13 +90,15 @@ func TestPageOfOddities(t *testing.T) {
 	odd.Intervals[0].Start, odd.Intervals[1].Length, odd.Intervals[2].Start = -time.Hour, -time.Hour, math.MaxInt64
 	odd.Rate, odd.Own.Share, odd.Warmup = math.MaxFloat64, -1, -time.Hour
 	odd.Latency.P50 = -1
+	still := made{intervals: 2, rate: 5, mean: time.Second, seed: 1}.result(t)
+	still.Intervals[0].Length, still.Intervals[1].Length = 0, 0
 	many := made{intervals: 3, rate: 5, mean: time.Second, seed: 1}.result(t)
 	for i := range 3000 {
 		many.AddMark(many.Started.Add(time.Duration(i)*time.Millisecond), "began", fmt.Sprint("mark ", i))
 		many.Kinds[fmt.Sprint("kind ", i)] = uint64(i)
 		many.Names = append(many.Names, "GET /")
 	}
-	for name, r := range map[string]*bench.Result{"empty": empty, "one": one, "long": long, "gap": gap, "odd": odd, "many": many} {
+	for name, r := range map[string]*bench.Result{"empty": empty, "one": one, "long": long, "gap": gap, "odd": odd, "still": still, "many": many} {
 		text := pageOf(t, r)
 		if len(text) > 700_000 {
 			t.Errorf("%s: %d bytes", name, len(text))
@@ -105,7 +107,7 @@ func TestPageOfOddities(t *testing.T) {
 		if m := oddNumber.FindString(body); m != "" {
 			t.Errorf("%s: %q is in the page", name, m)
 		}
-		if strings.Count(text, "<path") != 9 {
+		if strings.Count(text, "<path") != 10 {
 			t.Errorf("%s: %d lines", name, strings.Count(text, "<path"))
 		}
 	}
@@ -133,6 +135,23 @@ func TestRestIsNoPeak(t *testing.T) {
 	for _, c := range p.Over {
 		if top := c.Y[len(c.Y)-1].Label; c.ID == "errors" && top != "150" {
 			t.Errorf("the axis of errors a second ends at %s, want 150", top)
+		}
+	}
+}
+
+// TestScheduled: what is due is the area below the rates, and none after their end.
+func TestScheduled(t *testing.T) {
+	stages := []bench.Stage{{Duration: 2 * time.Second, From: 100, To: 100}, {Duration: -1}, {Duration: 4 * time.Second, From: 0, To: 400}, {Duration: time.Second, From: -5, To: math.MaxFloat64}}
+	for at, want := range map[time.Duration]float64{-1: 0, 0: 0, time.Second: 100, 2 * time.Second: 200, 4 * time.Second: 400, 6 * time.Second: 1000, time.Minute: 1000 + maxDue/2} {
+		if got := scheduled(stages, at); math.Abs(got-want) > 1e-6 {
+			t.Errorf("%v: got %v, want %v", at, got, want)
+		}
+	}
+	r := lively(t)
+	for _, kind := range []string{bench.Open, bench.Closed} {
+		r.Model.Kind = kind
+		if has := strings.Contains(pageOf(t, r), "requests due"); has != (kind == bench.Open) {
+			t.Errorf("%s model: requests due in the page: %v", kind, has)
 		}
 	}
 }
