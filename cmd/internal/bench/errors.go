@@ -9,6 +9,7 @@ import (
 
 	"github.com/heddle-go/heddle/loop"
 	"github.com/heddle-go/heddle/service"
+	"github.com/heddle-go/heddle/session"
 )
 
 // A Kind is why a request, or an attempt to connect, failed.
@@ -73,6 +74,8 @@ func dialKind(err error) Kind {
 	case isReset(err): // of a locator, which was connected to
 		return KindReset
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return KindClosed
+	case errors.Is(err, loop.ErrClosed), errors.Is(err, session.ErrEnded): // a locator hung up before it was asked
 		return KindClosed
 	}
 	return KindDial

@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/heddle-go/heddle/loop"
+	"github.com/heddle-go/heddle/session"
 )
 
 // run runs o against target, which it returns the result of.
@@ -318,7 +321,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "http://", "ftp://h", "https://", "http://u:p@h", "unix:", "unix:/a:b", "http://h:port", "http://h/%zz"} {
+	for _, text := range []string{"", "http://", "ftp://h", "https://", "http://u:p@h", "http://h:0", "http://h:65536", "unix:", "unix:/a:b", "http://h:port", "http://h/%zz"} {
 		if got, err := ParseTarget(text); err == nil {
 			t.Errorf("%q: got %+v", text, got)
 		}
@@ -329,7 +332,9 @@ func TestKinds(t *testing.T) {
 	for err, want := range map[error]Kind{
 		&net.OpError{Err: &net.DNSError{Err: "no such host"}}: KindResolve,
 		fmt.Errorf("x: %w", context.DeadlineExceeded):         KindDialTimeout,
-		errors.New("other"): KindDial,
+		fmt.Errorf("locator: %w", loop.ErrClosed):             KindClosed, // it hung up before it was asked
+		fmt.Errorf("locator: %w", session.ErrEnded):           KindClosed,
+		errors.New("other"):                                   KindDial,
 	} {
 		if got := dialKind(err); got != want {
 			t.Errorf("%v: got %v, want %v", err, got, want)
