@@ -54,7 +54,7 @@ const maxQueue = 8
 func newCrew(o Options) *crew {
 	w := &crew{
 		o: o, keeps: o.KeepsIntervals(), base: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1), left: o.Threads,
-		parts: make([][]ended, o.Threads), last: make([]bool, o.Threads),
+		parts: make([][]ended, o.Threads), last: make([]bool, o.Threads), merged: []Interval{}, // as JSON a list, even of none
 	}
 	for i := range o.Threads {
 		w.machines = append(w.machines, &machine{crew: w, thread: i})
