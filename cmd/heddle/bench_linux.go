@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -62,7 +63,11 @@ func runBench(cmd *cobra.Command, o *benchFlags, limits bench.Thresholds) error 
 	if err := reportBench(cmd.OutOrStdout(), r, o.json, limits, &o.files); err != nil {
 		return err
 	}
-	if r.Answered+r.Late == 0 && !r.Cut {
+	switch warm := r.WarmupCounts.Answered + r.WarmupCounts.Late; {
+	case r.Answered+r.Late > 0 || r.Cut:
+	case warm > 0:
+		return &failure{code: exitError, err: fmt.Errorf("nothing was measured: all %s came to requests of the warm-up", noun(int(warm), "answer")), try: "try: a shorter --warmup, or more --requests"}
+	default:
 		return &failure{code: exitError, err: errors.New("nothing was answered"), try: o.target.try(&o.options, r)}
 	}
 	return nil
