@@ -28,6 +28,7 @@ type benchFlags struct {
 	status                          int
 	expect                          string
 
+	wait  bool // for somebody to be there
 	json  bool
 	files benchFiles
 }
@@ -107,6 +108,7 @@ Ctrl-C ends a run early and reports what there is. Exit code 5: a threshold fail
 	fs.StringVar(&o.files.save, "save", "", "a file for the whole result, as --json prints it; for bench report and compare")
 	o.files.add(fs)
 	o.target.add(cmd)
+	fs.BoolVar(&o.wait, "wait", false, "go on trying to connect if nobody is there at first (default: end)")
 	limits := addThresholds(fs)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := o.check(cmd, args); err != nil {
@@ -164,6 +166,7 @@ func benchUsage(err error) error {
 // check makes the run's options of the flags, and refuses what cannot be meant.
 func (o *benchFlags) check(cmd *cobra.Command, args []string) (err error) {
 	b := &o.options
+	b.GiveUp = !o.wait
 	if err := o.target.take(b, args); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ func TestRequestAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.driver = d
 	sl := d.slots[0]
 	c := &client{d: d, slot: sl, ring: make([]pending, 1)}
 	c.setLink(still{})

@@ -24,6 +24,7 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	s.driver = d
 	c := &client{d: d, slot: d.slots[0], ring: make([]pending, 1)}
 	c.setLink(still{})
 	c.slot.c = c

@@ -24,11 +24,12 @@ type crew struct {
 
 	claimed atomic.Uint64 // see driver
 
-	mu     sync.Mutex
-	begins []func(at time.Duration)  // guarded by mu, of the drivers that are ready
-	left   int                       // guarded by mu, drivers that are not over
-	queue  []ended                   // guarded by mu
-	spare  []*hdrhistogram.Histogram // guarded by mu, empty ones
+	mu    sync.Mutex
+	set   int                       // guarded by mu, drivers that are ready
+	open  int                       // guarded by mu, connections of theirs
+	left  int                       // guarded by mu, drivers that are not over
+	queue []ended                   // guarded by mu
+	spare []*hdrhistogram.Histogram // guarded by mu, empty ones
 
 	// Run's goroutine only.
 	parts  [][]ended // by thread: those that the others' counterparts are missing of
@@ -70,15 +71,16 @@ func (w *crew) do(fn func(*driver)) (err error) {
 	return err
 }
 
-// ready is told that a driver can begin. Any loop.
-func (w *crew) ready(begin func(at time.Duration)) {
+// ready is told that a driver can begin, with so many connections. Any loop.
+func (w *crew) ready(open int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.begins = append(w.begins, begin); len(w.begins) < len(w.machines) {
+	w.open += open
+	if w.set++; w.set < len(w.machines) {
 		return
 	}
 	at := time.Since(w.base)
-	_ = w.do(func(d *driver) { d.begin(at) }) // a loop that has failed ends the run
+	_ = w.do(func(d *driver) { d.begin(at, w.open) }) // a loop that has failed ends the run
 }
 
 // interval is given a driver's part of one. Any loop.

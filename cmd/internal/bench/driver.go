@@ -15,9 +15,10 @@ type world interface {
 	cpu() time.Duration // spent by the process
 	after(d time.Duration, fn func()) timer
 	dial(c *client) (link, error) // c is told of the outcome later
-	// ready is told that the driver can begin. begin is called at once or later, when
-	// all drivers of the run can, with the time that is the start of all.
-	ready(begin func(at time.Duration))
+	// ready is told that the driver can begin, with so many connections. Its begin is
+	// called at once or later, when all drivers of the run can, with the time that is the
+	// start of all, and the connections of all.
+	ready(open int)
 	// surplusElsewhere has the driver that has sent s's request count it, on its goroutine,
 	// unless that has too many to count.
 	surplusElsewhere(s surplus) (ok bool)
@@ -144,13 +145,21 @@ func (d *driver) warmAt(t time.Duration) bool { return t < d.o.Warmup }
 // settle is told of each slot's first connection, there or not.
 func (d *driver) settle() {
 	if d.settled++; d.settled == len(d.slots) && d.state == stateDialing {
-		d.world.ready(d.begin)
+		d.world.ready(d.open)
 	}
 }
 
-// begin begins to send.
-func (d *driver) begin(at time.Duration) {
+// begin begins to send, with so many connections of all drivers.
+func (d *driver) begin(at time.Duration, open int) {
 	if d.state != stateDialing {
+		return
+	}
+	if open == 0 && d.o.GiveUp {
+		d.started = at
+		if d.o.Warmup > 0 { // why, is all that was found out
+			d.rec.measured, d.rec.warm = d.rec.warm, d.rec.measured
+		}
+		d.finish(false)
 		return
 	}
 	d.state = stateRunning

@@ -294,6 +294,30 @@ func TestNobody(t *testing.T) {
 	}
 }
 
+// TestGiveUp: a run with nobody there ends at once if it should, and says why; one
+// connection is enough for it to go on.
+func TestGiveUp(t *testing.T) {
+	for _, warmup := range []time.Duration{0, time.Second} {
+		s := &sim{connect: func(int) (time.Duration, error) { return time.Millisecond, syscall.ECONNREFUSED }}
+		r := simulate(t, s, Options{Conns: 3, Duration: 5 * time.Second, Warmup: warmup, GiveUp: true}, 0)
+		if r.Requests != 0 || r.Errors != 3 || r.Kinds["refused"] != 3 || s.clock > 10*time.Millisecond || r.Rate != 0 || r.Measured != 0 || len(r.Intervals) != 0 {
+			t.Errorf("warm-up %v: got %+v over %v after %v", warmup, r.Counts, r.Measured, s.clock)
+		}
+	}
+	s := &sim{
+		connect: func(n int) (time.Duration, error) {
+			if n > 1 {
+				return time.Millisecond, syscall.ECONNREFUSED
+			}
+			return time.Millisecond, nil
+		},
+		serve: func(c *simConn, _, id string) { c.reply(time.Millisecond, ok(id)) },
+	}
+	if r := simulate(t, s, Options{Conns: 3, Count: 100, Duration: time.Minute, GiveUp: true}, 0); r.Answered != 100 {
+		t.Errorf("got %+v", r.Counts)
+	}
+}
+
 // TestBack: connections that fail at first are made in the end.
 func TestBack(t *testing.T) {
 	s := &sim{

@@ -22,6 +22,7 @@ type Options struct {
 	Count    uint64        // requests after which the run ends, those of the warm-up included; 0: no limit
 
 	Pipeline  int           // requests outstanding on one connection; default 1
+	GiveUp    bool          // end at once if none of the connections can be made at first
 	Reconnect bool          // a connection for each request
 	Think     time.Duration // how long a connection of the closed model rests after an answer; default not at all
 

@@ -161,7 +161,7 @@ func (m *machine) dial(c *client) (link, error) {
 	return conn, nil
 }
 
-func (m *machine) ready(begin func(at time.Duration)) { m.crew.ready(begin) }
+func (m *machine) ready(open int) { m.crew.ready(open) }
 
 // maxSurplus is how many surplus answers wait for a loop at most that another has got.
 const maxSurplus = 1 << 15

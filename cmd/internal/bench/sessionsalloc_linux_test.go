@@ -31,6 +31,7 @@ func TestSessionAllocatesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.driver = dr
 		sl := dr.slots[0]
 		c := &client{d: dr, slot: sl, ring: make([]pending, 1)}
 		k := &callConn{cr: &caller{o: &dr.o}, c: c, dialect: d, method: &session.Method{Name: enqueue, Dispatch: session.Streaming, Upstream: session.Streaming}}

@@ -88,7 +88,7 @@ func (s *sim) interval(i Interval, h *hdrhistogram.Histogram) *hdrhistogram.Hist
 	s.told = append(s.told, i)
 	return h
 }
-func (s *sim) ready(begin func(time.Duration)) { begin(s.clock) }
+func (s *sim) ready(open int) { s.driver.begin(s.clock, open) }
 func (s *sim) surplusElsewhere(surplus) bool {
 	s.t.Error("a request of another driver, and there is none")
 	return false
