@@ -164,7 +164,7 @@ func (f *follower) mark(r *bench.Result) {
 }
 
 // serverOf is the name of the running daemon that serves the target; "": none does,
-// or it is not known.
+// or it is not known. All are asked at once, so that one that says nothing hides nobody.
 func serverOf(ctx context.Context, target *bench.Target) string {
 	ctx, cancel := context.WithTimeout(ctx, followWait)
 	defer cancel()
@@ -172,9 +172,19 @@ func serverOf(ctx context.Context, target *bench.Target) string {
 	if err != nil {
 		return ""
 	}
-	for _, name := range names[:min(len(names), followMost)] {
-		st, err := currentStatus(ctx, &controlFlags{name: name})
-		if err == nil && slices.ContainsFunc(st.Listen, func(listen string) bool { return listensFor(ctx, listen, target) }) {
+	names = names[:min(len(names), followMost)]
+	found := make(chan string, len(names))
+	for _, name := range names {
+		go func() { // ends with ctx, at the latest
+			st, err := currentStatus(ctx, &controlFlags{name: name})
+			if err != nil || !slices.ContainsFunc(st.Listen, func(listen string) bool { return listensFor(ctx, listen, target) }) {
+				name = ""
+			}
+			found <- name
+		}()
+	}
+	for range names {
+		if name := <-found; name != "" {
 			return name
 		}
 	}
