@@ -179,7 +179,7 @@ func (a *answer) field(line []byte, idField string, at int) bool {
 	if colon < 1 {
 		return false
 	}
-	name, value := line[:colon], trim(line[colon+1:])
+	name, value := line[:colon], bytes.Trim(line[colon+1:], blank)
 	for _, c := range name {
 		if c <= ' ' || c >= 0x7f {
 			return false // folded, or a space before the colon
@@ -201,7 +201,7 @@ func (a *answer) field(line []byte, idField string, at int) bool {
 		for more := true; more; {
 			var token []byte
 			token, value, more = bytes.Cut(value, []byte(","))
-			switch token = trim(token); {
+			switch token = bytes.Trim(token, blank); {
 			case equalFold(token, "close"):
 				a.closes = true
 			case equalFold(token, "keep-alive") && a.minor == 0:
@@ -319,18 +319,12 @@ func chunkSize(p []byte) (n int64, ok bool) {
 	if ext := bytes.IndexByte(p, ';'); ext >= 0 {
 		p = p[:ext]
 	}
-	p = trimRight(p)
+	p = bytes.TrimRight(p, blank)
 	if len(p) == 0 || len(p) > 15 { // 15 digits stay below 1<<60
 		return 0, false
 	}
-	for _, c := range p {
-		d := unhex(c)
-		if d < 0 {
-			return 0, false
-		}
-		n = n<<4 | int64(d)
-	}
-	return n, true
+	size, ok := hexNumber(p)
+	return int64(size), ok
 }
 
 // decimal reads a number of digits and nothing else.
@@ -363,16 +357,5 @@ func equalFold(p []byte, lower string) bool {
 	return true
 }
 
-func trim(p []byte) []byte {
-	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
-		p = p[1:]
-	}
-	return trimRight(p)
-}
-
-func trimRight(p []byte) []byte {
-	for len(p) > 0 && (p[len(p)-1] == ' ' || p[len(p)-1] == '\t') {
-		p = p[:len(p)-1]
-	}
-	return p
-}
+// blank is what a field's value may have around it (RFC 9110, 5.6.3).
+const blank = " \t"

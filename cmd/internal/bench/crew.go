@@ -44,12 +44,12 @@ type ended struct {
 	thread   int
 	interval Interval
 	h        *hdrhistogram.Histogram // nil: no latencies, or
-	encoded  string                  // it is packed
+	packed   []byte                  // these are they, see pack
 	last     bool                    // there is no interval: the driver is over
 }
 
 // maxQueue is how many histograms of each driver may wait to be summed up; further
-// ones are packed on its loop, which takes it some of a millisecond.
+// ones are packed on its loop, which takes it near 0.1 ms.
 const maxQueue = 8
 
 func newCrew(o Options) *crew {
@@ -92,8 +92,7 @@ func (w *crew) interval(thread int, i Interval, h *hdrhistogram.Histogram) (next
 	case h.TotalCount() == 0: // many are, of one that is behind with its intervals
 		p.h, next = nil, h
 	case len(w.queue) >= maxQueue*len(w.machines):
-		p.h = nil
-		p.encoded, _ = encode(h) // of what New made it never fails
+		p.h, p.packed = nil, pack(h)
 		h.Reset()
 		next = h
 	case n > 0:
@@ -199,8 +198,8 @@ func (w *crew) merge() (all Interval, packed []byte) {
 		}
 		p := parts[0]
 		w.parts[thread] = parts[1:]
-		if p.encoded != "" {
-			p.h, _ = hdrhistogram.Decode([]byte(p.encoded)) // of what encode made it never fails
+		if p.packed != nil {
+			p.h = unpack(p.packed)
 		}
 		all.Start, all.Warmup = p.interval.Start, p.interval.Warmup
 		all.Length = max(all.Length, p.interval.Length)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"sort"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,7 +107,7 @@ func newDriver(o Options, w world) (*driver, error) {
 	field := ""
 	if !o.NoIDs {
 		field = o.IDField
-		d.idField = lower(field)
+		d.idField = strings.ToLower(field)
 	}
 	total := uint64(0)
 	for _, r := range o.Requests {
@@ -338,14 +339,4 @@ func (d *driver) onTick() {
 	}
 	d.ticked = d.now()
 	d.tickTimer.Reset(d.tick)
-}
-
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }

@@ -24,14 +24,19 @@ func parseID(p []byte) (id uint64, ok bool) {
 	if len(p) != idLen {
 		return 0, false
 	}
+	return hexNumber(p)
+}
+
+// hexNumber reads hex digits and nothing else, of which there are 1 to 16.
+func hexNumber(p []byte) (n uint64, ok bool) {
 	for _, c := range p {
 		d := unhex(c)
 		if d < 0 {
 			return 0, false
 		}
-		id = id<<4 | uint64(d)
+		n = n<<4 | uint64(d)
 	}
-	return id, true
+	return n, true
 }
 
 // unhex returns the value of a hex digit, -1 if it is none.

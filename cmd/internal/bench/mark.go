@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // A Mark is something that became of the server during a run, for the time axis.
@@ -45,12 +44,7 @@ func (r *Result) End() time.Duration {
 
 // clean makes of what others wrote one short line without control characters.
 func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.ToValidUTF8(s, "?"))
+	s = withPrintable(strings.ToValidUTF8(s, "?"), ' ')
 	if len(s) > maxMarkText {
 		s = strings.ToValidUTF8(s[:maxMarkText], "") + "…"
 	}

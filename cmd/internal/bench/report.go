@@ -118,12 +118,15 @@ func (r *Result) Text(to io.Writer) error {
 
 // plain is text on one line, without what a terminal would obey: a result that is read
 // may hold anything.
-func plain(text string) string {
+func plain(text string) string { return withPrintable(text, '?') }
+
+// withPrintable is text with another rune for each that cannot be printed.
+func withPrintable(text string, other rune) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
-		return '?'
+		return other
 	}, text)
 }
 
