@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,11 +45,23 @@ func (f *adminFlags) address() (a admin.Address, err error) {
 	return a, nil
 }
 
-// adminFailure is what a person reads when the address cannot be had.
-func adminFailure(verb string, a admin.Address, err error) error {
-	f := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle " + verb + " --admin with another address"}
-	if errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, loop.ErrNotSocket) {
-		f.fine = "whoever serves there goes on; nothing was started."
+// open serves the pages of --admin, which was given: what src tells, and this build's
+// version.
+func (f *adminFlags) open(src admin.Source, log *slog.Logger) (*admin.Server, error) {
+	a, err := f.address()
+	if err != nil {
+		return nil, err
 	}
-	return f
+	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
+	v := versionOf(info)
+	src.Version, src.Revision = v.Version, v.Commit
+	srv, err := admin.Open(admin.Options{Address: a, Source: src, Logger: log})
+	if err == nil {
+		return srv, nil
+	}
+	told := &failure{code: exitError, err: fmt.Errorf("cannot serve --admin %s: %w", a, err), fine: "nothing was started.", try: "try: heddle " + f.verb + " --admin with another address"}
+	if errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, loop.ErrNotSocket) {
+		told.fine = "whoever serves there goes on; nothing was started."
+	}
+	return nil, told
 }

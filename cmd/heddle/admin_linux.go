@@ -1,8 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
-
 	"github.com/heddle-go/heddle/cmd/internal/admin"
 	"github.com/heddle-go/heddle/loop"
 )
@@ -13,21 +11,17 @@ func (d *daemon) openAdmin() error {
 	if d.o.admin.listen == "" {
 		return nil
 	}
-	a, err := d.o.admin.address()
+	srv, err := d.o.admin.open(d.watched(), d.log)
 	if err != nil {
 		return err
 	}
-	if d.admin, err = admin.Open(admin.Options{Address: a, Source: d.watched(), Logger: d.log}); err != nil {
-		return adminFailure("run", a, err)
-	}
+	d.admin = srv
 	d.out.Printf("admin %s", d.admin.URL())
 	return nil
 }
 
 // watched is the daemon as its pages show it.
 func (d *daemon) watched() admin.Source {
-	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
-	v := versionOf(info)
 	unrouted := ""
 	if len(d.o.apps) == 0 {
 		unrouted = d.title()
@@ -75,8 +69,6 @@ func (d *daemon) watched() admin.Source {
 		},
 		Unrouted:     unrouted,
 		DroppedLines: d.droppedLines,
-		Version:      v.Version,
-		Revision:     v.Commit,
 	}
 }
 

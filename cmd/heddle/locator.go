@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
@@ -134,13 +133,7 @@ func serveLocator(ctx context.Context, o *locatorOptions, stdout io.Writer) erro
 
 // openLocatorAdmin serves the pages of --admin.
 func openLocatorAdmin(ctx context.Context, o *locatorOptions, loops []*loop.Loop, cloud *atomic.Pointer[host.Cloud], log *slog.Logger) (*admin.Server, error) {
-	a, err := o.admin.address()
-	if err != nil {
-		return nil, err
-	}
-	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
-	v := versionOf(info)
-	srv, err := admin.Open(admin.Options{Address: a, Logger: log, Source: admin.Source{
+	return o.admin.open(admin.Source{
 		State: func() string {
 			switch {
 			case ctx.Err() != nil:
@@ -160,11 +153,5 @@ func openLocatorAdmin(ctx context.Context, o *locatorOptions, loops []*loop.Loop
 			}
 			return nil
 		},
-		Version:  v.Version,
-		Revision: v.Commit,
-	}})
-	if err != nil {
-		return nil, adminFailure("locator", a, err)
-	}
-	return srv, nil
+	}, log)
 }

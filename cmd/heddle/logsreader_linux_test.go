@@ -17,24 +17,9 @@ import (
 // TestSlowLogsReader: who follows over the control socket and does not read for
 // longer than a reply may wait misses lines, is told how many, and still follows.
 func TestSlowLogsReader(t *testing.T) {
-	l, err := loop.New(loop.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := make(chan error, 1)
-	go func() { ran <- l.Run() }() // ends when the loop is closed
 	output := logs.New(logs.Options{App: "a", Ring: 64 << 10, Logger: slog.New(slog.DiscardHandler)})
 	d := &daemon{apps: []*app{{name: "a", output: output}}}
-	s := ipc.NewServer(ipc.Options{ReplyTimeout: 20 * time.Millisecond})
-	s.Handle(topicLogs, d.answerLogs)
-	path := filepath.Join(shortDir(t), "c.sock")
-	if err := s.Listen(l, path); err != nil {
-		t.Fatal(err)
-	}
-	c, err := ipc.Dial(t.Context(), path, ipc.DialOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, end := hastyServer(t, topicLogs, d.answerLogs)
 	text := strings.Repeat("x", 1000)
 	sent := uint64(0)
 	add := func(n int) {
@@ -76,19 +61,43 @@ func TestSlowLogsReader(t *testing.T) {
 		t.Errorf("came to line %d of %d, %d skipped", next-1, sent, skipped)
 	}
 	t.Logf("%d lines, %d skipped", sent, skipped)
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := s.Close(ctx); err != nil {
-		t.Error(err)
-	}
+	end()
 	output.Close()
-	if err := l.Close(); err != nil {
-		t.Error(err)
+}
+
+// hastyServer answers a topic on a control socket of its own, where a reply may not wait
+// for long. end ends the client, the server and their loop.
+func hastyServer(t *testing.T, topic string, answer func(context.Context, *ipc.Request) error) (c *ipc.Client, end func()) {
+	t.Helper()
+	l, err := loop.New(loop.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-ran
+	ran := make(chan error, 1)
+	go func() { ran <- l.Run() }() // ends when the loop is closed
+	s := ipc.NewServer(ipc.Options{ReplyTimeout: 20 * time.Millisecond})
+	s.Handle(topic, answer)
+	path := filepath.Join(shortDir(t), "c.sock")
+	if err := s.Listen(l, path); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = ipc.Dial(t.Context(), path, ipc.DialOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return c, func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		<-ran
+	}
 }
 
 func TestParseSince(t *testing.T) {

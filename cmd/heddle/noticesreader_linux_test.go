@@ -2,37 +2,17 @@ package main
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/heddle-go/heddle/loop"
-	"github.com/heddle-go/heddle/session/ipc"
 )
 
 // TestSlowNoticesReader: who follows and does not read for longer than a reply may wait,
 // as one that was stopped, misses notices, is told how many, and still follows.
 func TestSlowNoticesReader(t *testing.T) {
-	l, err := loop.New(loop.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := make(chan error, 1)
-	go func() { ran <- l.Run() }() // ends when the loop is closed
-	defer func() { _ = l.Close(); <-ran }()
 	d := new(daemon)
-	s := ipc.NewServer(ipc.Options{ReplyTimeout: 20 * time.Millisecond})
-	s.Handle(topicNotices, d.answerNotices)
-	path := filepath.Join(shortDir(t), "c.sock")
-	if err := s.Listen(l, path); err != nil {
-		t.Fatal(err)
-	}
-	c, err := ipc.Dial(t.Context(), path, ipc.DialOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, end := hastyServer(t, topicNotices, d.answerNotices)
+	defer end()
 	posted, got, missed := uint64(0), uint64(0), uint64(0)
 	post := func(kind string) {
 		d.notices.post(notice{Time: time.Now(), Kind: kind, Text: strings.Repeat("x", 1000)})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -93,13 +92,7 @@ func serveProxy(parent context.Context, o *proxyOptions) error {
 
 // openProxyAdmin serves the pages of --admin.
 func openProxyAdmin(o *proxyOptions, s *front.Server, g *gateway.Gateway, loops []*loop.Loop, draining *atomic.Bool, log *slog.Logger) (*admin.Server, error) {
-	a, err := o.admin.address()
-	if err != nil {
-		return nil, err
-	}
-	info, _ := debug.ReadBuildInfo() // nil without modules: then nothing is known
-	v := versionOf(info)
-	srv, err := admin.Open(admin.Options{Address: a, Logger: log, Source: admin.Source{
+	return o.admin.open(admin.Source{
 		State: func() string {
 			switch {
 			case draining.Load():
@@ -119,13 +112,7 @@ func openProxyAdmin(o *proxyOptions, s *front.Server, g *gateway.Gateway, loops 
 			}
 			return list
 		},
-		Version:  v.Version,
-		Revision: v.Commit,
-	}})
-	if err != nil {
-		return nil, adminFailure("proxy", a, err)
-	}
-	return srv, nil
+	}, log)
 }
 
 // drainProxy finishes the requests that are being answered, unless that takes too

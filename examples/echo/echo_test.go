@@ -27,8 +27,9 @@ func serve(t *testing.T, o worker.Options) {
 	t.Cleanup(func() { _ = w.Close() })
 }
 
-// TestEchoUnderHeddle: chunks come back while the session goes on.
-func TestEchoUnderHeddle(t *testing.T) {
+// opened is a session of the echo, behind an engine of ours.
+func opened(t *testing.T) *session.Session {
+	t.Helper()
 	e := workertest.New(workertest.Options{})
 	t.Cleanup(func() { _ = e.Close() })
 	serve(t, worker.Options{Launch: e.Launch(), Dial: e.Dial})
@@ -36,6 +37,12 @@ func TestEchoUnderHeddle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// TestEchoUnderHeddle: chunks come back while the session goes on.
+func TestEchoUnderHeddle(t *testing.T) {
+	s := opened(t)
 	for _, p := range []string{"a", "bc"} {
 		if err := s.WriteChunk([]byte(p)); err != nil {
 			t.Fatal(err)
@@ -98,13 +105,7 @@ func TestEchoUnderRuntimes(t *testing.T) {
 
 // TestEchoLong: what is longer than a window holds whole comes back in pieces.
 func TestEchoLong(t *testing.T) {
-	e := workertest.New(workertest.Options{})
-	t.Cleanup(func() { _ = e.Close() })
-	serve(t, worker.Options{Launch: e.Launch(), Dial: e.Dial})
-	s, err := e.Open(context.Background(), session.OpenOptions{Event: "echo"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t)
 	long := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	done := make(chan error, 1)
 	go func() { // ends with the session
